@@ -1,0 +1,46 @@
+/**
+ * How services talk: requests to one replica of a service, events to whoever listens. Two drivers, `local.ts` and
+ * `nats.ts`, exchange encoded bytes and behave alike; `tests/bus-contract.test.ts` proves it.
+ *
+ * Subjects are tokens joined by dots; in a pattern `*` stands for one token and a final `>` for one or more.
+ */
+
+export type RequestOptions = {
+  /** After so many milliseconds without an answer the request fails with `Unavailable`. */
+  timeoutMs: number
+  /** Aborting rejects the request with the signal's reason; the work that was asked for is not undone. */
+  signal?: AbortSignal
+}
+
+/** Answers a request; what it throws reaches the caller as `Unavailable` or `RemoteFailure`. */
+export type Server = (payload: Buffer, subject: string) => Promise<Buffer>
+export type Listener = (payload: Buffer, subject: string) => void
+
+export interface Subscription {
+  /** Takes nothing new; resolves when all that was taken is answered. */
+  close(): Promise<void>
+}
+
+export interface Bus {
+  /** Most bytes that one message may have. */
+  readonly maxPayload: number
+  /** False while the connection to the broker is lost: requests and publications then fail at once. */
+  readonly connected: boolean
+  /**
+   * Asks one replica. Rejects with `Unavailable` (nobody serves the subject, connection lost, time-out),
+   * `RemoteFailure` (the server threw) or `RangeError` (payload over `maxPayload`).
+   */
+  request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Buffer>
+  /** Serves requests of a pattern, shared with the other members of `queue`. Active when resolved. */
+  serve(pattern: string, queue: string, server: Server): Promise<Subscription>
+  /** Tells every subscriber. Throws `Unavailable` when the connection is lost, `RangeError` over `maxPayload`. */
+  publish(subject: string, payload: Uint8Array): void
+  /** Hears what is published from the moment that it resolves. A listener must not throw. */
+  subscribe(pattern: string, listener: Listener): Promise<Subscription>
+  /** Resolves when the broker has everything that was published so far. */
+  flush(): Promise<void>
+  /** Calls back whenever the connection is lost and found again; returns how to stop. Messages in between are lost. */
+  onStatus(listener: (connected: boolean) => void): () => void
+  /** Answers what was taken, then closes. Later calls fail with `Unavailable`. */
+  drain(): Promise<void>
+}

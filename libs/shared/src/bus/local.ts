@@ -1,0 +1,145 @@
+/**
+ * The bus inside one process. It copies every message and delivers on a later turn of the event loop, so that code
+ * which leans on shared memory or on synchronous delivery fails here too and not only on NATS.
+ */
+import { RemoteFailure, Unavailable } from '../errors.ts'
+import type { Bus, Listener, RequestOptions, Server, Subscription } from './bus.ts'
+import { matches } from './subjects.ts'
+
+export const LOCAL_MAX_PAYLOAD = 64 * 1024 * 1024
+
+type Serving = { pattern: string; queue: string; server: Server; inFlight: Set<Promise<unknown>> }
+type Listening = { pattern: string; listener: Listener }
+
+export class LocalBus implements Bus {
+  readonly maxPayload: number
+  #serving: Serving[] = []
+  #listening: Listening[] = []
+  #bySubject = new Map<string, { servers: Serving[]; listeners: Listening[] }>()
+  #open = true
+  #turn = 0
+  #inFlight = new Set<Promise<unknown>>()
+
+  constructor(maxPayload = LOCAL_MAX_PAYLOAD) {
+    this.maxPayload = maxPayload
+  }
+  get connected(): boolean {
+    return this.#open
+  }
+
+  request(subject: string, payload: Uint8Array, { timeoutMs, signal }: RequestOptions): Promise<Buffer> {
+    if (!this.#open) return Promise.reject(new Unavailable('the bus is closed'))
+    if (payload.length > this.maxPayload) return Promise.reject(new RangeError(`message of ${payload.length} bytes on ${subject}`))
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    const { servers } = this.#route(subject)
+    if (servers.length === 0) return Promise.reject(new Unavailable(`nobody serves ${subject}`))
+    const serving = servers[this.#turn++ % servers.length]!
+    const copy = Buffer.from(payload)
+    return new Promise((resolve, reject) => {
+      const onAbort = () => settle(() => reject(signal!.reason))
+      const timer = setTimeout(() => settle(() => reject(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`))), timeoutMs)
+      const settle = (done: () => void) => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', onAbort)
+        done()
+      }
+      signal?.addEventListener('abort', onAbort, { once: true })
+      setImmediate(() => {
+        const work = this.#answer(serving, copy, subject).then(
+          reply => settle(() => resolve(reply)),
+          error => settle(() => reject(error)),
+        )
+        for (const set of [serving.inFlight, this.#inFlight]) {
+          set.add(work)
+          void work.finally(() => set.delete(work))
+        }
+      })
+    })
+  }
+  async #answer({ server }: Serving, payload: Buffer, subject: string): Promise<Buffer> {
+    try {
+      const reply = await server(payload, subject)
+      if (reply.length > this.maxPayload) throw new RangeError(`reply of ${reply.length} bytes on ${subject}`)
+      return Buffer.from(reply)
+    } catch (error) {
+      if (error instanceof Unavailable) throw new Unavailable(error.message)
+      throw new RemoteFailure(`${subject}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+
+  async serve(pattern: string, queue: string, server: Server): Promise<Subscription> {
+    this.#refuseWhenClosed()
+    const serving: Serving = { pattern, queue, server, inFlight: new Set() }
+    this.#change(() => this.#serving.push(serving))
+    return {
+      close: async () => {
+        this.#change(() => {
+          this.#serving = this.#serving.filter(s => s !== serving)
+        })
+        await nextTurn()
+        await Promise.allSettled([...serving.inFlight])
+      },
+    }
+  }
+
+  publish(subject: string, payload: Uint8Array): void {
+    this.#refuseWhenClosed()
+    if (payload.length > this.maxPayload) throw new RangeError(`message of ${payload.length} bytes on ${subject}`)
+    const { listeners } = this.#route(subject)
+    if (listeners.length === 0) return
+    const copy = Buffer.from(payload)
+    setImmediate(() => {
+      for (const listening of listeners) if (this.#listening.includes(listening)) listening.listener(copy, subject)
+    })
+  }
+
+  async subscribe(pattern: string, listener: Listener): Promise<Subscription> {
+    this.#refuseWhenClosed()
+    const listening = { pattern, listener }
+    this.#change(() => this.#listening.push(listening))
+    return {
+      close: async () =>
+        this.#change(() => {
+          this.#listening = this.#listening.filter(l => l !== listening)
+        }),
+    }
+  }
+
+  async flush(): Promise<void> {
+    await nextTurn()
+  }
+  onStatus(): () => void {
+    return () => {}
+  }
+  async drain(): Promise<void> {
+    this.#open = false
+    await nextTurn()
+    await Promise.allSettled([...this.#inFlight])
+    this.#change(() => {
+      this.#serving = []
+      this.#listening = []
+    })
+  }
+
+  #refuseWhenClosed(): void {
+    if (!this.#open) throw new Unavailable('the bus is closed')
+  }
+  #change(change: () => void): void {
+    change()
+    this.#bySubject.clear()
+  }
+  /** Who gets a subject; remembered until somebody comes or goes. */
+  #route(subject: string): { servers: Serving[]; listeners: Listening[] } {
+    let route = this.#bySubject.get(subject)
+    if (!route) {
+      route = {
+        servers: this.#serving.filter(s => matches(s.pattern, subject)),
+        listeners: this.#listening.filter(l => matches(l.pattern, subject)),
+      }
+      this.#bySubject.set(subject, route)
+    }
+    return route
+  }
+}
+
+const nextTurn = () => new Promise<void>(resolve => setImmediate(resolve))

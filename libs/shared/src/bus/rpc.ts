@@ -1,0 +1,108 @@
+/**
+ * Commands and internal requests over the bus: encoding, validation, dispatch. A service gives handlers by name; what
+ * they return is the reply.
+ *
+ * A command travels as the array `[context, request_id, client's own bytes]`: the gateway copies these bytes once and
+ * never re-encodes them, nor the service's reply.
+ */
+import { parse } from '../codec/fields.ts'
+import { decode, decodeMap, type Encodable, encode } from '../codec/msgpack.ts'
+import { Unavailable } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { ServiceName } from '../protocol/command.ts'
+import type { Context } from '../protocol/context.ts'
+import { type InternalName, type InternalReply, type InternalRequest, internalRequests } from '../protocol/internal.ts'
+import { type CallerOf, type CommandName, commandsOf, type Reply, type Request } from '../protocol/registry.ts'
+import type { Bus, Subscription } from './bus.ts'
+import * as subjects from './subjects.ts'
+
+/** A client's command on its way to a service. */
+export type Call<C extends Context = Context> = {
+  context: C
+  /** 16 hex digits, chosen by the gateway; in every log line that the command causes, in any service. */
+  request_id: string
+  log: Log
+}
+/** One handler per command of the service, named as in the protocol table. */
+export type Handler<N extends CommandName> = (call: Call<CallerOf<N>>, request: Request<N>) => Promise<Reply<N>>
+export type Handlers<N extends CommandName> = { readonly [K in N]: Handler<K> }
+
+/** Bytes of the envelope besides context and message: array header, request id, bin header. */
+const ENVELOPE_OVERHEAD = 64
+/** What a message loses of the bus's `maxPayload` to its envelope. */
+export const MAX_ENVELOPE_BYTES = 16 * 1024
+/** Largest message from a client (spec 01 §6). */
+export const MAX_CLIENT_MESSAGE_BYTES = 16 * 1024 * 1024
+
+/** The largest message that clients may send over this bus. */
+export const maxClientMessage = (bus: Bus): number => Math.min(MAX_CLIENT_MESSAGE_BYTES, bus.maxPayload - MAX_ENVELOPE_BYTES)
+
+/** The envelope of a client's message. `context` is the encoded context, made once per connection. */
+export function seal(context: Buffer, request_id: string, message: Buffer): Buffer {
+  const head = encode(request_id)
+  const envelope = Buffer.allocUnsafe(context.length + head.length + message.length + ENVELOPE_OVERHEAD)
+  let at = envelope.writeUInt8(0x93)
+  at += context.copy(envelope, at)
+  at += head.copy(envelope, at)
+  at = envelope.writeUInt8(0xc6, at)
+  at = envelope.writeUInt32BE(message.length, at)
+  at += message.copy(envelope, at)
+  return envelope.subarray(0, at)
+}
+function open(envelope: Buffer): [Context, string, Buffer] {
+  return decode(envelope, { maxBinBytes: MAX_CLIENT_MESSAGE_BYTES }) as unknown as [Context, string, Buffer]
+}
+
+/** Serves the commands of a service: decodes, validates (`bad_message`), calls the handler, encodes. */
+export async function serveCommands<N extends CommandName>(bus: Bus, service: ServiceName, handlers: Handlers<N>, log: Log): Promise<Subscription> {
+  const table = new Map(
+    commandsOf(service).map(spec => {
+      const handler = (handlers as { [name: string]: Handler<CommandName> | undefined })[spec.name]
+      if (!handler) throw new Error(`${service} has no handler for ${spec.name}`)
+      return [spec.name, { spec, handler }] as const
+    }),
+  )
+  return bus.serve(subjects.everyCommandOf(service), service, async (payload, subject) => {
+    const entry = table.get(subjects.nameOf(subject))
+    if (!entry) throw new Error(`unknown command on ${subject}`)
+    const [context, request_id, message] = open(payload)
+    const request = parse(entry.spec.request, decodeMap(message))
+    if (!request.ok) return encode({ status: 'bad_message', reason: 'Invalid message.', errors: request.errors })
+    const call = { context, request_id, log: log.child({ conn_id: context.conn_id, request_id }) }
+    try {
+      return encode((await entry.handler(call as never, request.value as never)) as Encodable)
+    } catch (error) {
+      reportFailure(call.log, entry.spec.name, error)
+      throw error
+    }
+  })
+}
+
+export type InternalHandlers<N extends InternalName> = { readonly [K in N]: (request: InternalRequest<K>) => Promise<InternalReply<K>> }
+
+/** Serves internal requests of a service. */
+export async function serveInternal<N extends InternalName>(bus: Bus, service: ServiceName, handlers: InternalHandlers<N>, log: Log): Promise<Subscription> {
+  return bus.serve(subjects.everyInternalOf(service), service, async (payload, subject) => {
+    const name = subjects.nameOf(subject)
+    const handler = (handlers as { [name: string]: ((request: unknown) => Promise<unknown>) | undefined })[name]
+    if (!handler) throw new Error(`unknown request on ${subject}`)
+    try {
+      return encode((await handler(decode(payload))) as Encodable)
+    } catch (error) {
+      reportFailure(log, name, error)
+      throw error
+    }
+  })
+}
+
+/** Asks the service that answers `name`. Rejects with `Unavailable` or `RemoteFailure`. */
+export async function callInternal<N extends InternalName>(bus: Bus, name: N, request: InternalRequest<N>, signal?: AbortSignal): Promise<InternalReply<N>> {
+  const { service, deadlineMs } = internalRequests[name]
+  const reply = await bus.request(subjects.internal(service, name), encode(request as unknown as Encodable), { timeoutMs: deadlineMs, ...(signal && { signal }) })
+  return decode(reply) as unknown as InternalReply<N>
+}
+
+function reportFailure(log: Log, name: string, error: unknown): void {
+  if (error instanceof Unavailable) log.warning('Service unavailable', { cmd: name, cause: error.message })
+  else log.error('Unexpected crash', { cmd: name, error })
+}

@@ -1,0 +1,148 @@
+/**
+ * Field types of the wire as zod schemas, and zod's issues as the wire's `errors` map (spec 01 §2.3).
+ * A schema sees what `decode` yields; texts are normalised to NFC before anything else looks at them (spec 01 §3.1).
+ */
+import { z } from 'zod'
+import { type Encodable, isMap, textKeys, type Value } from './msgpack.ts'
+import { DateTime, Float, Uuid } from './values.ts'
+
+const MISSING = 'Missing data for required field.'
+const NIL = 'Field may not be null.'
+
+/** A schema that accepts what `accepts` says, with the wire's texts for absent, nil and wrong values. */
+function field<T>(accepts: (value: unknown) => boolean, text: string): z.ZodType<T> {
+  return z.custom<T>(accepts, { error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : text) })
+}
+
+export const bool = () => field<boolean>(v => typeof v === 'boolean', 'Not a valid boolean.')
+export const uuid = () => field<Uuid>(v => v instanceof Uuid, 'Not an UUID')
+export const dateTime = () => field<DateTime>(v => v instanceof DateTime, 'Not a datetime')
+
+/** A msgpack integer within [min, max]; a float is refused even when whole. Beyond 2^53 the value is clamped to it. */
+export function int({ min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = {}): z.ZodType<number> {
+  const bounds = `Must be between ${min} and ${max}.`
+  return field<number | bigint>(v => typeof v === 'number' || typeof v === 'bigint', 'Not a valid integer.')
+    .transform(v => (typeof v === 'number' ? v : v > 0n ? Number.MAX_SAFE_INTEGER : Number.MIN_SAFE_INTEGER))
+    .refine(v => v >= min && v <= max, bounds) as unknown as z.ZodType<number>
+}
+
+/** A float or an integer on the wire. */
+export const float = () =>
+  field<Float | number>(v => v instanceof Float || typeof v === 'number', 'Not a valid number.').transform(v =>
+    v instanceof Float ? v.value : v,
+  ) as unknown as z.ZodType<number>
+
+/** Binary of any length, or of exactly `length` bytes. */
+export const bytes = ({ length }: { length?: number } = {}) =>
+  field<Buffer>(v => Buffer.isBuffer(v) && (length === undefined || v.length === length), 'Not bytes')
+
+/** A 32-byte Ed25519 or X25519 public key. */
+export const key = () => field<Buffer>(v => Buffer.isBuffer(v) && v.length === 32, 'Invalid verify key.')
+
+/** Free text, normalised. */
+export const text = ({ maxBytes }: { maxBytes?: number } = {}) =>
+  field<string>(
+    v => typeof v === 'string' && (maxBytes === undefined || Buffer.byteLength(v.normalize('NFC')) <= maxBytes),
+    'Not a valid string.',
+  ).transform(nfc) as unknown as z.ZodType<string>
+
+export const enumeration = <const T extends readonly string[]>(values: T) =>
+  z.custom<T[number]>(v => typeof v === 'string' && values.includes(v), {
+    error: issue =>
+      issue.input === undefined ? MISSING : issue.input === null ? NIL : typeof issue.input === 'string' ? `Invalid role \`${issue.input}\`` : 'Not string',
+  })
+
+export const constant = <const T extends string>(value: T) => field<T>(v => v === value, `Invalid value, should be \`${value}\``)
+
+/** A list; a wrong item is reported under its index. */
+export const list = <T extends z.ZodType>(item: T) =>
+  z.array(item, { error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : 'Not a valid list.') })
+
+/** A map with typed keys, which need not be text; yields entries in the order of the message. */
+export function mapOf<K, V>(keySchema: z.ZodType<K>, valueSchema: z.ZodType<V>): z.ZodType<[K, V][]> {
+  const entries = z.array(z.tuple([keySchema, valueSchema]))
+  return field<Value>(isMap, 'Not a valid mapping type.')
+    .transform(v => (v instanceof Map ? [...v] : Object.entries(v as object)))
+    .pipe(entries as never) as unknown as z.ZodType<[K, V][]>
+}
+
+/** Present but possibly nil. */
+export const requiredNullable = <T>(schema: z.ZodType<T>) => schema.nullable()
+/** Nil, or absent, which is the same. */
+export const nullable = <T>(schema: z.ZodType<T>): z.ZodType<T | null> =>
+  schema.nullish().transform(v => v ?? null) as unknown as z.ZodType<T | null>
+/** Absent means `value`; nil is refused. */
+export const withDefault = <T>(schema: z.ZodType<T>, value: T): z.ZodType<T> =>
+  schema.optional().transform(v => (v === undefined ? value : v)) as unknown as z.ZodType<T>
+
+/** A nested structure; unknown fields are ignored, keys that are no text too. */
+export const struct = <S extends z.ZodRawShape>(shape: S): z.ZodType<z.infer<z.ZodObject<S>>> =>
+  z.preprocess(
+    v => (v instanceof Map ? textKeys(v as Map<Value, Value>) : v),
+    z.object(shape, { error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : 'Not a valid mapping type.') }),
+  ) as unknown as z.ZodType<z.infer<z.ZodObject<S>>>
+
+// Identifiers (spec 01 §3.1)
+
+const nfc = (v: string): string => v.normalize('NFC')
+const NAME = /^[\p{L}\p{N}\p{M}_-]{1,32}$/u
+const isName = (v: unknown): boolean => typeof v === 'string' && NAME.test(nfc(v)) && Buffer.byteLength(nfc(v)) <= 32
+const isDeviceId = (v: unknown): boolean => {
+  if (typeof v !== 'string') return false
+  const at = v.indexOf('@')
+  return isName(v.slice(0, Math.max(at, 0))) && isName(v.slice(at + 1))
+}
+const identifier = (accepts: (v: unknown) => boolean) =>
+  z
+    .custom<string>(accepts, {
+      error: issue =>
+        issue.input === undefined ? MISSING : issue.input === null ? NIL : typeof issue.input === 'string' ? 'Invalid data' : 'Not string',
+    })
+    .transform(nfc) as unknown as z.ZodType<string>
+
+export const organizationId = () => identifier(isName)
+export const userId = () => identifier(isName)
+export const deviceName = () => identifier(isName)
+export const deviceId = () => identifier(isDeviceId)
+/** One line of 1 to 255 bytes. */
+export const deviceLabel = () =>
+  identifier(v => typeof v === 'string' && /^.+$/u.test(v) && !v.includes('\n') && Buffer.byteLength(nfc(v)) <= 255)
+
+/** `[email, label]`; two handles are equal when their emails are. */
+export type HumanHandle = readonly [email: string, label: string]
+const EMAIL = /^[^\s@<>",;:\\()[\]]+@[^\s@<>",;:\\()[\]]+$/u
+const isHandlePart = (v: unknown): v is string => typeof v === 'string' && v.length > 0 && Buffer.byteLength(nfc(v)) <= 254
+export const humanHandle = () =>
+  field<HumanHandle>(
+    v =>
+      Array.isArray(v) && v.length === 2 && isHandlePart(v[0]) && isHandlePart(v[1]) && EMAIL.test(v[0]) && !/[<>@,:;\\"[\]]/u.test(v[1]),
+    'Invalid data',
+  ).transform(([email, label]): HumanHandle => [nfc(email), nfc(label)]) as unknown as z.ZodType<HumanHandle>
+
+/** What a schema makes of `value`, or the wire's `errors` map: field → texts, list index → …, `_schema` for the whole. */
+export function parse<T>(schema: z.ZodType<T>, value: unknown): { ok: true; value: T } | { ok: false; errors: Encodable } {
+  const result = schema.safeParse(value, { reportInput: true })
+  if (result.success) return { ok: true, value: result.data }
+  const root = new Map<Encodable, Encodable>()
+  for (const issue of result.error.issues) {
+    let map = root
+    const path = issue.path.length === 0 ? ['_schema'] : issue.path
+    for (const [depth, step] of path.entries()) {
+      const name = typeof step === 'symbol' ? String(step) : step
+      if (depth === path.length - 1) {
+        const texts = map.get(name)
+        if (Array.isArray(texts)) texts.push(issue.message)
+        else map.set(name, [issue.message])
+      } else {
+        const inner = map.get(name)
+        if (inner instanceof Map) map = inner as Map<Encodable, Encodable>
+        else {
+          const created = new Map<Encodable, Encodable>()
+          map.set(name, created)
+          map = created
+        }
+      }
+    }
+  }
+  return { ok: false, errors: root }
+}

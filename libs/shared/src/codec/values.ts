@@ -1,0 +1,123 @@
+/**
+ * The wire's scalars that JavaScript has no type for (spec 01 §2.1, §2.4).
+ * Each converts itself for PostgreSQL (`toPostgres` is called by `pg`), so that rows and replies share one type.
+ */
+import { randomBytes } from 'node:crypto'
+
+const HEX_32 = /^[0-9a-f]{32}$/
+
+/** A 16-byte identifier; `hex` is its textual form in URLs, logs and map keys: 32 lower-case digits. */
+export class Uuid {
+  readonly hex: string
+  private constructor(hex: string) {
+    this.hex = hex
+  }
+  /** A random (version 4) id. */
+  static random(): Uuid {
+    const bytes = randomBytes(16)
+    bytes[6] = (bytes[6]! & 0x0f) | 0x40
+    bytes[8] = (bytes[8]! & 0x3f) | 0x80
+    return new Uuid(bytes.toString('hex'))
+  }
+  /** From exactly 16 bytes. */
+  static fromBytes(bytes: Buffer): Uuid {
+    return new Uuid(bytes.toString('hex', 0, 16))
+  }
+  /** From text, with or without hyphens; undefined when it is no id. */
+  static parse(text: string): Uuid | undefined {
+    const hex = text.replaceAll('-', '').toLowerCase()
+    return HEX_32.test(hex) ? new Uuid(hex) : undefined
+  }
+  /** 8-4-4-4-12 form, as object keys of the block stores want it. */
+  get hyphenated(): string {
+    const h = this.hex
+    return `${h.slice(0, 8)}-${h.slice(8, 12)}-${h.slice(12, 16)}-${h.slice(16, 20)}-${h.slice(20)}`
+  }
+  equals(other: Uuid): boolean {
+    return this.hex === other.hex
+  }
+  toString(): string {
+    return this.hex
+  }
+  toJSON(): string {
+    return this.hex
+  }
+  toPostgres(): string {
+    return this.hex
+  }
+}
+
+/** First and last instant that a float of seconds may name: years 1 to 9999. */
+const MIN_US = -62_135_596_800_000_000
+const MAX_US = 253_402_300_799_999_999
+
+/** An instant: `us` is an integer of microseconds since 1970-01-01T00:00:00Z. Never truncate it to milliseconds. */
+export class DateTime {
+  readonly us: number
+  constructor(us: number) {
+    this.us = us
+  }
+  static now(): DateTime {
+    return new DateTime(Math.round((performance.timeOrigin + performance.now()) * 1000))
+  }
+  /** From seconds, rounded to the nearest microsecond; undefined when not finite or outside the years 1 to 9999. */
+  static fromSeconds(seconds: number): DateTime | undefined {
+    const us = Math.round(seconds * 1e6)
+    return us >= MIN_US && us <= MAX_US ? new DateTime(us) : undefined
+  }
+  /** From ISO 8601 with an offset and up to six fractional digits; undefined when unreadable. */
+  static parse(text: string): DateTime | undefined {
+    const match =
+      /^(\d{4,6}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|z|[+-]\d\d(?::?\d\d)?)$/.exec(text) ?? undefined
+    if (!match) return undefined
+    const [, date, time, fraction = '', offset] = match
+    const zone = /^z$/i.test(offset!) ? 'Z' : offset!.length === 3 ? `${offset}:00` : offset!
+    const ms = Date.parse(`${date}T${time}${zone}`)
+    if (Number.isNaN(ms)) return undefined
+    return new DateTime(ms * 1000 + Number(fraction.padEnd(6, '0').slice(0, 6)))
+  }
+  get seconds(): number {
+    return this.us / 1e6
+  }
+  plus(seconds: number): DateTime {
+    return new DateTime(this.us + Math.round(seconds * 1e6))
+  }
+  equals(other: DateTime): boolean {
+    return this.us === other.us
+  }
+  isBefore(other: DateTime): boolean {
+    return this.us < other.us
+  }
+  isAfter(other: DateTime): boolean {
+    return this.us > other.us
+  }
+  /** ISO 8601, UTC, six fractional digits. */
+  toString(): string {
+    const ms = Math.floor(this.us / 1000)
+    return `${new Date(ms).toISOString().slice(0, -1)}${String(this.us - ms * 1000).padStart(3, '0')}Z`
+  }
+  toJSON(): string {
+    return this.toString()
+  }
+  toPostgres(): string {
+    return this.toString()
+  }
+}
+
+/** A float64 on the wire even when its value is whole; decoding yields it too, so that integers stay told apart. */
+export class Float {
+  readonly value: number
+  constructor(value: number) {
+    this.value = value
+  }
+}
+
+/** An extension that the protocol does not know: kept opaque, refused by whichever field receives it. */
+export class Extension {
+  readonly type: number
+  readonly data: Buffer
+  constructor(type: number, data: Buffer) {
+    this.type = type
+    this.data = data
+  }
+}

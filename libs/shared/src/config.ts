@@ -1,0 +1,52 @@
+/** What each service is told at its start. Built once by the command line from its option table, then frozen. */
+
+export type DatabaseConfig =
+  | { kind: 'MOCKED' }
+  | {
+      kind: 'POSTGRESQL'
+      url: string
+      minConnections: number
+      maxConnections: number
+      /** Consecutive failed attempts before giving up; 0 = never retry, not even once. */
+      maxAttempts: number
+      retryPauseSeconds: number
+    }
+
+/** The public address, `parsec://hostname[:port][?no_ssl=true]` (spec 06 §3.2). */
+export type BackendAddr = { hostname: string; port: number; useTls: boolean }
+
+/** A block store, or a RAID of them (spec 06 §4). */
+export type NodeConfig =
+  | { type: 'MOCKED' }
+  | { type: 'POSTGRESQL' }
+  | { type: 'S3'; endpoint: string | null; region: string; bucket: string; key: string; secret: string }
+  | { type: 'SWIFT'; authUrl: string; tenant: string; container: string; user: string; password: string }
+export type StoreConfig = NodeConfig | { type: 'RAID0' | 'RAID1' | 'RAID5'; nodes: readonly NodeConfig[] }
+
+export type GatewayConfig = {
+  debug: boolean
+  backendAddr: BackendAddr
+  /** Most sockets at once. */
+  maxConnections: number
+  /** Seconds between keep-alive comments of a server-sent-event stream; ≤ 0: none. */
+  sseKeepaliveSeconds: number
+}
+export type MetadataConfig = {
+  database: DatabaseConfig
+  spontaneousOrganizationBootstrap: boolean
+  organizationBootstrapWebhook: string | null
+  organizationInitialActiveUsersLimit: number | null
+  organizationInitialUserProfileOutsiderAllowed: boolean
+  administrationToken: string
+}
+export type BlockstoreConfig = { store: StoreConfig; database: DatabaseConfig }
+export type AdminConfig = { administrationToken: string }
+export type HttpConfig = {
+  host: string
+  /** 0 = any free port. */
+  port: number
+  debug: boolean
+  tls: { key: Buffer; cert: Buffer } | null
+  /** Requests whose header has another value are redirected to https (spec 02 §6.5). */
+  forwardProtoEnforceHttps: { header: string; value: string } | null
+}

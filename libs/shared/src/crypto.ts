@@ -1,0 +1,24 @@
+/** Ed25519 as libsodium does it (small-order keys refused) and the comparison of secrets (spec 01 §4). */
+import { timingSafeEqual } from 'node:crypto'
+import sodium from 'sodium-native'
+
+const SIGNATURE_BYTES = 64
+
+/** Checks `signature ‖ message`; returns the message (aliasing `signed`), or undefined when the signature is not by `verify_key`. */
+export function openSigned(verify_key: Buffer, signed: Buffer): Buffer | undefined {
+  if (signed.length < SIGNATURE_BYTES) return undefined
+  const message = signed.subarray(SIGNATURE_BYTES)
+  return verifyDetached(verify_key, signed.subarray(0, SIGNATURE_BYTES), message) ? message : undefined
+}
+
+/** Whether `signature` is a 64-byte signature of `message` by `verify_key` (32 bytes). Never throws. */
+export function verifyDetached(verify_key: Buffer, signature: Buffer, message: Buffer): boolean {
+  if (signature.length !== SIGNATURE_BYTES || verify_key.length !== 32) return false
+  return sodium.crypto_sign_verify_detached(signature, message, verify_key)
+}
+
+/** Equality of two secrets, in time that depends on neither. */
+export function sameSecret(a: string, b: string): boolean {
+  const [x, y] = [Buffer.from(a), Buffer.from(b)]
+  return x.length === y.length && timingSafeEqual(x, y)
+}

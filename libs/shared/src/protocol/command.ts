@@ -1,0 +1,106 @@
+/**
+ * The form of an entry of the protocol table. One entry per command says who may call it, which service answers,
+ * what a request and its replies look like; routing, validation, types, metrics and docs are derived from it.
+ */
+import { z } from 'zod'
+import type { Encodable } from '../codec/msgpack.ts'
+import type { DateTime, Float } from '../codec/values.ts'
+import type { Context, ContextOf } from './context.ts'
+import type { ClientKind } from './types.ts'
+
+export type ServiceName = 'gateway' | 'metadata' | 'blockstore' | 'admin'
+
+/** Majors that share one set of commands: `v1`, and `v2` for 2 and 3. */
+export type Era = 'v1' | 'v2'
+export const eraOf = (major: number): Era => (major === 1 ? 'v1' : 'v2')
+
+/** Milliseconds that a service has for an answer: metadata work, and work that moves block data. */
+export const METADATA_DEADLINE_MS = 5_000
+export const BLOCK_DEADLINE_MS = 30_000
+
+export type Callers<K extends ClientKind = ClientKind> = { readonly v1?: readonly K[]; readonly v2?: readonly K[] }
+
+export type CommandSpec<Name extends string = string, K extends ClientKind = ClientKind, Request = unknown, Reply = unknown> = {
+  /** Name on the wire. */
+  readonly cmd: string
+  /** Name of the handler: `cmd`, but for API v1 commands whose namesake differs in later majors. */
+  readonly name: Name
+  /** The kinds of client that may call it, per era (spec 01 §12). */
+  readonly callers: Callers<K>
+  readonly service: ServiceName
+  readonly deadlineMs: number
+  readonly request: z.ZodType<Request>
+  /** Statuses besides `ok`, in the order of the specification. */
+  readonly statuses: readonly string[]
+  /** Replaced by an unanswered wait in the gateway: the next message of the client cancels the command (spec 01 §6). */
+  readonly cancellable: boolean
+  /** The first API revision that has it, for the documentation. */
+  readonly since: string
+  /** Served by a later release of this server; until then clients get `unknown_command`. */
+  readonly pending: boolean
+  readonly section: string
+  /** Only its type is used. */
+  readonly reply?: Reply
+}
+
+type Fields = z.ZodRawShape
+type Infer<S extends Fields> = z.infer<z.ZodObject<S>>
+
+/** Extra fields that some refusals carry. */
+type StatusFields<S extends string> = S extends 'bad_timestamp'
+  ? { ballpark_client_early_offset: Float; ballpark_client_late_offset: Float; backend_timestamp: DateTime; client_timestamp: DateTime }
+  : S extends 'require_greater_timestamp'
+    ? { strictly_greater_than: DateTime }
+    : S extends 'invalid_certification'
+      ? { reason: string }
+      : { [field: string]: Encodable | undefined }
+
+type Definition<Name extends string, K extends ClientKind, S extends string> = {
+  name: Name
+  cmd?: string
+  callers: Callers<K>
+  service?: ServiceName
+  deadlineMs?: number
+  request: Fields | z.ZodType
+  statuses?: readonly S[]
+  cancellable?: boolean
+  since?: string
+  pending?: boolean
+  section: string
+}
+
+type RequestOf<R> = R extends z.ZodType ? z.infer<R> : R extends Fields ? Infer<R> : never
+
+/**
+ * Declares a command; `Ok` is the type of the fields of its `ok` reply.
+ * Written `command<{ pong: string }>()({ … })`, since TypeScript infers all type arguments of a call or none.
+ */
+export const command =
+  <Ok extends { [K in keyof Ok]: unknown } = Record<never, never>>() =>
+  <const Name extends string, const K extends ClientKind, const S extends string = never, const R extends Fields | z.ZodType = Fields>(
+    definition: Omit<Definition<Name, K, S>, 'request'> & { request: R },
+  ): CommandSpec<Name, K, RequestOf<R>, ({ status: 'ok' } & Ok) | Refusal<S>> => ({
+    cmd: definition.cmd ?? definition.name,
+    name: definition.name,
+    callers: definition.callers,
+    service: definition.service ?? 'metadata',
+    deadlineMs: definition.deadlineMs ?? METADATA_DEADLINE_MS,
+    request: (definition.request instanceof z.ZodType ? definition.request : z.object(definition.request as Fields)) as z.ZodType<RequestOf<R>>,
+    statuses: definition.statuses ?? [],
+    cancellable: definition.cancellable ?? false,
+    since: definition.since ?? '1.0',
+    pending: definition.pending ?? false,
+    section: definition.section,
+  })
+
+/** A reply other than `ok`: an optional reason for people, and the fields of that status. */
+export type Refusal<S extends string> = S extends string ? { status: S; reason?: string } & StatusFields<S> : never
+
+export type RequestFor<C> = C extends CommandSpec<string, ClientKind, infer R, unknown> ? R : never
+export type ReplyFor<C> = C extends CommandSpec<string, ClientKind, unknown, infer R> ? R : never
+export type ContextFor<C> = C extends CommandSpec<string, infer K, unknown, unknown> ? ContextOf<K & Context['kind']> : never
+
+/** Callers of most commands: authenticated clients of every major, or of majors 2 and 3 only. */
+export const EVERY_AUTHENTICATED = { v1: ['authenticated'], v2: ['authenticated'] } as const
+export const AUTHENTICATED = { v2: ['authenticated'] } as const
+export const INVITED = { v2: ['invited'] } as const

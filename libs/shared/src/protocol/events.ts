@@ -1,0 +1,62 @@
+/**
+ * Events (spec 01 §10.5): how they travel on the bus, who receives them, and the commands that read them.
+ *
+ * A client event is told to subscribed connections; a control event tells gateways to act on their connections.
+ */
+import { bool, text, withDefault } from '../codec/fields.ts'
+import type { Uuid } from '../codec/values.ts'
+import { command, EVERY_AUTHENTICATED } from './command.ts'
+import type { ArchivingConfiguration } from './realm.ts'
+import type { DeviceID, InvitationStatus, RealmRole, UserID } from './types.ts'
+
+/** What a client reads with `events_listen`. */
+export type ClientEvent =
+  | { event: 'pinged'; ping: string }
+  | { event: 'message.received'; index: number }
+  | { event: 'invite.status_changed'; token: Uuid; invitation_status: InvitationStatus }
+  | { event: 'realm.roles_updated'; realm_id: Uuid; role: RealmRole | null }
+  | { event: 'realm.vlobs_updated'; realm_id: Uuid; checkpoint: number; src_id: Uuid; src_version: number }
+  | { event: 'realm.maintenance_started'; realm_id: Uuid; encryption_revision: number }
+  | { event: 'realm.maintenance_finished'; realm_id: Uuid; encryption_revision: number }
+  | { event: 'realm.archiving_updated'; realm_id: Uuid; configuration: ArchivingConfiguration }
+  | { event: 'pki_enrollment.updated' }
+
+/** Subscribed connections that receive a client event; `except` is the author's device where it is skipped. */
+export type Recipients =
+  | { to: 'organization'; except?: DeviceID }
+  | { to: 'users'; user_ids: readonly UserID[] }
+  | { to: 'realm'; realm_id: Uuid; except: DeviceID }
+
+/** What gateways do at once, whatever their clients subscribed to (spec 01 §9). */
+export type ControlEvent =
+  | { control: 'user.revoked'; user_id: UserID }
+  | { control: 'user.frozen'; user_id: UserID }
+  | { control: 'organization.expired' }
+
+/** As published. `id` is unique for ever: delivery is at least once, and receivers drop what they saw. */
+export type BusEvent = { id: string; organization_id: string } & ({ recipients: Recipients; fields: ClientEvent } | { control: ControlEvent })
+
+export const events = {
+  ping: command<{ pong: string }>()({
+    name: 'ping',
+    callers: { v1: ['authenticated', 'anonymous', 'administration'], v2: ['authenticated', 'invited'] },
+    request: { ping: text() },
+    section: '01-wire §10.1',
+  }),
+  events_subscribe: command()({
+    name: 'events_subscribe',
+    callers: EVERY_AUTHENTICATED,
+    service: 'gateway',
+    request: {},
+    section: '01-wire §10.3',
+  }),
+  events_listen: command<ClientEvent>()({
+    name: 'events_listen',
+    callers: EVERY_AUTHENTICATED,
+    service: 'gateway',
+    request: { wait: withDefault(bool(), true) },
+    statuses: ['no_events'],
+    cancellable: true,
+    section: '01-wire §10.4',
+  }),
+}

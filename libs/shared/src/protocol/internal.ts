@@ -1,0 +1,137 @@
+/**
+ * Requests between services. They never come from clients: the bus is trusted (DESIGN §9), so types suffice.
+ * Values survive the codec as they are; `undefined` fields are left out.
+ */
+import type { HumanHandle } from '../codec/fields.ts'
+import type { DateTime, Uuid } from '../codec/values.ts'
+import type { ServiceName } from './command.ts'
+import type { AuthenticatedContext } from './context.ts'
+import type { OrganizationStats } from './organization.ts'
+import type { DeviceID, InvitationType, OrganizationID, UserID, UserProfile } from './types.ts'
+
+/** What a handshake or an HTTP request must know about an organization. */
+export type OrganizationFacts = {
+  organization: number
+  is_bootstrapped: boolean
+  root_verify_key: Buffer | null
+  is_expired: boolean
+}
+/** … and about a device and its user. */
+export type DeviceFacts = {
+  user: number
+  device: number
+  user_id: UserID
+  device_id: DeviceID
+  profile: UserProfile
+  human_handle: HumanHandle | null
+  verify_key: Buffer
+  is_revoked: boolean
+  is_frozen: boolean
+}
+export type InvitationFacts = { type: InvitationType; is_deleted: boolean }
+
+/** An organization as administrators see it (spec 02 §7.3). */
+export type OrganizationStatus = {
+  is_bootstrapped: boolean
+  is_expired: boolean
+  user_profile_outsider_allowed: boolean
+  active_users_limit: number | null
+  minimum_archiving_period: number
+}
+export type OrganizationSettings = {
+  /** Absent fields take the server's default when creating, and stay as they are when updating. */
+  user_profile_outsider_allowed?: boolean
+  active_users_limit?: number | null
+  minimum_archiving_period?: number
+}
+export type AdministeredUser = { user_id: UserID; user_email: string; user_name: string; frozen: boolean }
+export type ServerStatsItem = { organization_id: OrganizationID } & Omit<OrganizationStats, 'users'>
+
+type Requests = {
+  // metadata, for the gateway
+  /** `organization` null: unknown; `device` null: no such device. */
+  session_open: {
+    request: { organization_id: OrganizationID; device_id: DeviceID }
+    reply: { organization: OrganizationFacts | null; device: DeviceFacts | null }
+  }
+  /** `invitation` null: no such token in the organization. */
+  session_open_invited: {
+    request: { organization_id: OrganizationID; token: Uuid }
+    reply: { organization: OrganizationFacts | null; invitation: InvitationFacts | null }
+  }
+  /** With `create`, an unknown organization is created where spontaneous bootstrap is enabled (spec 02 §3.1.4). */
+  organization_find: {
+    request: { organization_id: OrganizationID; create: boolean }
+    reply: { organization: OrganizationFacts | null; spontaneous: boolean }
+  }
+  /** Re-tells every gateway that the organization has expired (spec 01 §7.4). */
+  organization_expired: { request: { organization_id: OrganizationID }; reply: Record<never, never> }
+  /** The realms in which the user has a role now. */
+  realm_memberships: { request: { organization: number; user: number }; reply: { realm_ids: Uuid[] } }
+
+  // metadata, for the block store
+  /** The checks of `block_create` before the upload (spec 05 §10.1, lines 1–5). */
+  block_check: {
+    request: { context: AuthenticatedContext; block_id: Uuid; realm_id: Uuid }
+    reply: { status: 'ok' | 'not_found' | 'realm_deleted' | 'realm_archived' | 'in_maintenance' | 'not_allowed' | 'already_exists' }
+  }
+  /** The same checks again, and the row that makes the block exist. */
+  block_commit: {
+    request: { context: AuthenticatedContext; block_id: Uuid; realm_id: Uuid; size: number }
+    reply: { status: 'ok' | 'not_found' | 'realm_deleted' | 'realm_archived' | 'in_maintenance' | 'not_allowed' | 'already_exists' }
+  }
+  block_access: {
+    request: { context: AuthenticatedContext; block_id: Uuid }
+    reply: { status: 'ok' | 'not_found' | 'realm_deleted' | 'in_maintenance' | 'not_allowed' }
+  }
+
+  // metadata, for the administration API
+  administration_create: {
+    request: { organization_id: OrganizationID } & OrganizationSettings
+    reply: { status: 'ok'; bootstrap_token: string } | { status: 'already_exists' }
+  }
+  administration_status: {
+    request: { organization_id: OrganizationID }
+    reply: ({ status: 'ok' } & OrganizationStatus) | { status: 'not_found' }
+  }
+  administration_update: {
+    request: { organization_id: OrganizationID; is_expired?: boolean } & OrganizationSettings
+    reply: { status: 'ok' | 'not_found' }
+  }
+  administration_stats: {
+    request: { organization_id: OrganizationID }
+    reply: ({ status: 'ok' } & OrganizationStats) | { status: 'not_found' }
+  }
+  administration_server_stats: { request: { at: DateTime | null }; reply: { stats: ServerStatsItem[] } }
+  administration_users: {
+    request: { organization_id: OrganizationID }
+    reply: { status: 'ok'; users: AdministeredUser[] } | { status: 'not_found' }
+  }
+  administration_freeze: {
+    request: { organization_id: OrganizationID; user_id?: UserID; user_email?: string; frozen: boolean }
+    reply: ({ status: 'ok' } & AdministeredUser) | { status: 'not_found' | 'user_not_found' }
+  }
+}
+
+export type InternalName = keyof Requests
+export type InternalRequest<N extends InternalName> = Requests[N]['request']
+export type InternalReply<N extends InternalName> = Requests[N]['reply']
+
+/** Who answers each, and within how many milliseconds. */
+export const internalRequests: { readonly [N in InternalName]: { service: ServiceName; deadlineMs: number } } = {
+  session_open: { service: 'metadata', deadlineMs: 5_000 },
+  session_open_invited: { service: 'metadata', deadlineMs: 5_000 },
+  organization_find: { service: 'metadata', deadlineMs: 5_000 },
+  organization_expired: { service: 'metadata', deadlineMs: 5_000 },
+  realm_memberships: { service: 'metadata', deadlineMs: 5_000 },
+  block_check: { service: 'metadata', deadlineMs: 5_000 },
+  block_commit: { service: 'metadata', deadlineMs: 5_000 },
+  block_access: { service: 'metadata', deadlineMs: 5_000 },
+  administration_create: { service: 'metadata', deadlineMs: 5_000 },
+  administration_status: { service: 'metadata', deadlineMs: 5_000 },
+  administration_update: { service: 'metadata', deadlineMs: 5_000 },
+  administration_stats: { service: 'metadata', deadlineMs: 5_000 },
+  administration_server_stats: { service: 'metadata', deadlineMs: 30_000 },
+  administration_users: { service: 'metadata', deadlineMs: 5_000 },
+  administration_freeze: { service: 'metadata', deadlineMs: 5_000 },
+}

@@ -1,0 +1,100 @@
+/** Enrollment with an X.509 certificate (spec 03 §7). */
+import { bool, bytes, nullable, text, uuid } from '../codec/fields.ts'
+import type { DateTime, Uuid } from '../codec/values.ts'
+import { AUTHENTICATED, command } from './command.ts'
+
+const ANONYMOUS = { v2: ['anonymous'] } as const
+
+export const pki = {
+  pki_enrollment_submit: command<{ submitted_on: DateTime }>()({
+    name: 'pki_enrollment_submit',
+    callers: ANONYMOUS,
+    request: {
+      enrollment_id: uuid(),
+      force: bool(),
+      submitter_der_x509_certificate: bytes(),
+      submitter_der_x509_certificate_email: nullable(text()),
+      submit_payload_signature: bytes(),
+      submit_payload: bytes(),
+    },
+    statuses: ['invalid_payload_data', 'enrollment_id_already_used', 'id_already_used', 'already_submitted', 'already_enrolled', 'email_already_used'],
+    since: '2.6',
+    pending: true,
+    section: '03-users §7.3',
+  }),
+  pki_enrollment_info: command<
+    { submitted_on: DateTime } & (
+      | { enrollment_status: 'SUBMITTED' }
+      | { enrollment_status: 'CANCELLED'; cancelled_on: DateTime }
+      | { enrollment_status: 'REJECTED'; rejected_on: DateTime }
+      | {
+          enrollment_status: 'ACCEPTED'
+          accepted_on: DateTime
+          accepter_der_x509_certificate: Buffer
+          accept_payload_signature: Buffer
+          accept_payload: Buffer
+        }
+    )
+  >()({
+    name: 'pki_enrollment_info',
+    callers: ANONYMOUS,
+    request: { enrollment_id: uuid() },
+    statuses: ['not_found'],
+    since: '2.6',
+    pending: true,
+    section: '03-users §7.4',
+  }),
+  pki_enrollment_list: command<{
+    enrollments: {
+      enrollment_id: Uuid
+      submitted_on: DateTime
+      submitter_der_x509_certificate: Buffer
+      submit_payload_signature: Buffer
+      submit_payload: Buffer
+    }[]
+  }>()({
+    name: 'pki_enrollment_list',
+    callers: AUTHENTICATED,
+    request: {},
+    statuses: ['not_allowed'],
+    since: '2.6',
+    pending: true,
+    section: '03-users §7.5',
+  }),
+  pki_enrollment_reject: command()({
+    name: 'pki_enrollment_reject',
+    callers: AUTHENTICATED,
+    request: { enrollment_id: uuid() },
+    statuses: ['not_allowed', 'not_found', 'no_longer_available'],
+    since: '2.6',
+    pending: true,
+    section: '03-users §7.6',
+  }),
+  pki_enrollment_accept: command()({
+    name: 'pki_enrollment_accept',
+    callers: AUTHENTICATED,
+    request: {
+      enrollment_id: uuid(),
+      accepter_der_x509_certificate: bytes(),
+      accept_payload_signature: bytes(),
+      accept_payload: bytes(),
+      user_certificate: bytes(),
+      device_certificate: bytes(),
+      redacted_user_certificate: bytes(),
+      redacted_device_certificate: bytes(),
+    },
+    statuses: [
+      'not_allowed',
+      'invalid_payload_data',
+      'invalid_certification',
+      'invalid_data',
+      'not_found',
+      'no_longer_available',
+      'active_users_limit_reached',
+      'already_exists',
+    ],
+    since: '2.6',
+    pending: true,
+    section: '03-users §7.7',
+  }),
+}

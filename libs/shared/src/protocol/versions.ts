@@ -1,0 +1,48 @@
+/** Which protocol versions are served, and what depends on the client's (spec 01 §1, §7.5, §10.5; 05 §1.6). */
+
+/** `[major, revision]` */
+export type ApiVersion = readonly [major: number, revision: number]
+
+/** In the order of the challenge: clients take the first entry of their major. */
+export const SUPPORTED_API_VERSIONS: readonly ApiVersion[] = [
+  [1, 3],
+  [2, 10],
+  [3, 4],
+]
+
+/** The server's entry for the client's major, or undefined. Revisions are never compared. */
+export const settle = (client: ApiVersion, supported = SUPPORTED_API_VERSIONS): ApiVersion | undefined =>
+  supported.find(([major]) => major === client[0])
+
+export const formatVersion = ([major, revision]: ApiVersion): string => `${major}.${revision}`
+
+/** Help text of a refused handshake whose major is not served. */
+export const noOverlap = (client: ApiVersion): string =>
+  `No overlap between client API versions {${formatVersion(client)}} and backend API versions {${SUPPORTED_API_VERSIONS.map(formatVersion).join(', ')}}`
+
+/** Whether a client speaks at least revision `v2` of major 2, or `v3` of major 3. */
+const speaks = ([major, revision]: ApiVersion, v2: number, v3: number): boolean =>
+  (major === 2 && revision >= v2) || (major === 3 && revision >= v3)
+
+/** The answer to the challenge is a signed map since 2.5; before, the raw challenge (spec 01 §7.4). */
+export const answersWithMap = (client: ApiVersion): boolean => speaks(client, 5, 0)
+
+/** An event that a client does not know stops it for good, so each kind goes only to those that do (spec 01 §10.5). */
+export function knowsEvent(client: ApiVersion, event: string): boolean {
+  switch (event) {
+    case 'invite.status_changed':
+      return client[0] >= 2
+    case 'pki_enrollment.updated':
+      return speaks(client, 6, 0)
+    case 'realm.archiving_updated':
+      return speaks(client, 10, 4)
+    default:
+      return true
+  }
+}
+
+/** `[major, minor]` of the release that a `parsec/<version>` user agent names (sent since v2.7), or undefined. */
+export function releaseOf(userAgent: string | undefined): readonly [number, number] | undefined {
+  const match = /^parsec\/v?(\d+)\.(\d+)/.exec(userAgent ?? '')
+  return match ? [Number(match[1]), Number(match[2])] : undefined
+}
