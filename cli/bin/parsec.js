@@ -1,1 +1,30 @@
 #!/usr/bin/env node
+/** Entry of the `parsec` command: the TypeScript sources in the repository, the compiled files when published. */
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+const OLDEST_NODE = 24
+const sources = existsSync(new URL('../src/main.ts', import.meta.url))
+
+if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
+  const remedy = sources
+    ? 'Use `npm run parsec -- …` in the repository, which brings its own Node.'
+    : 'Install a newer Node.'
+  process.stderr.write(`Error: parsec needs Node ${OLDEST_NODE} or newer, this is ${process.version}. ${remedy}\n`)
+  process.exit(1)
+} else if (!sources) {
+  await (await import('../dist/main.js')).main()
+} else if (process.execArgv.includes('--conditions=development')) {
+  await (await import('../src/main.ts')).main()
+} else {
+  // The condition that selects sources in every package, worker threads included, can only be set when Node starts.
+  const argv = [
+    ...process.execArgv,
+    '--conditions=development',
+    fileURLToPath(import.meta.url),
+    ...process.argv.slice(2),
+  ]
+  if (process.execve) process.execve(process.execPath, [process.execPath, ...argv], process.env)
+  process.exitCode = spawnSync(process.execPath, argv, { stdio: 'inherit' }).status ?? 1
+}

@@ -57,7 +57,12 @@ const schemas = {
     device_label: nullable(deviceLabel()),
     verify_key: key(),
   }),
-  revoked_user_certificate: z.object({ type: constant('revoked_user_certificate'), author: author(), ...signed, user_id: userId() }),
+  revoked_user_certificate: z.object({
+    type: constant('revoked_user_certificate'),
+    author: author(),
+    ...signed,
+    user_id: userId(),
+  }),
   realm_role_certificate: z.object({
     type: constant('realm_role_certificate'),
     author: author(),
@@ -79,7 +84,10 @@ const schemas = {
     realm_id: uuid(),
     configuration: z.union([
       struct({ type: enumeration(['AVAILABLE', 'ARCHIVED']) }),
-      struct({ type: constant('DELETION_PLANNED') as unknown as z.ZodLiteral<'DELETION_PLANNED'>, deletion_date: dateTime() }),
+      struct({
+        type: constant('DELETION_PLANNED') as unknown as z.ZodLiteral<'DELETION_PLANNED'>,
+        deletion_date: dateTime(),
+      }),
     ]),
   }),
   shamir_recovery_brief_certificate: z.object({
@@ -104,7 +112,9 @@ export type Certificate<T extends CertificateType> = z.infer<(typeof schemas)[T]
 /** The signer that a certificate must have: a device, or the organization's root key (`author` null). */
 export type Signer = { author: DeviceID | null; verify_key: Buffer }
 
-export type Loaded<T extends CertificateType> = { ok: true; certificate: Certificate<T> } | { ok: false; reason: string }
+export type Loaded<T extends CertificateType> =
+  | { ok: true; certificate: Certificate<T> }
+  | { ok: false; reason: string }
 
 /**
  * Verifies the signature, inflates, decodes, checks type and fields, and that the author is exactly the signer
@@ -140,7 +150,10 @@ export function inflateMap(deflated: Buffer): ReturnType<typeof decodeMap> | und
 const isZlibError = (error: unknown): boolean =>
   error instanceof Error && /^(Z_|ERR_BUFFER_TOO_LARGE|ERR_OUT_OF_RANGE)/.test((error as { code?: string }).code ?? '')
 
-const invalid = (detail: string): { ok: false; reason: string } => ({ ok: false, reason: `Invalid certification data (${detail}).` })
+const invalid = (detail: string): { ok: false; reason: string } => ({
+  ok: false,
+  reason: `Invalid certification data (${detail}).`,
+})
 
 type User = Certificate<'user_certificate'>
 type Device = Certificate<'device_certificate'>

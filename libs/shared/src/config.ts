@@ -30,9 +30,28 @@ export type GatewayConfig = {
   maxConnections: number
   /** Seconds between keep-alive comments of a server-sent-event stream; ≤ 0: none. */
   sseKeepaliveSeconds: number
+  /** Asked for by the administration handshake of API v1. */
+  administrationToken: string
 }
+/** How invitation mails leave (spec 06 §3.3). */
+export type MailConfig = { sender: string; language: 'en' | 'fr' } & (
+  | { kind: 'MOCKED' }
+  | {
+      kind: 'SMTP'
+      host: string
+      port: number
+      /** Both or neither. */
+      login: { user: string; password: string } | null
+      /** TLS from the first byte, a change to TLS by STARTTLS, or none. */
+      security: 'implicit' | 'starttls' | 'none'
+    }
+)
 export type MetadataConfig = {
   database: DatabaseConfig
+  /** Public address, for links in mails. */
+  backendAddr: BackendAddr
+  /** Null: mails cannot be sent. */
+  mail: MailConfig | null
   spontaneousOrganizationBootstrap: boolean
   organizationBootstrapWebhook: string | null
   organizationInitialActiveUsersLimit: number | null

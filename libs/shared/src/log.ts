@@ -2,6 +2,12 @@
  * Log lines of spec 06 §9: a fixed event text and keys, as JSON or for the console.
  * Never log payloads, tokens, keys or passwords.
  */
+import { closeSync, openSync } from 'node:fs'
+import { isatty } from 'node:tty'
+import { styleText } from 'node:util'
+import { pino } from 'pino'
+import { DateTime } from './codec/values.ts'
+import { OperatorError } from './errors.ts'
 
 export const LOG_LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -27,3 +33,190 @@ export type LogOptions = {
   /** Path of a file to append to; null is stderr. */
   file: string | null
 }
+
+/** Level names as they appear in lines, with pino's numbers. */
+const RANKS = { debug: 20, info: 30, warning: 40, error: 50, critical: 60 } as const
+type Level = keyof typeof RANKS
+const COLOURS = { debug: 'cyan', info: 'green', warning: 'yellow', error: 'red', critical: 'magenta' } as const
+
+const STDERR = 2
+const LEVEL_WIDTH = 9
+const EVENT_WIDTH = 30
+const MAX_CAUSES = 8
+
+/** The fields of a line that no key may take: such a key gets a `_` behind. */
+const RESERVED: ReadonlySet<string> = new Set(['event', 'level', 'timestamp', 'exception'])
+
+type Sink = { rank: number; write(level: Level, event: string, keys: Fields): void }
+type Fields = { [key: string]: unknown }
+
+/**
+ * Opens the log; throws `OperatorError` when the file cannot be appended to. `reopen` follows a rotation of the file;
+ * `close` resolves when everything is written. What an exiting process has not yet written is written at its exit.
+ */
+export function createLog({ level, format, file }: LogOptions): Log & { reopen(): void; close(): Promise<void> } {
+  const path = file === null || file === '-' ? null : file
+  if (path !== null) assertWritable(path)
+  const destination = pino.destination({ dest: path ?? STDERR, append: true, sync: false })
+  // A full disk or a reader that went away must not end the server.
+  destination.on('error', () => {})
+  const rank = RANKS[level.toLowerCase() as Level]
+  const write =
+    format === 'JSON' ? jsonWriter(destination) : consoleWriter(destination, path === null && isatty(STDERR))
+  return Object.assign(new Logger({ rank, write }, null, {}), {
+    reopen: () => {
+      if (path !== null) destination.reopen()
+    },
+    close: () =>
+      new Promise<void>(resolve => {
+        destination.once('close', resolve)
+        destination.end()
+      }),
+  })
+}
+
+function assertWritable(path: string): void {
+  try {
+    closeSync(openSync(path, 'a'))
+  } catch (error) {
+    throw new OperatorError(`cannot write the log file ${path}: ${(error as Error).message}`, { cause: error })
+  }
+}
+
+/** A child costs one object: its keys are merged only into lines that are written. */
+class Logger implements Log {
+  readonly #sink: Sink
+  readonly #parent: Logger | null
+  readonly #keys: LogKeys
+  constructor(sink: Sink, parent: Logger | null, keys: LogKeys) {
+    this.#sink = sink
+    this.#parent = parent
+    this.#keys = keys
+  }
+  debug(event: string, keys?: LogKeys): void {
+    if (this.#sink.rank <= RANKS.debug) this.#write('debug', event, keys)
+  }
+  info(event: string, keys?: LogKeys): void {
+    if (this.#sink.rank <= RANKS.info) this.#write('info', event, keys)
+  }
+  warning(event: string, keys?: LogKeys): void {
+    if (this.#sink.rank <= RANKS.warning) this.#write('warning', event, keys)
+  }
+  error(event: string, keys?: LogKeys): void {
+    if (this.#sink.rank <= RANKS.error) this.#write('error', event, keys)
+  }
+  critical(event: string, keys?: LogKeys): void {
+    if (this.#sink.rank <= RANKS.critical) this.#write('critical', event, keys)
+  }
+  child(keys: LogKeys): Log {
+    return new Logger(this.#sink, this, keys)
+  }
+
+  #write(level: Level, event: string, keys: LogKeys | undefined): void {
+    const fields: Fields = {}
+    this.#collect(fields)
+    if (keys) addTo(fields, keys)
+    this.#sink.write(level, event, fields)
+  }
+  #collect(fields: Fields): void {
+    if (this.#parent) this.#parent.#collect(fields)
+    addTo(fields, this.#keys)
+  }
+}
+
+function addTo(fields: Fields, keys: LogKeys): void {
+  for (const [key, value] of Object.entries(keys)) {
+    if (value === undefined) continue
+    if (key === 'error') fields.exception = describe(value)
+    else fields[RESERVED.has(key) ? `${key}_` : key] = printable(value)
+  }
+}
+
+/** An error's stack, with those of its causes. */
+function describe(error: unknown): string {
+  const parts: string[] = []
+  for (let cause = error; cause !== undefined && parts.length < MAX_CAUSES; ) {
+    parts.push(cause instanceof Error ? (cause.stack ?? String(cause)) : textOf(cause))
+    cause = cause instanceof Error ? cause.cause : undefined
+  }
+  return parts.join('\nCaused by: ')
+}
+
+/** A value as JSON can say it: bins by their length only, whatever has no JSON form by its text. */
+function printable(value: unknown): unknown {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return value
+    case 'number':
+      return Number.isFinite(value) ? value : String(value)
+    case 'object':
+      return value === null ? null : printableObject(value)
+    default:
+      return textOf(value)
+  }
+}
+function printableObject(value: object): unknown {
+  if (ArrayBuffer.isView(value)) return `bin(${value.byteLength})`
+  if (value instanceof Error) return textOf(value)
+  try {
+    return JSON.parse(JSON.stringify(value, withoutBins)) as unknown
+  } catch {
+    return textOf(value)
+  }
+}
+/** A replacer of `JSON.stringify`; `this[key]` is the value before its `toJSON` ran. */
+function withoutBins(this: Fields, key: string, value: unknown): unknown {
+  const original = this[key]
+  if (ArrayBuffer.isView(original)) return `bin(${original.byteLength})`
+  if (original instanceof Error) return textOf(original)
+  if (original instanceof Map) return Object.fromEntries(original)
+  if (original instanceof Set) return [...original]
+  if (['bigint', 'function', 'symbol'].includes(typeof value)) return textOf(value)
+  return value
+}
+function textOf(value: unknown): string {
+  try {
+    return String(value)
+  } catch {
+    return typeof value
+  }
+}
+
+type Destination = ReturnType<typeof pino.destination>
+
+function jsonWriter(destination: Destination): Sink['write'] {
+  const json = pino<Level>(
+    {
+      level: 'debug',
+      customLevels: RANKS,
+      useOnlyCustomLevels: true,
+      base: null,
+      messageKey: 'event',
+      timestamp: () => `,"timestamp":"${DateTime.now()}"`,
+      formatters: { level: label => ({ level: label }) },
+    },
+    destination,
+  )
+  return (level, event, keys) => json[level](keys, event)
+}
+
+function consoleWriter(destination: Destination, colours: boolean): Sink['write'] {
+  const paint = (style: Parameters<typeof styleText>[0], text: string) =>
+    colours ? styleText(style, text, { validateStream: false }) : text
+  return (level, event, { exception, ...keys }) => {
+    const pairs = Object.keys(keys)
+      .sort()
+      .map(key => `${paint('cyan', oneLine(key))}=${paint('magenta', oneLine(shown(keys[key])))}`)
+    const text = oneLine(event)
+    const head = `${paint('dim', String(DateTime.now()))} [${paint(COLOURS[level], level.padEnd(LEVEL_WIDTH))}]`
+    const what = paint('bold', pairs.length > 0 ? text.padEnd(EVENT_WIDTH) : text)
+    const trace = exception === undefined ? '' : `\n${exception as string}`
+    destination.write(`${[head, what, ...pairs].join(' ')}${trace}\n`)
+  }
+}
+const shown = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value))
+
+/** No peer can forge a line or steer a terminal. */
+const oneLine = (text: string): string =>
+  text.replace(/[\p{Cc}\u2028\u2029]/gu, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)

@@ -5,12 +5,14 @@
  * failure is a bug. A query on the database inside a transaction's callback would wait for ever on a pool of one:
  * use the transaction that the callback is given.
  */
+import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { DateTime, Uuid } from './codec/values.ts'
+import type { DatabaseConfig } from './config.ts'
 import { Unavailable } from './errors.ts'
 import type { Log } from './log.ts'
 
-/** A statement with its parameters. */
+/** A statement with its parameters. Without name and parameters it may be several, as a migration file has them. */
 export type Sql = { readonly name: string; readonly text: string; readonly values: unknown[] }
 
 const statements = new WeakMap<TemplateStringsArray, { name: string; text: string }>()
@@ -55,33 +57,37 @@ export type DatabaseOptions = {
   connection: pg.ClientConfig
   minConnections: number
   maxConnections: number
-  /** Off where connections share one backend (PGlite): a name could then be taken by another connection. */
-  prepare: boolean
+  /**
+   * Whether each connection has a backend of its own, so that statements may be prepared under a name and sent before
+   * the one in front is answered. Not so with PGlite, where all connections share one.
+   */
+  ownBackends: boolean
 }
 
 export class Database implements Queryable {
   readonly #pool: pg.Pool
-  readonly #prepare: boolean
+  readonly #ownBackends: boolean
   #reachable = true
 
-  constructor({ connection, minConnections, maxConnections, prepare }: DatabaseOptions, log: Log) {
-    this.#prepare = prepare
+  constructor({ connection, minConnections, maxConnections, ownBackends }: DatabaseOptions, log: Log) {
+    this.#ownBackends = ownBackends
     this.#pool = new pg.Pool({
       ...connection,
       types,
+      pipeline: ownBackends,
       min: minConnections,
       max: maxConnections,
       connectionTimeoutMillis: 4_000,
       idleTimeoutMillis: 300_000,
       keepAlive: true,
-    })
+    } as pg.PoolConfig)
     this.#pool.on('error', error => {
       this.#reachable = false
       log.warning('Database connection lost', { cause: error.message })
     })
   }
 
-  /** Opens the first connections. Rejects with the driver's error, which tells a wrong password from an absent server. */
+  /** Opens a first connection. Rejects with the driver's error, which tells a wrong password from an absent server. */
   async open(): Promise<void> {
     const client = await this.#pool.connect()
     client.release()
@@ -103,40 +109,57 @@ export class Database implements Queryable {
   }
 
   /**
-   * Runs `body` in one READ COMMITTED transaction: commits what it returns unless `commits` says no, rolls back when
-   * it throws. A commit whose answer is lost rejects with `Unavailable`: it may have happened.
+   * Runs `body` in one READ COMMITTED transaction; commits unless `commits` says no to its result, rolls back when it
+   * throws. Statements that the body does not wait for are sent at once, in order, so that several cost one round
+   * trip; their failures surface here, before anything is committed. A commit whose answer is lost rejects with
+   * `Unavailable`: it may have happened.
    */
   async transaction<T>(body: (tx: Queryable) => Promise<T>, commits: (result: T) => boolean = () => true): Promise<T> {
     const client = await this.#connect()
-    let broken: Error | undefined
+    const sent: Promise<unknown>[] = []
+    const send = (statement: Sql): Promise<pg.QueryResult> => {
+      const before = this.#ownBackends ? undefined : sent.at(-1)
+      const result = before ? before.then(() => this.#query(client, statement)) : this.#query(client, statement)
+      result.catch(() => {})
+      sent.push(result)
+      return result
+    }
+    const read = <T>(statement: Sql, pick: (result: pg.QueryResult) => T): Promise<T> => {
+      const picked = send(statement).then(pick)
+      picked.catch(() => {})
+      return picked
+    }
+    const tx: Queryable = {
+      all: statement => read(statement, result => result.rows as never),
+      one: statement => read(statement, result => result.rows[0] as never),
+      run: statement => read(statement, result => result.rowCount ?? 0),
+    }
+    let discard = false
     try {
-      await this.#query(client, BEGIN)
-      const result = await body({
-        all: async statement => (await this.#query(client, statement)).rows as never,
-        one: async statement => (await this.#query(client, statement)).rows[0] as never,
-        run: async statement => (await this.#query(client, statement)).rowCount ?? 0,
-      })
-      await this.#query(client, commits(result) ? COMMIT : ROLLBACK)
+      void send(BEGIN)
+      const result = await body(tx)
+      const end = send(commits(result) ? COMMIT : ROLLBACK)
+      await Promise.all(sent)
+      if (commits(result) && (await end).command !== 'COMMIT') throw new Error('the transaction was rolled back')
       return result
     } catch (error) {
-      broken = error instanceof Error ? error : new Error(String(error))
-      if (!(error instanceof Unavailable)) {
-        try {
-          await client.query('ROLLBACK')
-          broken = undefined
-        } catch {
-          // The connection is thrown away below, which rolls back too.
-        }
-      }
+      const outcome = await this.#rollBack(client, sent)
+      discard = !outcome
       throw error
     } finally {
-      client.release(broken)
+      client.release(discard)
     }
   }
 
-  /** Several statements without parameters, as a migration file has them. */
-  async script(text: string): Promise<void> {
-    await this.#pool.query(text)
+  /** Whether the connection is fit for further use. */
+  async #rollBack(client: pg.PoolClient, sent: Promise<unknown>[]): Promise<boolean> {
+    await Promise.allSettled(sent)
+    try {
+      await client.query('ROLLBACK')
+      return true
+    } catch {
+      return false
+    }
   }
 
   async close(): Promise<void> {
@@ -152,7 +175,7 @@ export class Database implements Queryable {
   }
   async #query(on: pg.Pool | pg.PoolClient, { name, text, values }: Sql): Promise<pg.QueryResult> {
     try {
-      const result = await on.query(this.#prepare && name !== '' ? { name, text, values } : { text, values })
+      const result = await on.query(name === '' ? text : this.#ownBackends ? { name, text, values } : { text, values })
       this.#reachable = true
       return result
     } catch (error) {
@@ -162,13 +185,16 @@ export class Database implements Queryable {
   #classify(error: unknown): unknown {
     if (!isOutage(error)) return error
     this.#reachable = false
-    return new Unavailable(`database: ${(error as Error).message || (error as { code?: string }).code}`, { cause: error })
+    return new Unavailable(`database: ${(error as Error).message || (error as { code?: string }).code}`, {
+      cause: error,
+    })
   }
 }
 
-const BEGIN: Sql = { name: '', text: 'BEGIN', values: [] }
-const COMMIT: Sql = { name: '', text: 'COMMIT', values: [] }
-const ROLLBACK: Sql = { name: '', text: 'ROLLBACK', values: [] }
+const plain = (text: string): Sql => ({ name: '', text, values: [] })
+const BEGIN = plain('BEGIN')
+const COMMIT = plain('COMMIT')
+const ROLLBACK = plain('ROLLBACK')
 
 /** SQLSTATE classes of a server that is away or overloaded: connection, resources, operator intervention. */
 const OUTAGE_CLASSES = new Set(['08', '53', '57'])
@@ -182,7 +208,44 @@ export function isOutage(error: unknown): boolean {
   return /Connection terminated|timeout exceeded|Client was closed|not queryable|connection error/i.test(error.message)
 }
 
-/** Connection settings from a URL (spec 06 §8.2); query parameters that name no connection setting become session settings. */
+/** Causes that no retry mends: wrong credentials, no such database or role. */
+const FINAL_CLASSES = new Set(['28', '3D', '42'])
+
+/**
+ * Connects, trying again as the operator wishes (spec 06 §8.3): `maxAttempts` failures in a row are final, 0 and 1 mean
+ * that the first is. Rejects with the driver's error.
+ */
+export async function openPostgres(
+  config: Extract<DatabaseConfig, { kind: 'POSTGRESQL' }>,
+  log: Log,
+): Promise<Database> {
+  const database = new Database(
+    {
+      connection: connectionFromUrl(config.url),
+      minConnections: config.minConnections,
+      maxConnections: config.maxConnections,
+      ownBackends: true,
+    },
+    log,
+  )
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await database.open()
+      return database
+    } catch (error) {
+      const code = (error as { code?: string }).code ?? ''
+      if (attempt >= config.maxAttempts || FINAL_CLASSES.has(code.slice(0, 2)) || code === 'ERR_INVALID_URL') {
+        await database.close()
+        throw error
+      }
+      const cause = error instanceof Error ? error.message || code : String(error)
+      log.warning(`Database connection lost (${cause}), retrying in ${config.retryPauseSeconds} seconds`)
+      await setTimeout(config.retryPauseSeconds * 1000)
+    }
+  }
+}
+
+/** Connection settings from a URL (spec 06 §8.2). */
 export function connectionFromUrl(url: string): pg.ClientConfig {
-  return { connectionString: url, application_name: 'parsec' }
+  return { application_name: 'parsec', connectionString: url }
 }

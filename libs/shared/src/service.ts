@@ -16,11 +16,18 @@ export type Service = {
 
 /** Drains, then stops, in reverse order of start; a step that fails or is late is logged and does not stop the others. */
 export async function shutDown(services: readonly Service[], log: Log, drainMs: number): Promise<void> {
-  for (const service of services.toReversed()) await step(log, service.name, 'drain', drainMs + 1_000, () => service.drain(drainMs))
+  for (const service of services.toReversed())
+    await step(log, service.name, 'drain', drainMs + 1_000, () => service.drain(drainMs))
   for (const service of services.toReversed()) await step(log, service.name, 'stop', 5_000, () => service.stop())
 }
 
-async function step(log: Log, service: string, what: string, deadlineMs: number, run: () => Promise<void>): Promise<void> {
+async function step(
+  log: Log,
+  service: string,
+  what: string,
+  deadlineMs: number,
+  run: () => Promise<void>,
+): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`not done within ${deadlineMs} ms`)), deadlineMs)

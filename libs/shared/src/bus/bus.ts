@@ -1,6 +1,7 @@
 /**
  * How services talk: requests to one replica of a service, events to whoever listens. Two drivers, `local.ts` and
- * `nats.ts`, exchange encoded bytes and behave alike; `tests/bus-contract.test.ts` proves it.
+ * `nats.ts`, exchange encoded bytes and behave alike; `bus.test.ts` proves it. Bytes that were handed over must not change
+ * before the next turn of the event loop; bytes that were received belong to the receiver.
  *
  * Subjects are tokens joined by dots; in a pattern `*` stands for one token and a final `>` for one or more.
  */

@@ -29,7 +29,8 @@ export class LocalBus implements Bus {
 
   request(subject: string, payload: Uint8Array, { timeoutMs, signal }: RequestOptions): Promise<Buffer> {
     if (!this.#open) return Promise.reject(new Unavailable('the bus is closed'))
-    if (payload.length > this.maxPayload) return Promise.reject(new RangeError(`message of ${payload.length} bytes on ${subject}`))
+    if (payload.length > this.maxPayload)
+      return Promise.reject(new RangeError(`message of ${payload.length} bytes on ${subject}`))
     if (signal?.aborted) return Promise.reject(signal.reason)
     const { servers } = this.#route(subject)
     if (servers.length === 0) return Promise.reject(new Unavailable(`nobody serves ${subject}`))
@@ -37,7 +38,10 @@ export class LocalBus implements Bus {
     const copy = Buffer.from(payload)
     return new Promise((resolve, reject) => {
       const onAbort = () => settle(() => reject(signal!.reason))
-      const timer = setTimeout(() => settle(() => reject(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`))), timeoutMs)
+      const timer = setTimeout(
+        () => settle(() => reject(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`))),
+        timeoutMs,
+      )
       const settle = (done: () => void) => {
         clearTimeout(timer)
         signal?.removeEventListener('abort', onAbort)
@@ -87,9 +91,11 @@ export class LocalBus implements Bus {
     if (payload.length > this.maxPayload) throw new RangeError(`message of ${payload.length} bytes on ${subject}`)
     const { listeners } = this.#route(subject)
     if (listeners.length === 0) return
-    const copy = Buffer.from(payload)
+    const copies = listeners.map(listening => ({ listening, copy: Buffer.from(payload) }))
     setImmediate(() => {
-      for (const listening of listeners) if (this.#listening.includes(listening)) listening.listener(copy, subject)
+      for (const { listening, copy } of copies) {
+        if (this.#listening.includes(listening)) listening.listener(copy, subject)
+      }
     })
   }
 

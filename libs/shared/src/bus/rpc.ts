@@ -35,7 +35,8 @@ export const MAX_ENVELOPE_BYTES = 16 * 1024
 export const MAX_CLIENT_MESSAGE_BYTES = 16 * 1024 * 1024
 
 /** The largest message that clients may send over this bus. */
-export const maxClientMessage = (bus: Bus): number => Math.min(MAX_CLIENT_MESSAGE_BYTES, bus.maxPayload - MAX_ENVELOPE_BYTES)
+export const maxClientMessage = (bus: Bus): number =>
+  Math.min(MAX_CLIENT_MESSAGE_BYTES, bus.maxPayload - MAX_ENVELOPE_BYTES)
 
 /** The envelope of a client's message. `context` is the encoded context, made once per connection. */
 export function seal(context: Buffer, request_id: string, message: Buffer): Buffer {
@@ -54,7 +55,12 @@ function open(envelope: Buffer): [Context, string, Buffer] {
 }
 
 /** Serves the commands of a service: decodes, validates (`bad_message`), calls the handler, encodes. */
-export async function serveCommands<N extends CommandName>(bus: Bus, service: ServiceName, handlers: Handlers<N>, log: Log): Promise<Subscription> {
+export async function serveCommands<N extends CommandName>(
+  bus: Bus,
+  service: ServiceName,
+  handlers: Handlers<N>,
+  log: Log,
+): Promise<Subscription> {
   const table = new Map(
     commandsOf(service).map(spec => {
       const handler = (handlers as { [name: string]: Handler<CommandName> | undefined })[spec.name]
@@ -78,10 +84,17 @@ export async function serveCommands<N extends CommandName>(bus: Bus, service: Se
   })
 }
 
-export type InternalHandlers<N extends InternalName> = { readonly [K in N]: (request: InternalRequest<K>) => Promise<InternalReply<K>> }
+export type InternalHandlers<N extends InternalName> = {
+  readonly [K in N]: (request: InternalRequest<K>) => Promise<InternalReply<K>>
+}
 
 /** Serves internal requests of a service. */
-export async function serveInternal<N extends InternalName>(bus: Bus, service: ServiceName, handlers: InternalHandlers<N>, log: Log): Promise<Subscription> {
+export async function serveInternal<N extends InternalName>(
+  bus: Bus,
+  service: ServiceName,
+  handlers: InternalHandlers<N>,
+  log: Log,
+): Promise<Subscription> {
   return bus.serve(subjects.everyInternalOf(service), service, async (payload, subject) => {
     const name = subjects.nameOf(subject)
     const handler = (handlers as { [name: string]: ((request: unknown) => Promise<unknown>) | undefined })[name]
@@ -96,9 +109,17 @@ export async function serveInternal<N extends InternalName>(bus: Bus, service: S
 }
 
 /** Asks the service that answers `name`. Rejects with `Unavailable` or `RemoteFailure`. */
-export async function callInternal<N extends InternalName>(bus: Bus, name: N, request: InternalRequest<N>, signal?: AbortSignal): Promise<InternalReply<N>> {
+export async function callInternal<N extends InternalName>(
+  bus: Bus,
+  name: N,
+  request: InternalRequest<N>,
+  signal?: AbortSignal,
+): Promise<InternalReply<N>> {
   const { service, deadlineMs } = internalRequests[name]
-  const reply = await bus.request(subjects.internal(service, name), encode(request as unknown as Encodable), { timeoutMs: deadlineMs, ...(signal && { signal }) })
+  const reply = await bus.request(subjects.internal(service, name), encode(request as unknown as Encodable), {
+    timeoutMs: deadlineMs,
+    ...(signal && { signal }),
+  })
   return decode(reply) as unknown as InternalReply<N>
 }
 

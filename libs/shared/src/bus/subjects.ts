@@ -11,13 +11,20 @@ export const everyInternalOf = (service: ServiceName): string => `parsec.interna
 /** Events for clients; a gateway listens only while a client of that organization has subscribed. */
 export const clientEvents = (organization_id: OrganizationID): string => `parsec.event.${token(organization_id)}.client`
 /** Orders to gateways about their connections of an organization. */
-export const controlEvents = (organization_id: OrganizationID): string => `parsec.event.${token(organization_id)}.control`
+export const controlEvents = (organization_id: OrganizationID): string =>
+  `parsec.event.${token(organization_id)}.control`
 
 /** An id as one subject token: ASCII letters, digits, `_` and `-` stay, any other byte of its UTF-8 form becomes `=XX`. */
 export const token = (id: string): string =>
   /^[A-Za-z0-9_-]+$/.test(id)
     ? id
-    : [...Buffer.from(id)].map(byte => (/[A-Za-z0-9_-]/.test(String.fromCharCode(byte)) ? String.fromCharCode(byte) : `=${byte.toString(16).padStart(2, '0')}`)).join('')
+    : [...Buffer.from(id)]
+        .map(byte =>
+          /[A-Za-z0-9_-]/.test(String.fromCharCode(byte))
+            ? String.fromCharCode(byte)
+            : `=${byte.toString(16).padStart(2, '0')}`,
+        )
+        .join('')
 
 /** Whether a subject falls under a pattern. */
 export function matches(pattern: string, subject: string): boolean {

@@ -11,7 +11,9 @@ const NIL = 'Field may not be null.'
 
 /** A schema that accepts what `accepts` says, with the wire's texts for absent, nil and wrong values. */
 function field<T>(accepts: (value: unknown) => boolean, text: string): z.ZodType<T> {
-  return z.custom<T>(accepts, { error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : text) })
+  return z.custom<T>(accepts, {
+    error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : text),
+  })
 }
 
 export const bool = () => field<boolean>(v => typeof v === 'boolean', 'Not a valid boolean.')
@@ -39,24 +41,34 @@ export const bytes = ({ length }: { length?: number } = {}) =>
 /** A 32-byte Ed25519 or X25519 public key. */
 export const key = () => field<Buffer>(v => Buffer.isBuffer(v) && v.length === 32, 'Invalid verify key.')
 
-/** Free text, normalised. */
+/** Free text, normalised. U+0000 is refused: PostgreSQL cannot store it. */
 export const text = ({ maxBytes }: { maxBytes?: number } = {}) =>
   field<string>(
-    v => typeof v === 'string' && (maxBytes === undefined || Buffer.byteLength(v.normalize('NFC')) <= maxBytes),
+    v =>
+      typeof v === 'string' && !v.includes('\0') && (maxBytes === undefined || Buffer.byteLength(nfc(v)) <= maxBytes),
     'Not a valid string.',
   ).transform(nfc) as unknown as z.ZodType<string>
 
 export const enumeration = <const T extends readonly string[]>(values: T) =>
   z.custom<T[number]>(v => typeof v === 'string' && values.includes(v), {
     error: issue =>
-      issue.input === undefined ? MISSING : issue.input === null ? NIL : typeof issue.input === 'string' ? `Invalid role \`${issue.input}\`` : 'Not string',
+      issue.input === undefined
+        ? MISSING
+        : issue.input === null
+          ? NIL
+          : typeof issue.input === 'string'
+            ? `Invalid role \`${issue.input}\``
+            : 'Not string',
   })
 
-export const constant = <const T extends string>(value: T) => field<T>(v => v === value, `Invalid value, should be \`${value}\``)
+export const constant = <const T extends string>(value: T) =>
+  field<T>(v => v === value, `Invalid value, should be \`${value}\``)
 
 /** A list; a wrong item is reported under its index. */
 export const list = <T extends z.ZodType>(item: T) =>
-  z.array(item, { error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : 'Not a valid list.') })
+  z.array(item, {
+    error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : 'Not a valid list.'),
+  })
 
 /** A map with typed keys, which need not be text; yields entries in the order of the message. */
 export function mapOf<K, V>(keySchema: z.ZodType<K>, valueSchema: z.ZodType<V>): z.ZodType<[K, V][]> {
@@ -79,14 +91,18 @@ export const withDefault = <T>(schema: z.ZodType<T>, value: T): z.ZodType<T> =>
 export const struct = <S extends z.ZodRawShape>(shape: S): z.ZodType<z.infer<z.ZodObject<S>>> =>
   z.preprocess(
     v => (v instanceof Map ? textKeys(v as Map<Value, Value>) : v),
-    z.object(shape, { error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : 'Not a valid mapping type.') }),
+    z.object(shape, {
+      error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : 'Not a valid mapping type.'),
+    }),
   ) as unknown as z.ZodType<z.infer<z.ZodObject<S>>>
 
 // Identifiers (spec 01 §3.1)
 
 const nfc = (v: string): string => v.normalize('NFC')
+/** The rule of organization, user and device names. */
 const NAME = /^[\p{L}\p{N}\p{M}_-]{1,32}$/u
-const isName = (v: unknown): boolean => typeof v === 'string' && NAME.test(nfc(v)) && Buffer.byteLength(nfc(v)) <= 32
+export const isName = (v: unknown): boolean =>
+  typeof v === 'string' && NAME.test(nfc(v)) && Buffer.byteLength(nfc(v)) <= 32
 const isDeviceId = (v: unknown): boolean => {
   if (typeof v !== 'string') return false
   const at = v.indexOf('@')
@@ -96,7 +112,13 @@ const identifier = (accepts: (v: unknown) => boolean) =>
   z
     .custom<string>(accepts, {
       error: issue =>
-        issue.input === undefined ? MISSING : issue.input === null ? NIL : typeof issue.input === 'string' ? 'Invalid data' : 'Not string',
+        issue.input === undefined
+          ? MISSING
+          : issue.input === null
+            ? NIL
+            : typeof issue.input === 'string'
+              ? 'Invalid data'
+              : 'Not string',
     })
     .transform(nfc) as unknown as z.ZodType<string>
 
@@ -106,21 +128,30 @@ export const deviceName = () => identifier(isName)
 export const deviceId = () => identifier(isDeviceId)
 /** One line of 1 to 255 bytes. */
 export const deviceLabel = () =>
-  identifier(v => typeof v === 'string' && /^.+$/u.test(v) && !v.includes('\n') && Buffer.byteLength(nfc(v)) <= 255)
+  identifier(v => typeof v === 'string' && /^[^\n\0]+$/u.test(v) && Buffer.byteLength(nfc(v)) <= 255)
 
 /** `[email, label]`; two handles are equal when their emails are. */
 export type HumanHandle = readonly [email: string, label: string]
-const EMAIL = /^[^\s@<>",;:\\()[\]]+@[^\s@<>",;:\\()[\]]+$/u
-const isHandlePart = (v: unknown): v is string => typeof v === 'string' && v.length > 0 && Buffer.byteLength(nfc(v)) <= 254
+const EMAIL = /^[^\s\0@<>",;:\\()[\]]+@[^\s\0@<>",;:\\()[\]]+$/u
+const isHandlePart = (v: unknown): v is string =>
+  typeof v === 'string' && v.length > 0 && Buffer.byteLength(nfc(v)) <= 254
 export const humanHandle = () =>
   field<HumanHandle>(
     v =>
-      Array.isArray(v) && v.length === 2 && isHandlePart(v[0]) && isHandlePart(v[1]) && EMAIL.test(v[0]) && !/[<>@,:;\\"[\]]/u.test(v[1]),
+      Array.isArray(v) &&
+      v.length === 2 &&
+      isHandlePart(v[0]) &&
+      isHandlePart(v[1]) &&
+      EMAIL.test(v[0]) &&
+      !/[\0<>@,:;\\"[\]]/u.test(v[1]),
     'Invalid data',
   ).transform(([email, label]): HumanHandle => [nfc(email), nfc(label)]) as unknown as z.ZodType<HumanHandle>
 
 /** What a schema makes of `value`, or the wire's `errors` map: field → texts, list index → …, `_schema` for the whole. */
-export function parse<T>(schema: z.ZodType<T>, value: unknown): { ok: true; value: T } | { ok: false; errors: Encodable } {
+export function parse<T>(
+  schema: z.ZodType<T>,
+  value: unknown,
+): { ok: true; value: T } | { ok: false; errors: Encodable } {
   const result = schema.safeParse(value, { reportInput: true })
   if (result.success) return { ok: true, value: result.data }
   const root = new Map<Encodable, Encodable>()

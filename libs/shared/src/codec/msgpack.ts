@@ -350,7 +350,8 @@ class Writer {
     }
     if (value instanceof Extension) return this.#extension(value)
     const prototype = Object.getPrototypeOf(value)
-    if (prototype !== null && prototype !== Object.prototype) throw new TypeError(`a ${prototype.constructor?.name} has no form on the wire`)
+    if (prototype !== null && prototype !== Object.prototype)
+      throw new TypeError(`a ${prototype.constructor?.name} has no form on the wire`)
     this.#record(value as { readonly [key: string]: Encodable | undefined })
   }
 

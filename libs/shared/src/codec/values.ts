@@ -51,14 +51,24 @@ export class Uuid {
 const MIN_US = -62_135_596_800_000_000
 const MAX_US = 253_402_300_799_999_999
 
+/** Follows the system's clock, which may be set at any time. */
+const monotonic = { origin: performance.timeOrigin }
+
 /** An instant: `us` is an integer of microseconds since 1970-01-01T00:00:00Z. Never truncate it to milliseconds. */
 export class DateTime {
   readonly us: number
   constructor(us: number) {
     this.us = us
   }
+  /** The system's clock: its millisecond, with microseconds from the monotonic clock as long as the two agree. */
   static now(): DateTime {
-    return new DateTime(Math.round((performance.timeOrigin + performance.now()) * 1000))
+    const wall = Date.now()
+    let now = monotonic.origin + performance.now()
+    if (now < wall || now >= wall + 1) {
+      monotonic.origin += wall - now
+      now = wall
+    }
+    return new DateTime(Math.round(now * 1000))
   }
   /** From seconds, rounded to the nearest microsecond; undefined when not finite or outside the years 1 to 9999. */
   static fromSeconds(seconds: number): DateTime | undefined {

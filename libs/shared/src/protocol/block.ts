@@ -9,7 +9,15 @@ export const block = {
     service: 'blockstore',
     deadlineMs: BLOCK_DEADLINE_MS,
     request: { block_id: uuid(), realm_id: uuid(), block: bytes() },
-    statuses: ['not_found', 'realm_deleted', 'realm_archived', 'in_maintenance', 'not_allowed', 'already_exists', 'timeout'],
+    statuses: [
+      'not_found',
+      'realm_deleted',
+      'realm_archived',
+      'in_maintenance',
+      'not_allowed',
+      'already_exists',
+      'timeout',
+    ],
     section: '05-data §10.1',
   }),
   block_read: command<{ block: Buffer }>()({

@@ -20,7 +20,12 @@ export const BLOCK_DEADLINE_MS = 30_000
 
 export type Callers<K extends ClientKind = ClientKind> = { readonly v1?: readonly K[]; readonly v2?: readonly K[] }
 
-export type CommandSpec<Name extends string = string, K extends ClientKind = ClientKind, Request = unknown, Reply = unknown> = {
+export type CommandSpec<
+  Name extends string = string,
+  K extends ClientKind = ClientKind,
+  Request = unknown,
+  Reply = unknown,
+> = {
   /** Name on the wire. */
   readonly cmd: string
   /** Name of the handler: `cmd`, but for API v1 commands whose namesake differs in later majors. */
@@ -48,7 +53,12 @@ type Infer<S extends Fields> = z.infer<z.ZodObject<S>>
 
 /** Extra fields that some refusals carry. */
 type StatusFields<S extends string> = S extends 'bad_timestamp'
-  ? { ballpark_client_early_offset: Float; ballpark_client_late_offset: Float; backend_timestamp: DateTime; client_timestamp: DateTime }
+  ? {
+      ballpark_client_early_offset: Float
+      ballpark_client_late_offset: Float
+      backend_timestamp: DateTime
+      client_timestamp: DateTime
+    }
   : S extends 'require_greater_timestamp'
     ? { strictly_greater_than: DateTime }
     : S extends 'invalid_certification'
@@ -77,7 +87,12 @@ type RequestOf<R> = R extends z.ZodType ? z.infer<R> : R extends Fields ? Infer<
  */
 export const command =
   <Ok extends { [K in keyof Ok]: unknown } = Record<never, never>>() =>
-  <const Name extends string, const K extends ClientKind, const S extends string = never, const R extends Fields | z.ZodType = Fields>(
+  <
+    const Name extends string,
+    const K extends ClientKind,
+    const S extends string = never,
+    const R extends Fields | z.ZodType = Fields,
+  >(
     definition: Omit<Definition<Name, K, S>, 'request'> & { request: R },
   ): CommandSpec<Name, K, RequestOf<R>, ({ status: 'ok' } & Ok) | Refusal<S>> => ({
     cmd: definition.cmd ?? definition.name,
@@ -85,7 +100,9 @@ export const command =
     callers: definition.callers,
     service: definition.service ?? 'metadata',
     deadlineMs: definition.deadlineMs ?? METADATA_DEADLINE_MS,
-    request: (definition.request instanceof z.ZodType ? definition.request : z.object(definition.request as Fields)) as z.ZodType<RequestOf<R>>,
+    request: (definition.request instanceof z.ZodType
+      ? definition.request
+      : z.object(definition.request as Fields)) as z.ZodType<RequestOf<R>>,
     statuses: definition.statuses ?? [],
     cancellable: definition.cancellable ?? false,
     since: definition.since ?? '1.0',
@@ -98,7 +115,8 @@ export type Refusal<S extends string> = S extends string ? { status: S; reason?:
 
 export type RequestFor<C> = C extends CommandSpec<string, ClientKind, infer R, unknown> ? R : never
 export type ReplyFor<C> = C extends CommandSpec<string, ClientKind, unknown, infer R> ? R : never
-export type ContextFor<C> = C extends CommandSpec<string, infer K, unknown, unknown> ? ContextOf<K & Context['kind']> : never
+export type ContextFor<C> =
+  C extends CommandSpec<string, infer K, unknown, unknown> ? ContextOf<K & Context['kind']> : never
 
 /** Callers of most commands: authenticated clients of every major, or of majors 2 and 3 only. */
 export const EVERY_AUTHENTICATED = { v1: ['authenticated'], v2: ['authenticated'] } as const

@@ -4,7 +4,7 @@
  * A client event is told to subscribed connections; a control event tells gateways to act on their connections.
  */
 import { bool, text, withDefault } from '../codec/fields.ts'
-import type { Uuid } from '../codec/values.ts'
+import type { DateTime, Uuid } from '../codec/values.ts'
 import { command, EVERY_AUTHENTICATED } from './command.ts'
 import type { ArchivingConfiguration } from './realm.ts'
 import type { DeviceID, InvitationStatus, RealmRole, UserID } from './types.ts'
@@ -33,8 +33,15 @@ export type ControlEvent =
   | { control: 'user.frozen'; user_id: UserID }
   | { control: 'organization.expired' }
 
-/** As published. `id` is unique for ever: delivery is at least once, and receivers drop what they saw. */
-export type BusEvent = { id: string; organization_id: string } & ({ recipients: Recipients; fields: ClientEvent } | { control: ControlEvent })
+/**
+ * As published. `id` is unique for ever: delivery is at least once, and receivers drop what they saw.
+ * Role events carry the timestamp of their certificate: two replicas may publish in another order than they committed,
+ * and only the newest certificate says whether the user is in the realm.
+ */
+export type BusEvent = { id: string; organization_id: string } & (
+  | { recipients: Recipients; fields: ClientEvent; certified_on?: DateTime }
+  | { control: ControlEvent }
+)
 
 export const events = {
   ping: command<{ pong: string }>()({

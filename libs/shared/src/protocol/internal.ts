@@ -67,18 +67,39 @@ type Requests = {
   /** Re-tells every gateway that the organization has expired (spec 01 §7.4). */
   organization_expired: { request: { organization_id: OrganizationID }; reply: Record<never, never> }
   /** The realms in which the user has a role now. */
-  realm_memberships: { request: { organization: number; user: number }; reply: { realm_ids: Uuid[] } }
+  realm_memberships: {
+    request: { organization: number; user: number }
+    reply: { realms: { realm_id: Uuid; certified_on: DateTime }[] }
+  }
 
   // metadata, for the block store
   /** The checks of `block_create` before the upload (spec 05 §10.1, lines 1–5). */
   block_check: {
     request: { context: AuthenticatedContext; block_id: Uuid; realm_id: Uuid }
-    reply: { status: 'ok' | 'not_found' | 'realm_deleted' | 'realm_archived' | 'in_maintenance' | 'not_allowed' | 'already_exists' }
+    reply: {
+      status:
+        | 'ok'
+        | 'not_found'
+        | 'realm_deleted'
+        | 'realm_archived'
+        | 'in_maintenance'
+        | 'not_allowed'
+        | 'already_exists'
+    }
   }
   /** The same checks again, and the row that makes the block exist. */
   block_commit: {
     request: { context: AuthenticatedContext; block_id: Uuid; realm_id: Uuid; size: number }
-    reply: { status: 'ok' | 'not_found' | 'realm_deleted' | 'realm_archived' | 'in_maintenance' | 'not_allowed' | 'already_exists' }
+    reply: {
+      status:
+        | 'ok'
+        | 'not_found'
+        | 'realm_deleted'
+        | 'realm_archived'
+        | 'in_maintenance'
+        | 'not_allowed'
+        | 'already_exists'
+    }
   }
   block_access: {
     request: { context: AuthenticatedContext; block_id: Uuid }

@@ -1,6 +1,17 @@
 /** Invitations and the exchange between greeter and claimer (spec 04). */
 import { z } from 'zod'
-import { bool, bytes, constant, enumeration, type HumanHandle, key, nullable, text, userId, uuid } from '../codec/fields.ts'
+import {
+  bool,
+  bytes,
+  constant,
+  enumeration,
+  type HumanHandle,
+  key,
+  nullable,
+  text,
+  userId,
+  uuid,
+} from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
 import { AUTHENTICATED, command, INVITED } from './command.ts'
 import { INVITATION_DELETED_REASONS, type InvitationStatus, type UserID } from './types.ts'
@@ -9,7 +20,11 @@ const GREETER_STATUSES = ['not_found', 'already_deleted', 'invalid_state'] as co
 const CLAIMER_STATUSES = ['not_found', 'invalid_state'] as const
 
 /** A step of the greeter: waits in the gateway for the claimer's. */
-const greeterStep = <const Name extends string, Ok extends object, S extends z.ZodRawShape>(name: Name, request: S, _ok?: Ok) =>
+const greeterStep = <const Name extends string, Ok extends object, S extends z.ZodRawShape>(
+  name: Name,
+  request: S,
+  _ok?: Ok,
+) =>
   command<Ok>()({
     name,
     callers: AUTHENTICATED,
@@ -21,7 +36,12 @@ const greeterStep = <const Name extends string, Ok extends object, S extends z.Z
     section: '04-invite §7',
   })
 /** A step of the claimer; only the first may be cancelled by a next message. */
-const claimerStep = <const Name extends string, Ok extends object, S extends z.ZodRawShape>(name: Name, request: S, _ok?: Ok, cancellable = false) =>
+const claimerStep = <const Name extends string, Ok extends object, S extends z.ZodRawShape>(
+  name: Name,
+  request: S,
+  _ok?: Ok,
+  cancellable = false,
+) =>
   command<Ok>()({
     name,
     callers: INVITED,
@@ -41,9 +61,17 @@ export const invite = {
     callers: AUTHENTICATED,
     deadlineMs: 60_000,
     request: z.discriminatedUnion('type', [
-      z.object({ type: constant('USER') as unknown as z.ZodLiteral<'USER'>, claimer_email: text(), send_email: bool() }),
+      z.object({
+        type: constant('USER') as unknown as z.ZodLiteral<'USER'>,
+        claimer_email: text(),
+        send_email: bool(),
+      }),
       z.object({ type: constant('DEVICE') as unknown as z.ZodLiteral<'DEVICE'>, send_email: bool() }),
-      z.object({ type: constant('SHAMIR_RECOVERY') as unknown as z.ZodLiteral<'SHAMIR_RECOVERY'>, claimer_user_id: userId(), send_email: bool() }),
+      z.object({
+        type: constant('SHAMIR_RECOVERY') as unknown as z.ZodLiteral<'SHAMIR_RECOVERY'>,
+        claimer_user_id: userId(),
+        send_email: bool(),
+      }),
     ]),
     statuses: ['not_available', 'not_allowed', 'already_member', 'shamir_recovery_not_setup'],
     since: '2.0',
@@ -76,7 +104,11 @@ export const invite = {
   invite_info: command<
     | { type: 'USER'; claimer_email: string; greeter_user_id: UserID; greeter_human_handle: HumanHandle | null }
     | { type: 'DEVICE'; greeter_user_id: UserID; greeter_human_handle: HumanHandle | null }
-    | { type: 'SHAMIR_RECOVERY'; threshold: number; recipients: { user_id: UserID; human_handle: HumanHandle | null; shares: number }[] }
+    | {
+        type: 'SHAMIR_RECOVERY'
+        threshold: number
+        recipients: { user_id: UserID; human_handle: HumanHandle | null; shares: number }[]
+      }
   >()({
     name: 'invite_info',
     callers: INVITED,
@@ -85,20 +117,45 @@ export const invite = {
     pending: true,
     section: '04-invite §4.4',
   }),
-  invite_1_claimer_wait_peer: claimerStep('invite_1_claimer_wait_peer', { claimer_public_key: key() }, shape<{ greeter_public_key: Buffer }>(), true),
-  invite_1_greeter_wait_peer: greeterStep('invite_1_greeter_wait_peer', { greeter_public_key: key() }, shape<{ claimer_public_key: Buffer }>()),
+  invite_1_claimer_wait_peer: claimerStep(
+    'invite_1_claimer_wait_peer',
+    { claimer_public_key: key() },
+    shape<{ greeter_public_key: Buffer }>(),
+    true,
+  ),
+  invite_1_greeter_wait_peer: greeterStep(
+    'invite_1_greeter_wait_peer',
+    { greeter_public_key: key() },
+    shape<{ claimer_public_key: Buffer }>(),
+  ),
   invite_2a_claimer_send_hashed_nonce: claimerStep(
     'invite_2a_claimer_send_hashed_nonce',
     { claimer_hashed_nonce: bytes() },
     shape<{ greeter_nonce: Buffer }>(),
   ),
-  invite_2a_greeter_get_hashed_nonce: greeterStep('invite_2a_greeter_get_hashed_nonce', {}, shape<{ claimer_hashed_nonce: Buffer }>()),
-  invite_2b_greeter_send_nonce: greeterStep('invite_2b_greeter_send_nonce', { greeter_nonce: bytes() }, shape<{ claimer_nonce: Buffer }>()),
+  invite_2a_greeter_get_hashed_nonce: greeterStep(
+    'invite_2a_greeter_get_hashed_nonce',
+    {},
+    shape<{ claimer_hashed_nonce: Buffer }>(),
+  ),
+  invite_2b_greeter_send_nonce: greeterStep(
+    'invite_2b_greeter_send_nonce',
+    { greeter_nonce: bytes() },
+    shape<{ claimer_nonce: Buffer }>(),
+  ),
   invite_2b_claimer_send_nonce: claimerStep('invite_2b_claimer_send_nonce', { claimer_nonce: bytes() }),
   invite_3a_claimer_signify_trust: claimerStep('invite_3a_claimer_signify_trust', {}),
   invite_3a_greeter_wait_peer_trust: greeterStep('invite_3a_greeter_wait_peer_trust', {}),
   invite_3b_greeter_signify_trust: greeterStep('invite_3b_greeter_signify_trust', {}),
   invite_3b_claimer_wait_peer_trust: claimerStep('invite_3b_claimer_wait_peer_trust', {}),
-  invite_4_greeter_communicate: greeterStep('invite_4_greeter_communicate', { payload: bytes() }, shape<{ payload: Buffer }>()),
-  invite_4_claimer_communicate: claimerStep('invite_4_claimer_communicate', { payload: bytes() }, shape<{ payload: Buffer }>()),
+  invite_4_greeter_communicate: greeterStep(
+    'invite_4_greeter_communicate',
+    { payload: bytes() },
+    shape<{ payload: Buffer }>(),
+  ),
+  invite_4_claimer_communicate: claimerStep(
+    'invite_4_claimer_communicate',
+    { payload: bytes() },
+    shape<{ payload: Buffer }>(),
+  ),
 }

@@ -1,5 +1,18 @@
 /** What only API v1 has, and the v1 shapes of commands that changed later (spec 02 §4, 03 §3.3 and §6). */
-import { bool, bytes, dateTime, deviceId, deviceName, int, key, nullable, organizationId, text, userId, withDefault } from '../codec/fields.ts'
+import {
+  bool,
+  bytes,
+  dateTime,
+  deviceId,
+  deviceName,
+  int,
+  key,
+  nullable,
+  organizationId,
+  text,
+  userId,
+  withDefault,
+} from '../codec/fields.ts'
 import type { DateTime } from '../codec/values.ts'
 import { command } from './command.ts'
 import { BOOTSTRAP_STATUSES } from './organization.ts'
@@ -35,7 +48,11 @@ export const legacy = {
     statuses: ['already_exists'],
     section: '02-organization-http §4',
   }),
-  organization_status: command<{ is_bootstrapped: boolean; expiration_date: DateTime | null; user_profile_outsider_allowed: boolean }>()({
+  organization_status: command<{
+    is_bootstrapped: boolean
+    expiration_date: DateTime | null
+    user_profile_outsider_allowed: boolean
+  }>()({
     name: 'organization_status',
     callers: ADMINISTRATION,
     request: { organization_id: organizationId() },
@@ -101,7 +118,11 @@ export const legacy = {
     pending: true,
     section: '03-users §6.3',
   }),
-  user_get_invitation_creator: command<{ device_certificate: Buffer; user_certificate: Buffer; trustchain: Trustchain }>()({
+  user_get_invitation_creator: command<{
+    device_certificate: Buffer
+    user_certificate: Buffer
+    trustchain: Trustchain
+  }>()({
     name: 'user_get_invitation_creator',
     callers: ANONYMOUS_V1,
     request: { invited_user_id: userId() },
@@ -137,7 +158,11 @@ export const legacy = {
     pending: true,
     section: '03-users §6.3',
   }),
-  device_get_invitation_creator: command<{ device_certificate: Buffer; user_certificate: Buffer; trustchain: Trustchain }>()({
+  device_get_invitation_creator: command<{
+    device_certificate: Buffer
+    user_certificate: Buffer
+    trustchain: Trustchain
+  }>()({
     name: 'device_get_invitation_creator',
     callers: ANONYMOUS_V1,
     request: { invited_device_id: deviceId() },

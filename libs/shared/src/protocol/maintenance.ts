@@ -3,7 +3,13 @@ import { bytes, dateTime, int, list, mapOf, struct, userId, uuid } from '../code
 import type { Uuid } from '../codec/values.ts'
 import { command, EVERY_AUTHENTICATED } from './command.ts'
 
-const BATCH_STATUSES = ['not_found', 'realm_deleted', 'not_in_maintenance', 'bad_encryption_revision', 'not_allowed'] as const
+const BATCH_STATUSES = [
+  'not_found',
+  'realm_deleted',
+  'not_in_maintenance',
+  'bad_encryption_revision',
+  'not_allowed',
+] as const
 
 export const maintenance = {
   realm_start_reencryption_maintenance: command()({
@@ -52,7 +58,14 @@ export const maintenance = {
     name: 'realm_finish_reencryption_maintenance',
     callers: EVERY_AUTHENTICATED,
     request: { realm_id: uuid(), encryption_revision: int({ min: 0 }) },
-    statuses: ['not_found', 'not_allowed', 'realm_deleted', 'not_in_maintenance', 'bad_encryption_revision', 'maintenance_error'],
+    statuses: [
+      'not_found',
+      'not_allowed',
+      'realm_deleted',
+      'not_in_maintenance',
+      'bad_encryption_revision',
+      'maintenance_error',
+    ],
     pending: true,
     section: '05-data §8.4',
   }),

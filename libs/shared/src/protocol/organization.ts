@@ -14,7 +14,14 @@ export type OrganizationStats = {
   users_per_profile_detail: { profile: UserProfile; active: number; revoked: number }[]
 }
 
-export const BOOTSTRAP_STATUSES = ['invalid_certification', 'invalid_data', 'bad_timestamp', 'not_found', 'already_bootstrapped', 'active_users_limit_reached'] as const
+export const BOOTSTRAP_STATUSES = [
+  'invalid_certification',
+  'invalid_data',
+  'bad_timestamp',
+  'not_found',
+  'already_bootstrapped',
+  'active_users_limit_reached',
+] as const
 
 export const organization = {
   organization_bootstrap: command()({

@@ -4,7 +4,9 @@ import type { DateTime, Uuid } from '../codec/values.ts'
 import { AUTHENTICATED, command, EVERY_AUTHENTICATED } from './command.ts'
 import type { DeviceID, MaintenanceType } from './types.ts'
 
-export type ArchivingConfiguration = { type: 'AVAILABLE' | 'ARCHIVED' } | { type: 'DELETION_PLANNED'; deletion_date: DateTime }
+export type ArchivingConfiguration =
+  | { type: 'AVAILABLE' | 'ARCHIVED' }
+  | { type: 'DELETION_PLANNED'; deletion_date: DateTime }
 
 export const realm = {
   realm_create: command()({
@@ -65,13 +67,26 @@ export const realm = {
     name: 'realm_update_archiving',
     callers: AUTHENTICATED,
     request: { archiving_certificate: bytes() },
-    statuses: ['invalid_certification', 'bad_timestamp', 'not_found', 'realm_deleted', 'not_allowed', 'archiving_period_too_short', 'require_greater_timestamp'],
+    statuses: [
+      'invalid_certification',
+      'bad_timestamp',
+      'not_found',
+      'realm_deleted',
+      'not_allowed',
+      'archiving_period_too_short',
+      'require_greater_timestamp',
+    ],
     since: '2.10',
     pending: true,
     section: '05-data §7.2',
   }),
   archiving_config: command<{
-    archiving_config: { realm_id: Uuid; configured_on: DateTime | null; configured_by: DeviceID | null; configuration: ArchivingConfiguration }[]
+    archiving_config: {
+      realm_id: Uuid
+      configured_on: DateTime | null
+      configured_by: DeviceID | null
+      configuration: ArchivingConfiguration
+    }[]
   }>()({
     name: 'archiving_config',
     callers: AUTHENTICATED,

@@ -1,6 +1,14 @@
 /** All commands, and which one a client means (spec 01 §8.1, §12). */
 import { block } from './block.ts'
-import { type CommandSpec, type ContextFor, type Era, eraOf, type ReplyFor, type RequestFor, type ServiceName } from './command.ts'
+import {
+  type CommandSpec,
+  type ContextFor,
+  type Era,
+  eraOf,
+  type ReplyFor,
+  type RequestFor,
+  type ServiceName,
+} from './command.ts'
 import { events } from './events.ts'
 import { invite } from './invite.ts'
 import { legacy } from './legacy.ts'
@@ -37,12 +45,14 @@ export type Reply<N extends CommandName> = ReplyFor<Commands[N]>
 export type CallerOf<N extends CommandName> = ContextFor<Commands[N]>
 
 export const everyCommand: readonly CommandSpec[] = Object.values(commands) as unknown as CommandSpec[]
-export const commandsOf = (service: ServiceName): readonly CommandSpec[] => everyCommand.filter(spec => spec.service === service && !spec.pending)
+export const commandsOf = (service: ServiceName): readonly CommandSpec[] =>
+  everyCommand.filter(spec => spec.service === service && !spec.pending)
 
 const byCaller = new Map<string, CommandSpec>()
 for (const spec of everyCommand) {
   if (spec.pending) continue
-  for (const era of ['v1', 'v2'] as const satisfies readonly Era[]) for (const kind of spec.callers[era] ?? []) byCaller.set(`${era} ${kind} ${spec.cmd}`, spec)
+  for (const era of ['v1', 'v2'] as const satisfies readonly Era[])
+    for (const kind of spec.callers[era] ?? []) byCaller.set(`${era} ${kind} ${spec.cmd}`, spec)
 }
 
 /** The command that `cmd` names for such a client, or undefined: `unknown_command`. Revisions play no part. */

@@ -6,7 +6,11 @@ export const shamir = {
   shamir_recovery_setup: command()({
     name: 'shamir_recovery_setup',
     callers: AUTHENTICATED,
-    request: { setup: requiredNullable(struct({ ciphered_data: bytes(), reveal_token: uuid(), brief: bytes(), shares: list(bytes()) })) },
+    request: {
+      setup: requiredNullable(
+        struct({ ciphered_data: bytes(), reveal_token: uuid(), brief: bytes(), shares: list(bytes()) }),
+      ),
+    },
     statuses: ['invalid_data'],
     since: '2.9',
     pending: true,

@@ -48,7 +48,13 @@ export const vlob = {
     statuses: [...WRITE_STATUSES, 'not_found', 'bad_version'],
     section: '05-data §9.2',
   }),
-  vlob_read: command<{ version: number; blob: Buffer; author: DeviceID; timestamp: DateTime; author_last_role_granted_on: DateTime }>()({
+  vlob_read: command<{
+    version: number
+    blob: Buffer
+    author: DeviceID
+    timestamp: DateTime
+    author_last_role_granted_on: DateTime
+  }>()({
     name: 'vlob_read',
     callers: EVERY_AUTHENTICATED,
     request: {

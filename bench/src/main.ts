@@ -1,0 +1,127 @@
+/** `npm run bench`: measures the server beside its ceilings and prints one table. See README.md. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Databases, findBacking } from './backing.ts'
+import { LoadProcess } from './processes.ts'
+import { formatTable, type Row } from './report.ts'
+import { block } from './scenarios/block.ts'
+import { fanout } from './scenarios/fanout.ts'
+import { handshake } from './scenarios/handshake.ts'
+import { idle } from './scenarios/idle.ts'
+import { ping, pingNats } from './scenarios/ping.ts'
+import { type Play, SCAN, type Scenario, type Settings } from './scenarios/scenario.ts'
+import { startup } from './scenarios/startup.ts'
+import { vlobRead, vlobUpdate } from './scenarios/vlob.ts'
+import { type Deployment, startOneProcess, startSplit } from './server.ts'
+import { setStage } from './stage.ts'
+
+const SCENARIOS: readonly Scenario[] = [ping, pingNats, handshake, vlobUpdate, vlobRead, block, idle, fanout, startup]
+const WARMUP_MS = 700
+
+const USAGE = `npm run bench -- [options]
+
+  --only NAMES         scenarios to run, separated by commas (all)
+  --seconds N          length of each measurement (2)
+  --rounds N           measurements of each, between ceilings (3)
+  --connections N      clients at once (16)
+  --idle N             connections held by the idle scenario (10000)
+  --json FILE          writes all figures to a file, too
+  --postgres-url URL   instead of the tests' PostgreSQL; must be allowed to create databases
+  --nats-url URL       instead of the tests' NATS
+  --help
+
+${SCENARIOS.map(({ name, about }) => `  ${name.padEnd(20)} ${about}`).join('\n')}
+`
+
+type Arguments = { scenarios: Scenario[]; settings: Settings; json?: string; postgresUrl?: string; natsUrl?: string }
+
+/** Null for `--help`. Throws when an option is wrong. */
+function readArguments(): Arguments | null {
+  const text = { type: 'string' } as const
+  const { values } = parseArgs({
+    options: {
+      only: text,
+      seconds: { ...text, default: '2' },
+      rounds: { ...text, default: '3' },
+      connections: { ...text, default: '16' },
+      idle: { ...text, default: '10000' },
+      json: text,
+      'postgres-url': text,
+      'nats-url': text,
+      help: { type: 'boolean' },
+    },
+  })
+  if (values.help) return null
+  const number = (name: 'seconds' | 'rounds' | 'connections' | 'idle'): number => {
+    const n = Number(values[name])
+    if (!(n > 0)) throw new Error(`--${name} takes a number above 0, not '${values[name]}'`)
+    return n
+  }
+  const names = values.only?.split(',') ?? SCENARIOS.map(({ name }) => name)
+  const scenarios = names.map(name => {
+    const scenario = SCENARIOS.find(candidate => candidate.name === name)
+    if (!scenario) throw new Error(`no scenario '${name}'; there are ${SCENARIOS.map(s => s.name).join(', ')}`)
+    return scenario
+  })
+  return {
+    scenarios,
+    settings: {
+      connections: number('connections'),
+      measureMs: number('seconds') * 1000,
+      warmupMs: WARMUP_MS,
+      rounds: number('rounds'),
+      idleConnections: number('idle'),
+    },
+    ...(values.json && { json: values.json }),
+    ...(values['postgres-url'] && { postgresUrl: values['postgres-url'] }),
+    ...(values['nats-url'] && { natsUrl: values['nats-url'] }),
+  }
+}
+
+async function bench({ scenarios, settings, json, postgresUrl, natsUrl }: Arguments): Promise<void> {
+  const backing = await findBacking({ postgresUrl, natsUrl })
+  const folder = mkdtempSync(join(tmpdir(), 'parsec-bench-'))
+  const databases = new Databases(backing.postgresUrl)
+  const load = new LoadProcess()
+  const running = new Map<string, Deployment>()
+  const keep = async (name: string, start: () => Promise<Deployment>): Promise<Deployment> => {
+    const server = running.get(name) ?? (await start())
+    running.set(name, server)
+    return server
+  }
+  try {
+    console.error('preparing the database')
+    const connections = Math.max(...SCAN, settings.connections)
+    const stage = await setStage({ backing, databases, folder, load }, { connections, clients: settings.connections })
+    const play: Play = {
+      stage,
+      settings,
+      oneProcess: () => keep('one process', () => startOneProcess(stage.databaseUrl)),
+      split: () => keep('split', () => startSplit(stage.databaseUrl, backing.natsUrl)),
+    }
+    const rows: Row[] = []
+    for (const scenario of scenarios) {
+      console.error(scenario.about)
+      rows.push(...(await scenario.run(play)))
+    }
+    console.log(formatTable(rows))
+    console.log(rows.flatMap(({ what, details }) => details.map(detail => `\n${what.trim()}: ${detail}`)).join(''))
+    if (json) writeFileSync(json, `${JSON.stringify(rows, null, 2)}\n`)
+  } finally {
+    for (const server of running.values()) await server.stop()
+    await load.end()
+    await databases.dropAll()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+try {
+  const given = readArguments()
+  if (given) await bench(given)
+  else console.log(USAGE)
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exitCode = 1
+}

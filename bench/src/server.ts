@@ -1,0 +1,166 @@
+/** Parsec servers under measurement, started by the command line as an operator starts them. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const PARSEC = fileURLToPath(new URL('../../cli/bin/parsec.js', import.meta.url))
+const RECORDER = new URL('./record-sql.ts', import.meta.url).href
+export const ADMINISTRATION_TOKEN = 'bench-administration-token'
+/** Default of `--db-max-connections`. */
+export const DATABASE_CONNECTIONS = 7
+
+const START_DEADLINE_MS = 30_000
+const STOP_DEADLINE_MS = 20_000
+const PROBE_EVERY_MS = 10
+
+/** A running `parsec backend run`. */
+export type ServerProcess = { pid: number; port: number; stop(): Promise<void> }
+
+/** Where clients connect, and the processes behind it by the names of their services. */
+export type Deployment = {
+  wsUrls: readonly string[]
+  httpUrl: string
+  processes: { readonly [name: string]: ServerProcess }
+  stop(): Promise<void>
+}
+
+export async function migrate(databaseUrl: string): Promise<void> {
+  await promisify(execFile)(process.execPath, [
+    '--conditions=development',
+    PARSEC,
+    'backend',
+    'migrate',
+    '--db',
+    databaseUrl,
+  ])
+}
+
+/** Everything in one process. `recordSqlTo`: file that gets each SQL statement, see `record-sql.ts`. */
+export async function startOneProcess(
+  databaseUrl: string,
+  { recordSqlTo }: { recordSqlTo?: string } = {},
+): Promise<Deployment> {
+  const recorder = recordSqlTo === undefined ? [] : ['--import', `${RECORDER}?to=${encodeURIComponent(recordSqlTo)}`]
+  const server = await startHttp(storageOptions(databaseUrl), recorder)
+  return deployment({ server }, [server.port])
+}
+
+/** One process per service over NATS, with `gateways` gateways. */
+export async function startSplit(databaseUrl: string, natsUrl: string, { gateways = 1 } = {}): Promise<Deployment> {
+  const nats = ['--nats-url', natsUrl]
+  const storage = storageOptions(databaseUrl)
+  const [metadata, blockstore] = await Promise.all([
+    startMonitored(['--services', 'metadata', ...nats, ...storage]),
+    startMonitored(['--services', 'blockstore', ...nats, ...storage]),
+  ])
+  const doors = await Promise.all(
+    Array.from({ length: gateways }, () =>
+      startHttp(['--services', 'gateway', ...nats, '--administration-token', ADMINISTRATION_TOKEN]),
+    ),
+  )
+  const named = Object.fromEntries(doors.map((door, i) => [i === 0 ? 'gateway' : `gateway ${i + 1}`, door]))
+  return deployment(
+    { ...named, metadata, blockstore },
+    doors.map(door => door.port),
+  )
+}
+
+/** `parsec backend run --dev`, and how many milliseconds passed until its first answer. */
+export async function startDev(): Promise<{ server: ServerProcess; firstAnswerMs: number }> {
+  const startedAt = performance.now()
+  const server = await startHttp(['--dev'])
+  return { server, firstAnswerMs: performance.now() - startedAt }
+}
+
+const storageOptions = (databaseUrl: string): string[] => [
+  '--db',
+  databaseUrl,
+  '--blockstore',
+  'POSTGRESQL',
+  '--administration-token',
+  ADMINISTRATION_TOKEN,
+]
+
+function deployment(processes: { readonly [name: string]: ServerProcess }, ports: readonly number[]): Deployment {
+  return {
+    wsUrls: ports.map(port => `ws://127.0.0.1:${port}/ws`),
+    httpUrl: `http://127.0.0.1:${ports[0]}`,
+    processes,
+    stop: async () => {
+      for (const server of Object.values(processes)) await server.stop()
+    },
+  }
+}
+
+async function startHttp(options: readonly string[], nodeOptions: readonly string[] = []): Promise<ServerProcess> {
+  const port = await freePort()
+  return startProcess(['--port', String(port), ...options], nodeOptions, port, `http://127.0.0.1:${port}/`)
+}
+async function startMonitored(options: readonly string[]): Promise<ServerProcess> {
+  const port = await freePort()
+  return startProcess(['--monitor-port', String(port), ...options], [], port, `http://127.0.0.1:${port}/readyz`)
+}
+
+async function startProcess(
+  options: readonly string[],
+  nodeOptions: readonly string[],
+  port: number,
+  probeUrl: string,
+): Promise<ServerProcess> {
+  const child = spawn(
+    process.execPath,
+    ['--conditions=development', ...nodeOptions, PARSEC, 'backend', 'run', ...options],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
+  const output: string[] = []
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output.push(text)
+      if (output.length > 200) output.shift()
+    })
+  }
+  for (
+    const deadline = performance.now() + START_DEADLINE_MS;
+    !(await answers(probeUrl));
+    await setTimeout(PROBE_EVERY_MS)
+  ) {
+    if (child.exitCode !== null || child.signalCode !== null || performance.now() > deadline) {
+      child.kill('SIGKILL')
+      throw new Error(`parsec backend run ${options.join(' ')} does not start:\n${output.join('')}`)
+    }
+  }
+  return { pid: child.pid!, port, stop: () => stop(child) }
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    const reply = await fetch(url)
+    await reply.arrayBuffer()
+    return reply.status < 500
+  } catch {
+    return false
+  }
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  child.kill('SIGTERM')
+  const deadline = AbortSignal.timeout(STOP_DEADLINE_MS)
+  deadline.addEventListener('abort', () => child.kill('SIGKILL'))
+  await ended
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}

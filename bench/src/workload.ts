@@ -1,0 +1,61 @@
+/** What a loaded connection asks for, over and over. */
+import { randomBytes } from 'node:crypto'
+import { encode } from '@parsec/shared/codec/msgpack'
+import { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { expectOk, type Wire } from './client.ts'
+
+/** Plain data, sent to the load process. Lists have one entry per connection; ids are 32 hex digits. */
+export type Workload =
+  | { type: 'ping'; text: string }
+  | { type: 'vlob_update'; vlobs: readonly string[]; blobBytes: number }
+  | { type: 'vlob_read'; vlobs: readonly string[] }
+  | { type: 'block_create'; realms: readonly string[]; blockBytes: number }
+  | { type: 'block_read'; blocks: readonly string[] }
+
+/** Makes requests and looks at replies of one connection; `check` throws when a reply is not what was hoped for. */
+export type Driver = { next(): Buffer; check(reply: Buffer): void }
+
+const uuid = (hex: string | undefined): Uuid => Uuid.parse(hex ?? '')!
+
+export async function createDriver(workload: Workload, connection: number, wire: Wire): Promise<Driver> {
+  switch (workload.type) {
+    case 'ping':
+      return repeated(encode({ cmd: 'ping', ping: workload.text }))
+    case 'vlob_update':
+      return vlobUpdates(uuid(workload.vlobs[connection]), randomBytes(workload.blobBytes), wire)
+    case 'vlob_read':
+      return repeated(vlobRead(uuid(workload.vlobs[connection])))
+    case 'block_create':
+      return blockCreates(uuid(workload.realms[connection]), randomBytes(workload.blockBytes))
+    case 'block_read':
+      return repeated(encode({ cmd: 'block_read', block_id: uuid(workload.blocks[connection]) }))
+  }
+}
+
+const repeated = (request: Buffer): Driver => ({ next: () => request, check: expectOk })
+
+const vlobRead = (vlob_id: Uuid): Buffer =>
+  encode({ cmd: 'vlob_read', encryption_revision: 1, vlob_id, version: null, timestamp: null })
+
+async function vlobUpdates(vlob_id: Uuid, blob: Buffer, wire: Wire): Promise<Driver> {
+  wire.send(vlobRead(vlob_id))
+  let version = expectOk(await wire.receive()).version as number
+  return {
+    next: () =>
+      encode({
+        cmd: 'vlob_update',
+        encryption_revision: 1,
+        vlob_id,
+        timestamp: DateTime.now(),
+        version: ++version,
+        blob,
+        sequester_blob: null,
+      }),
+    check: expectOk,
+  }
+}
+
+const blockCreates = (realm_id: Uuid, block: Buffer): Driver => ({
+  next: () => encode({ cmd: 'block_create', block_id: Uuid.random(), realm_id, block }),
+  check: expectOk,
+})

@@ -1,0 +1,78 @@
+/** `parsec backend run`: the server, from its options to its end (spec 06 §5). */
+import { createLog } from '@parsec/shared/log'
+import { devArguments, type Environment } from '../../argv.ts'
+import { type RunValues, runOptions } from '../../options.ts'
+import { banner, EXIT_OK, type Output } from '../../output.ts'
+import { ParsecCommand } from '../../parsec-command.ts'
+import { ServerProcess } from '../../roles.ts'
+import { type ServerSettings, serverSettings } from '../../settings.ts'
+import { stopSignal, uncaughtFailure } from '../../signals.ts'
+
+export const runSpec = {
+  path: 'parsec backend run',
+  options: runOptions,
+  implied: (given: ReadonlyMap<string, string>, environment: Environment) =>
+    given.has('dev') ? devArguments(given, environment) : [],
+  summary: 'Run the server.',
+  description:
+    'Run the server until SIGINT (Ctrl-C) or SIGTERM. It needs a PostgreSQL database, prepared by `parsec backend migrate`, an object store for the encrypted blocks, and a secret for the administration API. With --dev it needs nothing and keeps everything in memory.\n\nOne process runs everything by default. To grow, run several processes with --services and --nats-url, each service as often as you like.',
+  examples: [
+    'parsec backend run --dev',
+    'parsec backend run --host 0.0.0.0 --db postgresql://parsec:secret@db.example.com/parsec \\',
+    "    --blockstore 's3:https\\://s3.example.com:region:bucket:key:secret' \\",
+    '    --administration-token-file /run/secrets/parsec-token --backend-addr parsec://parsec.example.com',
+    "DB_URL=postgres:///parsec PARSEC_CMD_ARGS='--db=$DB_URL --host=0.0.0.0' parsec backend run",
+    'parsec backend run --services metadata --nats-url nats://nats:4222 --db postgresql://…',
+  ],
+} as const
+
+export class Run extends ParsecCommand<typeof runOptions> {
+  static override summary: string = runSpec.summary
+  protected readonly spec = runSpec
+
+  protected override async execute(values: RunValues, output: Output): Promise<number> {
+    const settings = serverSettings(values)
+    const log = createLog(settings.log)
+    let server: ServerProcess | undefined
+    const stop = stopSignal(() => {
+      log.reopen()
+      server?.reloadTls()
+    })
+    const failure = uncaughtFailure()
+    failure.catch(error => log.critical('Unexpected crash', { error }))
+    const telemetry = settings.sentry
+      ? await (await import('../../telemetry.ts')).openTelemetry(settings.sentry)
+      : undefined
+    try {
+      output.out(banner(settings))
+      server = new ServerProcess(settings, telemetry?.watch(log) ?? log)
+      await serve({ server, settings, output, stop, failure })
+      output.out('bye ;-)\n')
+      return EXIT_OK
+    } finally {
+      await telemetry?.close()
+      await log.close()
+    }
+  }
+}
+
+type Serving = {
+  server: ServerProcess
+  settings: ServerSettings
+  output: Output
+  /** Resolves when the server shall end. */
+  stop: Promise<void>
+  /** Rejects when it must. */
+  failure: Promise<never>
+}
+
+/** Resolves when the server was told to stop and has; rejects when it could not start or crashed. */
+async function serve({ server, settings, output, stop, failure }: Serving): Promise<void> {
+  try {
+    const address = await Promise.race([server.start(), failure, stop])
+    if (address && settings.dev) output.out('Ready. Nothing is kept: all data is in memory. Ctrl-C stops.\n')
+    await Promise.race([failure, stop])
+  } finally {
+    await server.stop(settings.drainMs)
+  }
+}

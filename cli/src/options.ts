@@ -1,0 +1,482 @@
+/**
+ * THE table of options: parsing, precedence, help texts and `docs/configuration.md` all come from it.
+ *
+ * The order of rows is the order in which options that were not typed are checked (spec 06 §2.7).
+ */
+import { LOG_FORMATS, LOG_LEVELS } from '@parsec/shared/log'
+import type { ServiceName } from '@parsec/shared/protocol/command'
+import {
+  ADDR,
+  BLOCKSTORE,
+  BOOL,
+  choice,
+  choices,
+  DATABASE,
+  FILE,
+  FLOAT,
+  FORWARDED_PROTO,
+  INT,
+  NON_EMPTY,
+  POSTGRESQL_URL,
+  TEXT,
+  type ValueType,
+} from './values.ts'
+
+export const SERVICE_NAMES = ['gateway', 'metadata', 'blockstore', 'admin'] as const satisfies readonly ServiceName[]
+
+export const GROUPS = [
+  'Network',
+  'Database',
+  'Block storage',
+  'Administration',
+  'Organizations',
+  'Mail',
+  'TLS',
+  'Logs and telemetry',
+  'Several processes',
+  'General',
+] as const
+export type Group = (typeof GROUPS)[number]
+
+type Row<T> = {
+  /** Long name without dashes. */
+  readonly name: string
+  readonly short?: string
+  /** Other long names, of older releases. */
+  readonly aliases?: readonly string[]
+  /** Variables, the first that is set counts. */
+  readonly env?: readonly string[]
+  /** Variables that belong to other programs too: ignored unless their value fits. */
+  readonly sharedEnv?: readonly string[]
+  /** Absent for a flag, which takes no value on the command line. */
+  readonly type: ValueType<T>
+  readonly flag?: boolean
+  readonly repeatable?: boolean
+  /** May also be read from the file named by `--<name>-file` or `<VARIABLE>_FILE`. */
+  readonly secret?: boolean
+  readonly required?: boolean
+  /** Services that use the option; a process that runs none of them does not need it. */
+  readonly services?: readonly ServiceName[]
+  /** The default as shown to people, when it is not plainly `default`. */
+  readonly defaultText?: string
+  readonly group: Group
+  readonly text: string
+  /** Still accepted, not shown by `--help`; a variable with a bad value is ignored. */
+  readonly retired?: boolean
+}
+/** One option; `T` includes undefined when it has no default. */
+export type Option<T = unknown> = Row<T> & { readonly default: T | undefined }
+export type OptionTable = { readonly [key: string]: Option }
+export type Values<O extends OptionTable> = { readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never }
+
+const required = <T>(row: Row<T>): Option<T | undefined> => ({ ...row, required: true, default: undefined })
+const optional = <T>(row: Row<T>): Option<T | undefined> => ({ ...row, default: undefined })
+const withDefault = <T>(value: T, row: Row<T>): Option<T> => ({ ...row, default: value })
+const flag = (row: Omit<Row<boolean>, 'type'>): Option<boolean> => ({ ...row, type: BOOL, flag: true, default: false })
+
+const DATABASE_USERS = ['metadata', 'blockstore'] as const
+const HTTP_USERS = ['gateway', 'admin'] as const
+
+const debug = flag({
+  name: 'debug',
+  env: ['PARSEC_DEBUG'],
+  sharedEnv: ['DEBUG'],
+  group: 'General',
+  text: 'Show a traceback when a fatal error ends the program, and the version in the Server header.',
+})
+const logLevel = withDefault('WARNING', {
+  name: 'log-level',
+  short: 'l',
+  env: ['PARSEC_LOG_LEVEL'],
+  type: choice(LOG_LEVELS),
+  group: 'Logs and telemetry',
+  text: 'Least important entries that are logged; INFO has one line per request.',
+})
+const logFormat = withDefault('CONSOLE', {
+  name: 'log-format',
+  short: 'f',
+  env: ['PARSEC_LOG_FORMAT'],
+  type: choice(LOG_FORMATS),
+  group: 'Logs and telemetry',
+  text: 'CONSOLE for people, JSON (one object a line) for programs.',
+})
+const logFile = withDefault('-', {
+  name: 'log-file',
+  short: 'o',
+  env: ['PARSEC_LOG_FILE'],
+  type: { ...TEXT, metavar: 'PATH' },
+  defaultText: 'standard error',
+  group: 'Logs and telemetry',
+  text: 'Append the log to this file; `-` is standard error. SIGHUP opens the file anew, for log rotation.',
+})
+const dbFirstTriesNumber = optional({
+  name: 'db-first-tries-number',
+  env: ['PARSEC_DB_FIRST_TRIES_NUMBER'],
+  type: INT,
+  group: 'Database',
+  retired: true,
+  text: 'Older name of --maximum-database-connection-attempts, where 0 means without end.',
+})
+const dbFirstTriesSleep = optional({
+  name: 'db-first-tries-sleep',
+  env: ['PARSEC_DB_FIRST_TRIES_SLEEP'],
+  type: FLOAT,
+  group: 'Database',
+  retired: true,
+  text: 'Older name of --pause-before-retry-database-connection.',
+})
+
+/** Options of `parsec backend run`. */
+export const runOptions = {
+  host: withDefault('127.0.0.1', {
+    name: 'host',
+    short: 'H',
+    env: ['PARSEC_HOST'],
+    type: TEXT,
+    group: 'Network',
+    services: HTTP_USERS,
+    text: 'Address to listen on; 0.0.0.0 for every IPv4 interface. An address with a colon is IPv6.',
+  }),
+  port: withDefault(6777, {
+    name: 'port',
+    short: 'P',
+    env: ['PARSEC_PORT'],
+    type: INT,
+    group: 'Network',
+    services: HTTP_USERS,
+    text: 'TCP port to listen on; 0 takes a free one and logs it at level INFO.',
+  }),
+  db: required({
+    name: 'db',
+    env: ['PARSEC_DB'],
+    type: DATABASE,
+    secret: true,
+    services: DATABASE_USERS,
+    group: 'Database',
+    text: 'PostgreSQL database: postgresql://user:password@host:port/database?parameters, prepared by `parsec backend migrate`. MOCKED keeps everything in memory, for trials only.',
+  }),
+  dbDropDeletedData: flag({
+    name: 'db-drop-deleted-data',
+    env: ['PARSEC_DB_DROP_DELETED_DATA'],
+    group: 'Database',
+    retired: true,
+    text: 'Has no effect.',
+  }),
+  dbMinConnections: withDefault(5, {
+    name: 'db-min-connections',
+    env: ['PARSEC_DB_MIN_CONNECTIONS'],
+    type: INT,
+    services: DATABASE_USERS,
+    group: 'Database',
+    text: 'Database connections that a service keeps open.',
+  }),
+  dbMaxConnections: withDefault(7, {
+    name: 'db-max-connections',
+    env: ['PARSEC_DB_MAX_CONNECTIONS'],
+    type: INT,
+    services: DATABASE_USERS,
+    group: 'Database',
+    text: 'Most database connections that a service opens.',
+  }),
+  dbFirstTriesNumber,
+  dbFirstTriesSleep,
+  maximumDatabaseConnectionAttempts: withDefault(10, {
+    name: 'maximum-database-connection-attempts',
+    env: ['PARSEC_MAXIMUM_DATABASE_CONNECTION_ATTEMPTS'],
+    type: INT,
+    services: DATABASE_USERS,
+    group: 'Database',
+    text: 'How many attempts to reach the database may fail in a row before the server gives up; 0 means that the first failure ends it.',
+  }),
+  pauseBeforeRetryDatabaseConnection: withDefault(1, {
+    name: 'pause-before-retry-database-connection',
+    env: ['PARSEC_PAUSE_BEFORE_RETRY_DATABASE_CONNECTION'],
+    type: FLOAT,
+    services: DATABASE_USERS,
+    group: 'Database',
+    text: 'Seconds between two attempts.',
+  }),
+  blockstore: required({
+    name: 'blockstore',
+    short: 'b',
+    env: ['PARSEC_BLOCKSTORE'],
+    type: BLOCKSTORE,
+    repeatable: true,
+    secret: true,
+    services: ['blockstore'],
+    group: 'Block storage',
+    text: 'Where encrypted blocks are kept: `s3:[<endpoint_url>]:<region>:<bucket>:<key>:<secret>`, `swift:<auth_url>:<tenant>:<container>:<user>:<password>`, POSTGRESQL (the --db database) or MOCKED (memory); the last two are for trials. A colon inside a part is written `\\:`. Given several times as `<RAID0|RAID1|RAID5>:<node>:<store>` it is an array; the order of nodes must never change once there is data. The variable holds several values separated by blanks, the file one a line.',
+  }),
+  administrationToken: required({
+    name: 'administration-token',
+    env: ['PARSEC_ADMINISTRATION_TOKEN'],
+    type: NON_EMPTY,
+    secret: true,
+    services: ['gateway', 'metadata', 'admin'],
+    group: 'Administration',
+    text: 'Secret that the administration API wants as `Authorization: Bearer <token>`.',
+  }),
+  spontaneousOrganizationBootstrap: flag({
+    name: 'spontaneous-organization-bootstrap',
+    env: ['PARSEC_SPONTANEOUS_ORGANIZATION_BOOTSTRAP'],
+    services: ['metadata'],
+    group: 'Organizations',
+    text: 'Let anybody create an organization without the administration API; ids that the API created stay reserved.',
+  }),
+  organizationBootstrapWebhook: optional({
+    name: 'organization-bootstrap-webhook',
+    env: ['PARSEC_ORGANIZATION_BOOTSTRAP_WEBHOOK'],
+    type: { ...TEXT, metavar: 'URL' },
+    services: ['metadata'],
+    group: 'Organizations',
+    text: 'URL that is told, by a POST with JSON, of each organization that was bootstrapped.',
+  }),
+  organizationInitialActiveUsersLimit: optional({
+    name: 'organization-initial-active-users-limit',
+    env: ['PARSEC_ORGANIZATION_INITIAL_ACTIVE_USERS_LIMIT'],
+    type: INT,
+    services: ['metadata'],
+    defaultText: 'no limit',
+    group: 'Organizations',
+    text: 'Active users that a new organization may have, until the administration API says otherwise.',
+  }),
+  organizationInitialUserProfileOutsiderAllowed: withDefault(true, {
+    name: 'organization-initial-user-profile-outsider-allowed',
+    env: ['PARSEC_ORGANIZATION_INITIAL_USER_PROFILE_OUTSIDER_ALLOWED'],
+    type: BOOL,
+    services: ['metadata'],
+    group: 'Organizations',
+    text: 'Whether a new organization may have users with the profile OUTSIDER.',
+  }),
+  backendAddr: optional({
+    name: 'backend-addr',
+    env: ['PARSEC_BACKEND_ADDR'],
+    type: ADDR,
+    services: ['gateway', 'metadata'],
+    defaultText: 'made of --host and --port',
+    group: 'Network',
+    text: 'Public address of the server, used in links: parsec://hostname[:port], with ?no_ssl=true when clients connect without TLS.',
+  }),
+  emailHost: optional({
+    name: 'email-host',
+    env: ['PARSEC_EMAIL_HOST'],
+    type: TEXT,
+    services: ['metadata'],
+    defaultText: 'mails cannot be sent',
+    group: 'Mail',
+    text: 'SMTP server for invitation mails. MOCKED writes mails as files into a temporary folder.',
+  }),
+  emailPort: withDefault(25, {
+    name: 'email-port',
+    env: ['PARSEC_EMAIL_PORT'],
+    type: INT,
+    services: ['metadata'],
+    group: 'Mail',
+    text: 'Port of the SMTP server.',
+  }),
+  emailHostUser: optional({
+    name: 'email-host-user',
+    env: ['PARSEC_EMAIL_HOST_USER'],
+    type: TEXT,
+    services: ['metadata'],
+    group: 'Mail',
+    text: 'User name for the SMTP server; used together with the password only.',
+  }),
+  emailHostPassword: optional({
+    name: 'email-host-password',
+    env: ['PARSEC_EMAIL_HOST_PASSWORD'],
+    type: TEXT,
+    secret: true,
+    services: ['metadata'],
+    group: 'Mail',
+    text: 'Password for the SMTP server.',
+  }),
+  emailUseSsl: flag({
+    name: 'email-use-ssl',
+    env: ['PARSEC_EMAIL_USE_SSL'],
+    services: ['metadata'],
+    group: 'Mail',
+    text: 'Speak TLS to the SMTP server from the first byte (usually port 465).',
+  }),
+  emailUseTls: flag({
+    name: 'email-use-tls',
+    env: ['PARSEC_EMAIL_USE_TLS'],
+    services: ['metadata'],
+    group: 'Mail',
+    text: 'Change to TLS by STARTTLS (usually port 587); ignored with --email-use-ssl.',
+  }),
+  emailSender: optional({
+    name: 'email-sender',
+    env: ['PARSEC_EMAIL_SENDER'],
+    type: TEXT,
+    services: ['metadata'],
+    defaultText: 'no-reply@parsec.com with --email-host=MOCKED',
+    group: 'Mail',
+    text: 'Sender of mails; needed with a real --email-host.',
+  }),
+  emailLanguage: withDefault('en', {
+    name: 'email-language',
+    env: ['PARSEC_EMAIL_LANGUAGE'],
+    type: choice(['en', 'fr']),
+    services: ['metadata'],
+    group: 'Mail',
+    text: 'Language of mails.',
+  }),
+  forwardProtoEnforceHttps: optional({
+    name: 'forward-proto-enforce-https',
+    env: ['PARSEC_FORWARD_PROTO_ENFORCE_HTTPS'],
+    type: FORWARDED_PROTO,
+    services: HTTP_USERS,
+    group: 'TLS',
+    text: 'Behind a proxy that terminates TLS: redirect requests to https when this header is present with another value, e.g. X-Forwarded-Proto:https.',
+  }),
+  sslKeyfile: optional({
+    name: 'ssl-keyfile',
+    env: ['PARSEC_SSL_KEYFILE'],
+    type: FILE,
+    services: HTTP_USERS,
+    group: 'TLS',
+    text: 'Private key (PEM) of the certificate.',
+  }),
+  sslCertfile: optional({
+    name: 'ssl-certfile',
+    env: ['PARSEC_SSL_CERTFILE'],
+    type: FILE,
+    services: HTTP_USERS,
+    group: 'TLS',
+    text: 'Certificate chain (PEM), leaf first; alone it holds the key too. SIGHUP reads both files again.',
+  }),
+  logLevel,
+  logFormat,
+  logFile,
+  logFilter: optional({
+    name: 'log-filter',
+    env: ['PARSEC_LOG_FILTER'],
+    type: TEXT,
+    group: 'Logs and telemetry',
+    retired: true,
+    text: 'Has no effect.',
+  }),
+  sentryDsn: optional({
+    name: 'sentry-dsn',
+    aliases: ['sentry-url'],
+    env: ['PARSEC_SENTRY_DSN', 'PARSEC_SENTRY_URL'],
+    type: { ...TEXT, metavar: 'URL' },
+    defaultText: 'telemetry is off',
+    group: 'Logs and telemetry',
+    text: 'Sentry project that is told of errors.',
+  }),
+  sentryEnvironment: withDefault('production', {
+    name: 'sentry-environment',
+    env: ['PARSEC_SENTRY_ENVIRONMENT'],
+    type: TEXT,
+    group: 'Logs and telemetry',
+    text: 'Name of this deployment in Sentry.',
+  }),
+  sseKeepalive: withDefault(30, {
+    name: 'sse-keepalive',
+    env: ['PARSEC_SSE_KEEPALIVE'],
+    type: FLOAT,
+    services: ['gateway'],
+    group: 'Network',
+    text: 'Seconds of silence after which a stream of server-sent events gets a keep-alive comment; 0 turns them off.',
+  }),
+  maxConnections: withDefault(100_000, {
+    name: 'max-connections',
+    env: ['PARSEC_MAX_CONNECTIONS'],
+    type: INT,
+    services: ['gateway'],
+    group: 'Network',
+    text: 'Most client connections at once; more are refused with status 503.',
+  }),
+  drainSeconds: withDefault(10, {
+    name: 'drain-seconds',
+    env: ['PARSEC_DRAIN_SECONDS'],
+    type: FLOAT,
+    group: 'General',
+    text: 'Seconds over which client connections are closed and requests finished after SIGINT or SIGTERM. A second signal ends the program at once.',
+  }),
+  monitorPort: optional({
+    name: 'monitor-port',
+    env: ['PARSEC_MONITOR_PORT'],
+    type: INT,
+    defaultText: 'off',
+    group: 'Logs and telemetry',
+    text: 'Port (on --host) of /healthz, /readyz and /metrics (Prometheus).',
+  }),
+  services: optional({
+    name: 'services',
+    env: ['PARSEC_SERVICES'],
+    type: choices(SERVICE_NAMES),
+    defaultText: 'all',
+    group: 'Several processes',
+    text: `Services of this process, separated by commas: ${SERVICE_NAMES.join(', ')}. Fewer than all need --nats-url, over which they find each other.`,
+  }),
+  natsUrl: optional({
+    name: 'nats-url',
+    env: ['PARSEC_NATS_URL'],
+    type: NON_EMPTY,
+    secret: true,
+    defaultText: 'the services talk inside the process',
+    group: 'Several processes',
+    text: 'NATS server (nats://[user:password@]host:port, several separated by commas) over which services of several processes talk.',
+  }),
+  natsCreds: optional({
+    name: 'nats-creds',
+    env: ['PARSEC_NATS_CREDS'],
+    type: FILE,
+    group: 'Several processes',
+    text: 'NATS credentials file.',
+  }),
+  natsTlsCa: optional({
+    name: 'nats-tls-ca',
+    env: ['PARSEC_NATS_TLS_CA'],
+    type: FILE,
+    group: 'Several processes',
+    text: 'Certificate authority (PEM) of the NATS server; turns TLS on.',
+  }),
+  natsTlsCert: optional({
+    name: 'nats-tls-cert',
+    env: ['PARSEC_NATS_TLS_CERT'],
+    type: FILE,
+    group: 'Several processes',
+    text: 'Client certificate (PEM) for the NATS server.',
+  }),
+  natsTlsKey: optional({
+    name: 'nats-tls-key',
+    env: ['PARSEC_NATS_TLS_KEY'],
+    type: FILE,
+    group: 'Several processes',
+    text: 'Key (PEM) of the client certificate.',
+  }),
+  debug,
+  dev: flag({
+    name: 'dev',
+    group: 'General',
+    text: 'For trials: --debug --db=MOCKED --blockstore=MOCKED --administration-token=s3cr3t --backend-addr=parsec://localhost:<port> --email-host=MOCKED --email-sender=no-reply@parsec.com, except for what is typed beside it.',
+  }),
+} as const satisfies OptionTable
+
+/** Options of `parsec backend migrate` and of its older name `init`. */
+export const migrateOptions = {
+  db: required({
+    name: 'db',
+    env: ['PARSEC_DB'],
+    type: POSTGRESQL_URL,
+    secret: true,
+    group: 'Database',
+    text: 'PostgreSQL database to prepare: postgresql://user:password@host:port/database?parameters.',
+  }),
+  dryRun: flag({ name: 'dry-run', group: 'General', text: 'Only tell what would be applied.' }),
+  dbFirstTriesNumber,
+  dbFirstTriesSleep,
+  maximumDatabaseConnectionAttempts: withDefault(1, { ...runOptions.maximumDatabaseConnectionAttempts }),
+  pauseBeforeRetryDatabaseConnection: runOptions.pauseBeforeRetryDatabaseConnection,
+  logLevel,
+  logFormat,
+  logFile,
+  debug,
+} as const satisfies OptionTable
+
+export type RunValues = Values<typeof runOptions>
+export type MigrateValues = Values<typeof migrateOptions>

@@ -1,0 +1,254 @@
+/**
+ * From option values to what each service is told. What cannot work is refused here, by name of the option, before
+ * anything is contacted; the result is frozen.
+ */
+import { readFileSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
+import type {
+  AdminConfig,
+  BackendAddr,
+  BlockstoreConfig,
+  DatabaseConfig,
+  GatewayConfig,
+  HttpConfig,
+  MailConfig,
+  MetadataConfig,
+  StoreConfig,
+} from '@parsec/shared/config'
+import { OperatorError } from '@parsec/shared/errors'
+import type { LogOptions } from '@parsec/shared/log'
+import type { ServiceName } from '@parsec/shared/protocol/command'
+import { type MigrateValues, type RunValues, SERVICE_NAMES } from './options.ts'
+import { UsageError, usageLines } from './output.ts'
+
+export type NatsSettings = {
+  url: string
+  credsFile: string | null
+  tls: { ca: string; cert?: string; key?: string } | null
+}
+export type SentrySettings = { dsn: string; environment: string }
+/** Private key and certificate chain, PEM. */
+export type TlsFiles = NonNullable<HttpConfig['tls']>
+
+export type ServerSettings = {
+  /** In the order of their start. */
+  readonly services: readonly ServiceName[]
+  readonly everyService: boolean
+  readonly nats: NatsSettings | null
+  readonly log: LogOptions
+  readonly sentry: SentrySettings | null
+  readonly debug: boolean
+  /** Everything is in memory, for a trial. */
+  readonly dev: boolean
+  readonly drainMs: number
+  readonly monitor: { readonly host: string; readonly port: number } | null
+  /** Null where no service of the process needs it. */
+  readonly database: DatabaseConfig | null
+  readonly store: StoreConfig | null
+  readonly mail: MailConfig | null
+  readonly backendAddr: BackendAddr | null
+  readonly http: HttpConfig | null
+  readonly gateway: GatewayConfig | null
+  readonly metadata: MetadataConfig | null
+  readonly blockstore: BlockstoreConfig | null
+  readonly admin: AdminConfig | null
+  /** Reads the TLS files anew, for a renewed certificate. */
+  readonly readTls: () => TlsFiles | null
+}
+
+const START_ORDER: readonly ServiceName[] = ['metadata', 'blockstore', 'gateway', 'admin']
+const MAX_PORT = 65_535
+
+/** Throws `OperatorError`. */
+export function serverSettings(values: RunValues): ServerSettings {
+  const chosen = new Set<ServiceName>(values.services ?? SERVICE_NAMES)
+  const everyService = chosen.size === SERVICE_NAMES.length
+  if (!everyService && !values.natsUrl)
+    throw new UsageError(
+      `Option '--services' with fewer than all services needs '--nats-url': the others run elsewhere and are reached over NATS.`,
+      usageLines('parsec backend run [OPTIONS]', 'parsec backend run'),
+    )
+  checkPort('--port', values.port)
+  checkPort('--monitor-port', values.monitorPort)
+  checkPort('--email-port', values.emailPort)
+  if (!(values.maxConnections > 0))
+    throw new OperatorError(`--max-connections must be greater than 0, not ${values.maxConnections}`)
+  if (!(values.drainSeconds >= 0 && values.drainSeconds < Infinity))
+    throw new OperatorError(`--drain-seconds must be 0 or more, not ${values.drainSeconds}`)
+  const readTls = () => tlsFiles(values.sslKeyfile, values.sslCertfile)
+  const listens = chosen.has('gateway') || chosen.has('admin')
+  const tls = listens ? readTls() : null
+
+  const usesDatabase = chosen.has('metadata') || chosen.has('blockstore')
+  const database = usesDatabase && values.db !== undefined ? runDatabase(values) : null
+  const mail = chosen.has('metadata') ? mailConfig(values) : null
+  const usesAddress = chosen.has('gateway') || chosen.has('metadata')
+  const backendAddr = usesAddress
+    ? (values.backendAddr ?? { hostname: bracketed(values.host), port: values.port, useTls: tls !== null })
+    : null
+  const administrationToken = values.administrationToken ?? ''
+  return deepFreeze({
+    services: START_ORDER.filter(s => chosen.has(s)),
+    everyService,
+    nats: natsSettings(values),
+    log: logOptions(values),
+    sentry: values.sentryDsn ? { dsn: values.sentryDsn, environment: values.sentryEnvironment } : null,
+    debug: values.debug,
+    dev: values.dev,
+    drainMs: values.drainSeconds * 1_000,
+    monitor: values.monitorPort === undefined ? null : { host: values.host, port: values.monitorPort },
+    database,
+    store: chosen.has('blockstore') ? values.blockstore! : null,
+    mail,
+    backendAddr,
+    http: listens
+      ? {
+          host: values.host,
+          port: values.port,
+          debug: values.debug,
+          tls,
+          forwardProtoEnforceHttps: values.forwardProtoEnforceHttps ?? null,
+        }
+      : null,
+    gateway: chosen.has('gateway')
+      ? {
+          debug: values.debug,
+          backendAddr: backendAddr!,
+          maxConnections: values.maxConnections,
+          sseKeepaliveSeconds: values.sseKeepalive,
+          administrationToken,
+        }
+      : null,
+    metadata: chosen.has('metadata')
+      ? {
+          database: database!,
+          backendAddr: backendAddr!,
+          mail,
+          spontaneousOrganizationBootstrap: values.spontaneousOrganizationBootstrap,
+          organizationBootstrapWebhook: values.organizationBootstrapWebhook || null,
+          organizationInitialActiveUsersLimit: values.organizationInitialActiveUsersLimit ?? null,
+          organizationInitialUserProfileOutsiderAllowed: values.organizationInitialUserProfileOutsiderAllowed,
+          administrationToken,
+        }
+      : null,
+    blockstore: chosen.has('blockstore')
+      ? { store: values.blockstore!, database: database ?? { kind: 'MOCKED' } }
+      : null,
+    admin: chosen.has('admin') ? { administrationToken } : null,
+    readTls,
+  })
+}
+
+/** The database of `parsec backend migrate`. Throws `OperatorError`. */
+export function migrateDatabase(values: MigrateValues): Extract<DatabaseConfig, { kind: 'POSTGRESQL' }> {
+  return { kind: 'POSTGRESQL', url: values.db!, minConnections: 0, maxConnections: 1, ...retries(values) }
+}
+
+export function logOptions(values: Pick<RunValues, 'logLevel' | 'logFormat' | 'logFile'>): LogOptions {
+  return { level: values.logLevel, format: values.logFormat, file: values.logFile === '-' ? null : values.logFile }
+}
+
+function runDatabase(values: RunValues): DatabaseConfig {
+  if (values.db === 'MOCKED') return { kind: 'MOCKED' }
+  const scheme = /^([^:]*):\/\//.exec(values.db!)?.[1] ?? values.db!.split(':')[0]
+  if (scheme !== 'postgresql' && scheme !== 'postgres')
+    return refuse(
+      `invalid DSN: scheme is expected to be either "postgresql" or "postgres", got '${/:/.test(values.db!) ? scheme : ''}'`,
+    )
+  const { dbMinConnections: minConnections, dbMaxConnections: maxConnections } = values
+  if (maxConnections <= 0) return refuse('max_size is expected to be greater than zero (--db-max-connections)')
+  if (minConnections < 0) return refuse('min_size is expected to be greater or equal to zero (--db-min-connections)')
+  if (minConnections > maxConnections)
+    return refuse('min_size is greater than max_size (--db-min-connections, --db-max-connections)')
+  return { kind: 'POSTGRESQL', url: values.db!, minConnections, maxConnections, ...retries(values) }
+}
+
+/** The older options count when they are given; theirs is the opposite meaning of 0. */
+function retries(
+  values: Pick<
+    RunValues,
+    | 'maximumDatabaseConnectionAttempts'
+    | 'pauseBeforeRetryDatabaseConnection'
+    | 'dbFirstTriesNumber'
+    | 'dbFirstTriesSleep'
+  >,
+): {
+  maxAttempts: number
+  retryPauseSeconds: number
+} {
+  const { dbFirstTriesNumber: tries, dbFirstTriesSleep: sleep } = values
+  const maxAttempts = tries === undefined ? values.maximumDatabaseConnectionAttempts : tries === 0 ? Infinity : tries
+  const retryPauseSeconds = sleep ?? values.pauseBeforeRetryDatabaseConnection
+  if (maxAttempts < 0) return refuse(`--maximum-database-connection-attempts must be 0 or more, not ${maxAttempts}`)
+  if (!(retryPauseSeconds >= 0 && retryPauseSeconds < Infinity))
+    return refuse(`--pause-before-retry-database-connection must be 0 or more, not ${retryPauseSeconds}`)
+  return { maxAttempts, retryPauseSeconds }
+}
+
+const MOCKED_SENDER = 'no-reply@parsec.com'
+function mailConfig(values: RunValues): MailConfig | null {
+  const { emailHost: host, emailSender: sender, emailLanguage: language } = values
+  if (!host) return null
+  if (host === 'MOCKED') return { kind: 'MOCKED', sender: sender || MOCKED_SENDER, language }
+  if (!sender) return refuse('--email-sender is required when --email-host is provided')
+  const { emailHostUser: user, emailHostPassword: password } = values
+  const security = values.emailUseSsl ? 'implicit' : values.emailUseTls ? 'starttls' : 'none'
+  return {
+    kind: 'SMTP',
+    host,
+    port: values.emailPort,
+    login: user && password ? { user, password } : null,
+    security,
+    sender,
+    language,
+  }
+}
+
+function tlsFiles(keyFile: string | undefined, certFile: string | undefined): TlsFiles | null {
+  if (!keyFile && !certFile) return null
+  if (!certFile) return refuse('--ssl-keyfile needs --ssl-certfile (PARSEC_SSL_CERTFILE): a key alone cannot serve TLS')
+  const cert = readFileSync(certFile)
+  const key = keyFile ? readFileSync(keyFile) : cert
+  try {
+    createSecureContext({ key, cert })
+  } catch (error) {
+    throw new OperatorError(
+      `${keyFile ? '--ssl-keyfile and --ssl-certfile do' : '--ssl-certfile does'} not work: ${(error as Error).message}`,
+      { cause: error },
+    )
+  }
+  return { key, cert }
+}
+
+function natsSettings(values: RunValues): NatsSettings | null {
+  const { natsUrl: url, natsCreds, natsTlsCa, natsTlsCert, natsTlsKey } = values
+  if (!url) return null
+  if (!natsTlsCa && (natsTlsCert || natsTlsKey)) return refuse('--nats-tls-cert and --nats-tls-key need --nats-tls-ca')
+  if (Boolean(natsTlsCert) !== Boolean(natsTlsKey)) return refuse('--nats-tls-cert and --nats-tls-key go together')
+  const read = (file: string) => readFileSync(file, 'utf8')
+  const tls = natsTlsCa
+    ? {
+        ca: read(natsTlsCa),
+        ...(natsTlsCert && { cert: read(natsTlsCert) }),
+        ...(natsTlsKey && { key: read(natsTlsKey) }),
+      }
+    : null
+  return { url, credsFile: natsCreds ?? null, tls }
+}
+
+function checkPort(option: string, port: number | undefined): void {
+  if (port !== undefined && !(port >= 0 && port <= MAX_PORT))
+    refuse(`${option} must be between 0 and ${MAX_PORT}, not ${port}`)
+}
+const bracketed = (host: string): string => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host)
+
+function refuse(message: string): never {
+  throw new OperatorError(message)
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || Object.isFrozen(value)) return value
+  Object.freeze(value)
+  for (const part of Object.values(value)) deepFreeze(part)
+  return value
+}

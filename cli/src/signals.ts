@@ -1,0 +1,31 @@
+/** What the operating system tells a running server. */
+
+/** Exit code of a program that a signal ended, less the signal's number. */
+const SIGNAL_EXIT = 128
+const STOP_SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const
+
+/**
+ * Resolves at the first SIGINT or SIGTERM. The second one ends the process at once: somebody does not want to wait for
+ * the drain. `onReload` is called at each SIGHUP.
+ */
+export function stopSignal(onReload: () => void): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let asked = false
+  for (const [signal, number] of Object.entries(STOP_SIGNALS)) {
+    process.on(signal, () => {
+      if (asked) process.exit(SIGNAL_EXIT + number)
+      asked = true
+      resolve()
+    })
+  }
+  process.on('SIGHUP', onReload)
+  return promise
+}
+
+/** Rejects when an exception was caught nowhere: the process is in an unknown state and must end. */
+export function uncaughtFailure(): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  process.on('uncaughtException', reject)
+  process.on('unhandledRejection', reject)
+  return promise
+}

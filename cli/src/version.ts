@@ -1,0 +1,7 @@
+/** The release of this program. */
+import { readFileSync } from 'node:fs'
+
+export function version(): string {
+  return (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version
+}
+export const versionLine = (): string => `parsec, version ${version()}\n`

@@ -1,0 +1,404 @@
+/**
+ * The bus over NATS.
+ *
+ * The client library neither fails what is in flight when the connection breaks nor what is sent meanwhile, and an
+ * exception in one of its callbacks stops its reader for good. So this driver keeps its own table of requests on one
+ * inbox, rejects it on a disconnection, and lets nothing escape from a callback. Messages that one turn of the event
+ * loop produces leave in one write; their bytes must not change before the turn ends.
+ */
+import { readFileSync } from 'node:fs'
+import {
+  type ConnectionOptions,
+  connect,
+  createInbox,
+  credsAuthenticator,
+  errors,
+  headers,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+  type Status,
+} from '@nats-io/transport-node'
+import { RemoteFailure, Unavailable } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Bus, Listener, RequestOptions, Server, Subscription } from './bus.ts'
+
+export type NatsOptions = {
+  /** `nats://` or `tls://` addresses, separated by commas; credentials as `user:password@` or `token@` of the first. */
+  url: string
+  /** Credentials file of a NATS account; read again at each reconnection, so it can be renewed. */
+  credsFile?: string
+  tls?: { ca?: Buffer | string; cert?: Buffer | string; key?: Buffer | string }
+  /** Shown by the broker's monitoring. */
+  name: string
+  log: Log
+}
+
+const DIAL_TIMEOUT_MS = 5_000
+const RECONNECT_WAIT_MS = 200
+/** A broker that does not answer is given up after PING_INTERVAL_MS × (MAX_PINGS_OUT + 1). */
+const PING_INTERVAL_MS = 5_000
+const MAX_PINGS_OUT = 2
+
+/** Header of a reply that reports a failure; its payload is the text. */
+const ERROR_HEADER = 'Parsec-Error'
+const MAX_ERROR_TEXT = 512
+const NO_RESPONDERS = 503
+
+type Waiting = { subject: string; resolve(reply: Buffer): void; reject(error: unknown): void }
+type Outgoing = { subject: string; payload: Uint8Array; reply?: string; headers?: MsgHdrs; isReply: boolean }
+type Serving = { close(): Promise<void> }
+
+export class NatsBus implements Bus {
+  readonly #nats: NatsConnection
+  readonly #log: Log
+  readonly #inbox = `${createInbox()}.`
+  readonly #waiting = new Map<string, Waiting>()
+  readonly #serving = new Set<Serving>()
+  readonly #flushing = new Set<(error: Unavailable) => void>()
+  readonly #statusListeners = new Set<(connected: boolean) => void>()
+  #outgoing: Outgoing[] = []
+  #requests = 0
+  #maxPayload: number
+  #connected = true
+  #state: 'open' | 'draining' | 'closed' = 'open'
+  #drained: Promise<void> | undefined
+
+  /**
+   * Connects once; afterwards the connection restores itself for as long as it takes. Throws a plain `Error` with a
+   * text for the operator when the address is wrong, or nobody answers there within seconds.
+   */
+  static async connect(options: NatsOptions): Promise<NatsBus> {
+    const { servers, ...credentials } = parseUrl(options.url)
+    let nats: NatsConnection
+    try {
+      nats = await connect({ ...connectionOptions(options), servers, ...credentials })
+    } catch (error) {
+      throw new Error(`cannot connect to NATS at ${servers.join(', ')}: ${textOf(error)}`, { cause: error })
+    }
+    return new NatsBus(nats, options.log)
+  }
+
+  private constructor(nats: NatsConnection, log: Log) {
+    this.#nats = nats
+    this.#log = log
+    this.#maxPayload = nats.info!.max_payload
+    nats.subscribe(`${this.#inbox}*`, {
+      callback: (error, message) => {
+        if (error) this.#log.error('NATS refuses the inbox', { error })
+        else this.#onReply(message)
+      },
+    })
+    void this.#watch()
+  }
+
+  get maxPayload(): number {
+    return this.#maxPayload
+  }
+  get connected(): boolean {
+    return this.#connected && this.#state !== 'closed'
+  }
+
+  request(subject: string, payload: Uint8Array, { timeoutMs, signal }: RequestOptions): Promise<Buffer> {
+    const refusal = this.#refusal() ?? this.#tooLarge(subject, payload)
+    if (refusal) return Promise.reject(refusal)
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    const token = (++this.#requests).toString(36)
+    return new Promise((resolve, reject) => {
+      const settle = () => {
+        this.#waiting.delete(token)
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', onAbort)
+      }
+      const waiting: Waiting = {
+        subject,
+        resolve: reply => {
+          settle()
+          resolve(reply)
+        },
+        reject: error => {
+          settle()
+          reject(error)
+        },
+      }
+      const onAbort = () => waiting.reject(signal!.reason)
+      const timer = setTimeout(
+        () => waiting.reject(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`)),
+        timeoutMs,
+      )
+      signal?.addEventListener('abort', onAbort, { once: true })
+      this.#waiting.set(token, waiting)
+      this.#send({ subject, payload, reply: this.#inbox + token, isReply: false })
+    })
+  }
+  #onReply(message: Msg): void {
+    const waiting = this.#waiting.get(message.subject.slice(this.#inbox.length))
+    // Nobody waits any more after a time-out or an abort.
+    if (!waiting) return
+    const head = message.headers
+    if (!head) waiting.resolve(bufferOf(message.data))
+    else waiting.reject(failureOf(waiting.subject, head, bufferOf(message.data).toString()))
+  }
+
+  async serve(pattern: string, queue: string, server: Server): Promise<Subscription> {
+    const inFlight = new InFlight()
+    const take = (message: Msg) => {
+      inFlight.enter()
+      void this.#answer(server, message).finally(() => inFlight.leave())
+    }
+    const subscription = await this.#listen(pattern, queue, take)
+    const serving: Serving = {
+      close: async () => {
+        this.#serving.delete(serving)
+        await subscription.close()
+        await inFlight.idle()
+      },
+    }
+    this.#serving.add(serving)
+    return serving
+  }
+  async #answer(server: Server, message: Msg): Promise<void> {
+    const { subject, reply } = message
+    try {
+      const payload = await server(bufferOf(message.data), subject)
+      const tooLarge = this.#tooLarge(subject, payload)
+      if (tooLarge) throw tooLarge
+      this.#send({ subject: reply!, payload, isReply: true })
+    } catch (error) {
+      const head = headers()
+      head.set(ERROR_HEADER, error instanceof Unavailable ? 'unavailable' : 'failure')
+      this.#send({
+        subject: reply!,
+        payload: Buffer.from(textOf(error).slice(0, MAX_ERROR_TEXT)),
+        headers: head,
+        isReply: true,
+      })
+    }
+  }
+
+  publish(subject: string, payload: Uint8Array): void {
+    const refusal = this.#refusal() ?? this.#tooLarge(subject, payload)
+    if (refusal) throw refusal
+    this.#send({ subject, payload, isReply: false })
+  }
+  subscribe(pattern: string, listener: Listener): Promise<Subscription> {
+    return this.#listen(pattern, undefined, message => listener(bufferOf(message.data), message.subject))
+  }
+  /** A subscription that the broker has confirmed. */
+  async #listen(pattern: string, queue: string | undefined, onMessage: (message: Msg) => void): Promise<Subscription> {
+    if (this.#state !== 'open') throw new Unavailable('the bus is closed')
+    let refusal: Error | undefined
+    const subscription = this.#nats.subscribe(pattern, {
+      ...(queue && { queue }),
+      callback: (error, message) => {
+        try {
+          if (error) {
+            refusal = error
+            this.#log.error('NATS refuses a subscription', { pattern, error })
+          } else onMessage(message)
+        } catch (cause) {
+          this.#log.error('Listener failed', { pattern, error: cause })
+        }
+      },
+    })
+    try {
+      await this.flush()
+    } catch (error) {
+      subscription.unsubscribe()
+      throw error
+    }
+    if (refusal) throw new Error(`NATS refuses a subscription to ${pattern}: ${refusal.message}`, { cause: refusal })
+    return {
+      close: async () => {
+        if (subscription.isClosed()) return
+        if (this.#connected && queue) await subscription.drain()
+        else subscription.unsubscribe()
+      },
+    }
+  }
+
+  flush(): Promise<void> {
+    const refusal = this.#refusal()
+    if (refusal) return Promise.reject(refusal)
+    this.#sendAll()
+    return new Promise((resolve, reject) => {
+      this.#flushing.add(reject)
+      this.#nats
+        .flush()
+        .then(resolve, error => reject(new Unavailable(`NATS: ${textOf(error)}`)))
+        .finally(() => this.#flushing.delete(reject))
+    })
+  }
+
+  onStatus(listener: (connected: boolean) => void): () => void {
+    this.#statusListeners.add(listener)
+    return () => this.#statusListeners.delete(listener)
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= this.#close()
+    return this.#drained
+  }
+  async #close(): Promise<void> {
+    this.#state = 'draining'
+    // What was taken may itself ask and publish until it is answered.
+    await Promise.all([...this.#serving].map(serving => serving.close()))
+    if (this.#connected) await this.flush().catch(() => {})
+    this.#state = 'closed'
+    this.#failAll(new Unavailable('the bus is closed'))
+    await this.#nats.close()
+  }
+
+  #refusal(): Unavailable | undefined {
+    if (this.#state === 'closed') return new Unavailable('the bus is closed')
+    return this.#connected ? undefined : new Unavailable('connection to NATS lost')
+  }
+  #tooLarge(subject: string, payload: Uint8Array): RangeError | undefined {
+    return payload.length > this.#maxPayload
+      ? new RangeError(`message of ${payload.length} bytes on ${subject}`)
+      : undefined
+  }
+
+  #send(message: Outgoing): void {
+    // The first of a turn arranges for all of them: the more there is to do, the fewer writes per message.
+    if (this.#outgoing.push(message) === 1) setImmediate(() => this.#sendAll())
+  }
+  #sendAll(): void {
+    if (!this.#connected || this.#state === 'closed') return
+    const messages = this.#outgoing
+    if (messages.length === 0) return
+    this.#outgoing = []
+    for (const { subject, payload, reply, headers } of messages) {
+      try {
+        this.#nats.publish(subject, payload, { ...(reply && { reply }), ...(headers && { headers }) })
+      } catch (error) {
+        const waiting = reply && this.#waiting.get(reply.slice(this.#inbox.length))
+        if (waiting) waiting.reject(error)
+        else this.#log.error('NATS refuses a message', { subject, error })
+      }
+    }
+  }
+
+  async #watch(): Promise<void> {
+    for await (const status of this.#nats.status()) this.#onConnection(status)
+    if (this.#state === 'closed') return
+    this.#log.critical('NATS connection given up')
+    this.#onLost()
+  }
+  #onConnection(status: Status): void {
+    if (status.type === 'disconnect') this.#onLost()
+    else if (status.type === 'reconnect') this.#onFound()
+    else if (status.type === 'error') this.#onError(status.error)
+  }
+  #onLost(): void {
+    if (!this.#connected) return
+    this.#connected = false
+    this.#log.warning('NATS connection lost')
+    // Replies stay: who waits for one may be connected elsewhere. They are never more than what was being served.
+    this.#outgoing = this.#outgoing.filter(message => message.isReply)
+    this.#failAll(new Unavailable('connection to NATS lost'))
+    this.#tell(false)
+  }
+  #onFound(): void {
+    if (this.#connected) return
+    this.#connected = true
+    this.#maxPayload = this.#nats.info?.max_payload ?? this.#maxPayload
+    this.#log.info('NATS connection restored')
+    this.#sendAll()
+    this.#tell(true)
+  }
+  #onError(error: Error): void {
+    this.#log.error('NATS error', { error })
+    if (!(error instanceof errors.PermissionViolationError) || error.operation !== 'publish') return
+    for (const waiting of [...this.#waiting.values()]) {
+      if (waiting.subject === error.subject)
+        waiting.reject(new Unavailable(`NATS refuses messages on ${error.subject}`))
+    }
+  }
+  #failAll(error: Unavailable): void {
+    for (const waiting of [...this.#waiting.values()]) waiting.reject(error)
+    for (const reject of this.#flushing) reject(error)
+  }
+  #tell(connected: boolean): void {
+    for (const listener of [...this.#statusListeners]) {
+      try {
+        listener(connected)
+      } catch (error) {
+        this.#log.error('Listener failed', { error })
+      }
+    }
+  }
+}
+
+function failureOf(subject: string, head: MsgHdrs, text: string): Unavailable | RemoteFailure {
+  if (head.code === NO_RESPONDERS) return new Unavailable(`nobody serves ${subject}`)
+  if (head.get(ERROR_HEADER) === 'unavailable') return new Unavailable(text)
+  return new RemoteFailure(`${subject}: ${text || head.status}`)
+}
+
+/** How many requests are being answered; the library's own drain does not wait for asynchronous work. */
+class InFlight {
+  #count = 0
+  #whenIdle: (() => void)[] = []
+  enter(): void {
+    this.#count++
+  }
+  leave(): void {
+    if (--this.#count > 0) return
+    for (const resolve of this.#whenIdle.splice(0)) resolve()
+  }
+  idle(): Promise<void> {
+    return this.#count === 0 ? Promise.resolve() : new Promise(resolve => this.#whenIdle.push(resolve))
+  }
+}
+
+function connectionOptions({ credsFile, tls, name, url }: NatsOptions): ConnectionOptions {
+  const text = (pem: Buffer | string) => pem.toString()
+  // Required as soon as the operator speaks of it: a broker without TLS is then refused, not used in clear.
+  const secure = tls || /^tls:/i.test(url.trim())
+  return {
+    name,
+    timeout: DIAL_TIMEOUT_MS,
+    reconnect: true,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: RECONNECT_WAIT_MS,
+    // Credentials that are refused may be accepted again once they are renewed.
+    ignoreAuthErrorAbort: true,
+    pingInterval: PING_INTERVAL_MS,
+    maxPingOut: MAX_PINGS_OUT,
+    noAsyncTraces: true,
+    ...(credsFile && { authenticator: nonce => credsAuthenticator(readFileSync(credsFile))(nonce) }),
+    ...(secure && {
+      tls: {
+        ...(tls?.ca && { ca: text(tls.ca) }),
+        ...(tls?.cert && { cert: text(tls.cert) }),
+        ...(tls?.key && { key: text(tls.key) }),
+      },
+    }),
+  }
+}
+
+/** Hosts and credentials of `--nats-url`. The errors never repeat it, for it may hold a password. */
+function parseUrl(url: string): { servers: string[]; user?: string; pass?: string; token?: string } {
+  const parsed = url.split(',').map(part => {
+    const address = URL.parse(part.trim())
+    if (!address || !['nats:', 'tls:'].includes(address.protocol) || address.hostname === '') {
+      throw new Error('the NATS URL must look like nats://[user:password@]host[:port]')
+    }
+    return address
+  })
+  const { username, password } = parsed[0]!
+  return {
+    servers: parsed.map(address => `${address.hostname}:${address.port || 4222}`),
+    ...(username &&
+      (password
+        ? { user: decodeURIComponent(username), pass: decodeURIComponent(password) }
+        : { token: decodeURIComponent(username) })),
+  }
+}
+
+/** The library hands out views on memory that it does not use again. */
+const bufferOf = (data: Uint8Array): Buffer =>
+  Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.length)
+
+const textOf = (error: unknown): string => (error instanceof Error ? error.message || error.name : String(error))

@@ -1,0 +1,130 @@
+/** What is counted, in Prometheus' terms, and the port on which operators and Kubernetes ask for it. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { OperatorError } from './errors.ts'
+import type { Readiness } from './service.ts'
+
+/** Made once per process and passed down. Label values come from the protocol table, never from a client. */
+export type Metrics = {
+  /** A command that was answered; `seconds` is how long that took. */
+  request(cmd: string, status: string, seconds: number): void
+  /** A socket that was opened (+1) or closed (-1). */
+  connections(change: 1 | -1): void
+  /** An event that was delivered to a client. */
+  event(event: string): void
+  /** A node of the block store that failed or was late. */
+  blockstoreError(node: string): void
+  /** Everything, in Prometheus' text format. */
+  expose(): Promise<{ contentType: string; body: string }>
+}
+
+/** For processes that nobody watches. */
+export const noMetrics: Metrics = {
+  request: () => {},
+  connections: () => {},
+  event: () => {},
+  blockstoreError: () => {},
+  expose: async () => ({ contentType: 'text/plain', body: '' }),
+}
+
+/** Upper bounds in seconds: from a bus round trip to the deadline of block data. */
+const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
+/** Loads the library, so it costs time and memory only where metrics are wanted. */
+export async function createMetrics(): Promise<Metrics> {
+  const { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } = await import('prom-client')
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const requests = new Counter({
+    name: 'parsec_requests_total',
+    help: 'Commands answered',
+    labelNames: ['cmd', 'status'],
+    registers,
+  })
+  const durations = new Histogram({
+    name: 'parsec_request_seconds',
+    help: 'Time to answer a command',
+    labelNames: ['cmd'],
+    buckets: BUCKETS,
+    registers,
+  })
+  const connections = new Gauge({ name: 'parsec_connections', help: 'Open client connections', registers })
+  const events = new Counter({
+    name: 'parsec_events_total',
+    help: 'Events delivered to clients',
+    labelNames: ['event'],
+    registers,
+  })
+  const blockstoreErrors = new Counter({
+    name: 'parsec_blockstore_errors_total',
+    help: 'Failures of block store nodes',
+    labelNames: ['node'],
+    registers,
+  })
+  return {
+    request(cmd, status, seconds) {
+      requests.inc({ cmd, status })
+      durations.observe({ cmd }, seconds)
+    },
+    connections: change => connections.inc(change),
+    event: event => events.inc({ event }),
+    blockstoreError: node => blockstoreErrors.inc({ node }),
+    expose: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
+  }
+}
+
+export type MonitorOptions = {
+  host: string
+  /** 0 = any free port. */
+  port: number
+  /** One per service of the process. */
+  readiness: () => readonly Readiness[]
+  metrics: Metrics
+}
+export type Monitor = { port: number; close(): Promise<void> }
+
+/**
+ * Serves `/healthz` (the process runs), `/readyz` (503 unless every service is ready; the JSON body says what is missing
+ * or degraded) and `/metrics`. Throws `OperatorError` when the port is taken.
+ */
+export async function monitorServer({ host, port, readiness, metrics }: MonitorOptions): Promise<Monitor> {
+  const pages: { [path: string]: () => Promise<Page> } = {
+    '/healthz': async () => ({ status: 200, contentType: 'text/plain', body: 'ok\n' }),
+    '/readyz': async () => readyPage(readiness()),
+    '/metrics': async () => ({ status: 200, ...(await metrics.expose()) }),
+  }
+  const server = createServer(async (request, response) => {
+    const page = Object.hasOwn(pages, request.url ?? '') ? pages[request.url!] : undefined
+    const readable = request.method === 'GET' || request.method === 'HEAD'
+    try {
+      const { status, contentType, body } = await (page && readable ? page() : nothing)
+      response.writeHead(status, { 'content-type': contentType }).end(request.method === 'HEAD' ? undefined : body)
+    } catch {
+      response.writeHead(500).end()
+    }
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', error =>
+      reject(new OperatorError(`cannot listen on ${host} port ${port}: ${error.message}`, { cause: error })),
+    )
+    server.listen({ host: host.replace(/^\[(.*)\]$/, '$1'), port }, resolve)
+  })
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise(resolve => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+type Page = { status: number; contentType: string; body: string }
+const nothing: Page = { status: 404, contentType: 'text/plain', body: 'not found\n' }
+
+function readyPage(services: readonly Readiness[]): Page {
+  const ready = services.every(service => service.ready)
+  const detail = Object.assign({}, ...services.map(service => service.detail))
+  return { status: ready ? 200 : 503, contentType: 'application/json', body: `${JSON.stringify({ ready, detail })}\n` }
+}

@@ -1,0 +1,47 @@
+/** The administration API (spec 02 §7): a few HTTP routes, each one request to the metadata service. */
+import type { Bus } from '@parsec/shared/bus/bus'
+import type { AdminConfig } from '@parsec/shared/config'
+import { Unavailable } from '@parsec/shared/errors'
+import type { HttpServer } from '@parsec/shared/http'
+import type { Log } from '@parsec/shared/log'
+import type { Service } from '@parsec/shared/service'
+import { Bearer } from './bearer.ts'
+import { organizationRoutes } from './organizations.ts'
+import { audit } from './route.ts'
+import { statisticsRoutes } from './statistics.ts'
+import { userRoutes } from './users.ts'
+
+export type AdminDeps = { bus: Bus; log: Log; config: AdminConfig; http: HttpServer }
+
+/** Registers the routes under `/administration`; the caller listens. Closing the HTTP server ends the calls in progress. */
+export async function startAdmin({ bus, log, config, http }: AdminDeps): Promise<Service> {
+  const bearer = new Bearer(config.administrationToken)
+
+  await http.app.register(
+    async app => {
+      app.addHook('onRequest', async (request, reply) => {
+        const verdict = bearer.check(request.headers.authorization, request.ip, performance.now())
+        if (verdict === 'allowed') return
+        if (verdict === 'too_many') return reply.code(429).send({ error: 'too_many_requests' })
+        audit(log, request, 'not_allowed')
+        return reply.code(403).send({ error: 'not_allowed' })
+      })
+      app.setErrorHandler((error, request, reply) => {
+        if (!(error instanceof Unavailable)) throw error
+        audit(log, request, 'unavailable')
+        return reply.code(503).send({ error: 'unavailable' })
+      })
+      organizationRoutes(app, { bus, log })
+      userRoutes(app, { bus, log })
+      statisticsRoutes(app, { bus, log })
+    },
+    { prefix: '/administration' },
+  )
+
+  return {
+    name: 'admin',
+    readiness: () => ({ ready: bus.connected, detail: bus.connected ? {} : { bus: 'disconnected' } }),
+    drain: async () => {},
+    stop: async () => {},
+  }
+}

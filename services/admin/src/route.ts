@@ -1,0 +1,38 @@
+/** What the routes share: the service's means, answers, and the audit line that each call leaves. */
+import type { Bus } from '@parsec/shared/bus/bus'
+import type { Log } from '@parsec/shared/log'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { organization } from './bad-data.ts'
+
+export type Deps = { bus: Bus; log: Log }
+
+export const NOT_FOUND = { error: 'not_found' } as const
+
+/** The organization that the path names, normalised; undefined when it is no valid id, which is answered like an unknown one. */
+export function organizationOf(request: FastifyRequest): string | undefined {
+  const outcome = organization((request.params as { organization_id?: string }).organization_id)
+  return 'value' in outcome ? outcome.value : undefined
+}
+
+/** Sends `body` and leaves the audit line; the token is never in it. */
+export function answer(
+  { log }: Deps,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  status: number,
+  body: object | string,
+  organization_id?: string,
+): FastifyReply {
+  const outcome = typeof body === 'object' && 'error' in body ? String(body.error) : 'ok'
+  audit(log, request, outcome, organization_id)
+  return reply.code(status).send(body)
+}
+
+export function audit(log: Log, request: FastifyRequest, outcome: string, organization_id?: string): void {
+  log.info('Administration', {
+    route: `${request.method} ${request.routeOptions.url}`,
+    ...(organization_id !== undefined && { organization_id }),
+    outcome,
+    address: request.ip,
+  })
+}

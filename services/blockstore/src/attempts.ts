@@ -1,0 +1,57 @@
+/** Repeats what failed for a passing reason, within the deadline of the operation. */
+import { pause, withDeadline } from './deadline.ts'
+
+export const MAX_ATTEMPTS = 5
+/** Milliseconds for one attempt: a silent server must leave time for another. */
+export const ATTEMPT_MS = 8_000
+/** The first pause between attempts; each is twice as long as the one before, and up to half of it is left to chance. */
+const FIRST_PAUSE_MS = 200
+
+/** Error codes of connections that may work the next time. */
+const TRANSIENT_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ESOCKETTIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EAI_AGAIN',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'HPE_INVALID_CONSTANT',
+])
+
+export const isTransientStatus = (status: number): boolean => status === 408 || status === 429 || status >= 500
+export const isTransientCode = (code: unknown): boolean => typeof code === 'string' && TRANSIENT_CODES.has(code)
+
+/** An attempt failed; `transient` when another one may succeed. */
+export class AttemptError extends Error {
+  override readonly name = 'AttemptError'
+  readonly transient: boolean
+  readonly status: number | null
+  constructor(
+    message: string,
+    { transient, status = null, cause }: { transient: boolean; status?: number | null; cause?: unknown },
+  ) {
+    super(message, cause === undefined ? {} : { cause })
+    this.transient = transient
+    this.status = status
+  }
+}
+
+/**
+ * Runs `attempt` up to `MAX_ATTEMPTS` times, each with a signal of its own that ends after `ATTEMPT_MS`. Rejects with
+ * the last error; with the first one that is not transient at once.
+ */
+export async function withRetries<T>(signal: AbortSignal, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  for (let attempts = 1; ; attempts++) {
+    try {
+      return await withDeadline(signal, ATTEMPT_MS, attempt)
+    } catch (error) {
+      const late = !(error instanceof AttemptError)
+      if (signal.aborted || attempts === MAX_ATTEMPTS || !(late || error.transient)) throw error
+      const longest = FIRST_PAUSE_MS * 2 ** (attempts - 1)
+      await pause(longest * (1 - Math.random() / 2), signal)
+    }
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * `block_create` and `block_read` (spec 05 §10): the metadata service decides, the store keeps the bytes. A block is
+ * acknowledged only when both are durable; a store that fails answers `timeout` and leaves no trace in the metadata.
+ */
+import type { Bus } from '@parsec/shared/bus/bus'
+import { type Call, callInternal, type Handlers } from '@parsec/shared/bus/rpc'
+import type { Uuid } from '@parsec/shared/codec/values'
+import { orAborted, withDeadline } from './deadline.ts'
+import { type BlockStore, StoreError } from './store.ts'
+
+/**
+ * Milliseconds until the store must be done, counted from the arrival of a create or from the metadata's consent to a
+ * read. With a request to the metadata service of 5 s they stay within the 30 s that clients' commands have.
+ */
+export const STORE_DEADLINE_MS = 22_000
+/** Most commands at once; each may hold a block in memory, and more than that would only wait for their deadline. */
+export const MAX_COMMANDS = 512
+
+/** `stopping` aborts what still runs when the service must end. */
+export type BlockDeps = { bus: Bus; store: BlockStore; stopping: AbortSignal }
+
+export function blockHandlers({ bus, store, stopping }: BlockDeps): Handlers<'block_create' | 'block_read'> {
+  const creating = new Map<string, Promise<void>>()
+  let commands = 0
+
+  async function counted<T>(body: () => Promise<T>): Promise<T> {
+    if (commands >= MAX_COMMANDS) throw new StoreError(`more than ${MAX_COMMANDS} commands at once`)
+    commands++
+    try {
+      return await body()
+    } finally {
+      commands--
+    }
+  }
+
+  /** One create per block at a time: a later one must find the earlier in the metadata before it may overwrite. */
+  async function alone<T>(key: string, signal: AbortSignal, body: () => Promise<T>): Promise<T> {
+    for (let other = creating.get(key); other; other = creating.get(key)) await orAborted(other, signal)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    creating.set(key, promise)
+    try {
+      return await body()
+    } finally {
+      creating.delete(key)
+      resolve()
+    }
+  }
+
+  return {
+    async block_create({ context, log }, { block_id, realm_id, block }) {
+      try {
+        return await counted(() =>
+          withDeadline(stopping, STORE_DEADLINE_MS, signal =>
+            alone(`${context.organization} ${block_id.hex}`, signal, async () => {
+              const check = await callInternal(bus, 'block_check', { context, block_id, realm_id })
+              if (check.status !== 'ok') return { status: check.status }
+              await store.create(context.organization_id, block_id, block, signal)
+              const size = block.length
+              return { status: (await callInternal(bus, 'block_commit', { context, block_id, realm_id, size })).status }
+            }),
+          ),
+        )
+      } catch (error) {
+        return refusal('Block create error', error, { context, log }, block_id)
+      }
+    },
+
+    async block_read({ context, log }, { block_id }) {
+      const access = await callInternal(bus, 'block_access', { context, block_id })
+      if (access.status !== 'ok') return { status: access.status }
+      try {
+        const block = await counted(() =>
+          withDeadline(stopping, STORE_DEADLINE_MS, signal => store.read(context.organization_id, block_id, signal)),
+        )
+        return { status: 'ok', block }
+      } catch (error) {
+        return refusal('Block read error', error, { context, log }, block_id)
+      }
+    },
+  }
+}
+
+/** What a storage failure means to the client; anything else goes on as it is. */
+function refusal(
+  event: string,
+  error: unknown,
+  { context, log }: Pick<Call, 'log'> & { context: { organization_id: string } },
+  block_id: Uuid,
+): { status: 'timeout' } {
+  if (!(error instanceof StoreError)) throw error
+  log.warning(event + error.detail, {
+    organization_id: context.organization_id,
+    block_id: block_id.hex,
+    ...error.keys,
+    cause: error.message,
+  })
+  return { status: 'timeout' }
+}

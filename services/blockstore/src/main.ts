@@ -1,0 +1,64 @@
+/** The block-store service: answers `block_create` and `block_read`, the only commands that move block data. */
+import type { Bus } from '@parsec/shared/bus/bus'
+import { serveCommands } from '@parsec/shared/bus/rpc'
+import type { BlockstoreConfig } from '@parsec/shared/config'
+import type { Log } from '@parsec/shared/log'
+import type { Readiness, Service } from '@parsec/shared/service'
+import { blockHandlers } from './block.ts'
+import { DIRECT, type NetworkOptions } from './network.ts'
+import { openStore } from './open-store.ts'
+import { type NodeStatus, StoreError } from './store.ts'
+
+export type BlockstoreDeps = { bus: Bus; log: Log; config: BlockstoreConfig; network?: NetworkOptions }
+
+/** The service, and how its back ends do, for metrics. */
+export type BlockstoreService = Service & { nodes(): readonly NodeStatus[] }
+
+/** Milliseconds of a drain's deadline that stay for the answers of the commands that it had to abort. */
+const ABORT_MARGIN_MS = 500
+
+/** Opens the store and serves. Throws `OperatorError` when the store is misconfigured or away (spec 06 §7.3, §7.4). */
+export async function startBlockstore({
+  bus,
+  log,
+  config,
+  network = DIRECT,
+}: BlockstoreDeps): Promise<BlockstoreService> {
+  const store = await openStore(config, log, network)
+  const stopping = new AbortController()
+  const handlers = blockHandlers({ bus, store, stopping: stopping.signal })
+  const serving = await serveCommands(bus, 'blockstore', handlers, log)
+  let draining = false
+
+  return {
+    name: 'blockstore',
+    nodes: () => store.nodes(),
+    readiness: () => readiness(bus.connected && !draining, store.nodes()),
+    /** Commands that the store keeps waiting for too long are answered `timeout`. */
+    async drain(deadlineMs) {
+      draining = true
+      const abort = () => stopping.abort(new StoreError('the server stops'))
+      const timer = setTimeout(abort, Math.max(deadlineMs - ABORT_MARGIN_MS, 0))
+      try {
+        await serving.close()
+      } finally {
+        clearTimeout(timer)
+      }
+    },
+    async stop() {
+      stopping.abort(new StoreError('the server stops'))
+      await store.close()
+    },
+  }
+}
+
+/** A node that is away does not make the service unready: the others may serve, and no replica could do better. */
+function readiness(ready: boolean, nodes: readonly NodeStatus[]): Readiness {
+  const detail: { [name: string]: string } = {}
+  for (const [index, { name, failingSince, failures }] of nodes.entries()) {
+    if (failingSince === null) continue
+    detail[`blockstore node ${index}`] =
+      `${name}: failing since ${new Date(failingSince).toISOString()}, ${failures} failures`
+  }
+  return { ready, detail }
+}

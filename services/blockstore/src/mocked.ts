@@ -1,0 +1,26 @@
+/** Blocks in the memory of this process: for development, lost at its end (spec 06 §7.6). */
+import type { Uuid } from '@parsec/shared/codec/values'
+import type { OrganizationID } from '@parsec/shared/protocol/types'
+import { type BlockStore, type NodeStatus, objectKey, StoreError } from './store.ts'
+
+export class MockedStore implements BlockStore {
+  readonly keys = { blockstore_type: 'MOCKED' }
+  readonly #blocks = new Map<string, Buffer>()
+
+  async open(): Promise<void> {}
+  async read(organization_id: OrganizationID, block_id: Uuid): Promise<Buffer> {
+    const block = this.#blocks.get(objectKey(organization_id, block_id))
+    if (!block) throw new StoreError('no such block', { missing: true })
+    return block
+  }
+  /** Copies: `data` is a view of the message that it came in. */
+  async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {
+    this.#blocks.set(objectKey(organization_id, block_id), Buffer.from(data))
+  }
+  nodes(): readonly NodeStatus[] {
+    return []
+  }
+  async close(): Promise<void> {
+    this.#blocks.clear()
+  }
+}

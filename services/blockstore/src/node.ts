@@ -1,0 +1,78 @@
+/** One back end with what every back end needs: bounded concurrency, and a memory of how it does. */
+import type { Uuid } from '@parsec/shared/codec/values'
+import type { LogKeys } from '@parsec/shared/log'
+import type { OrganizationID } from '@parsec/shared/protocol/types'
+import { Gate } from './gate.ts'
+import { type BlockStore, type NodeStatus, StoreError } from './store.ts'
+
+/** Most operations that run on one back end at once. */
+export const NODE_CONCURRENCY = 32
+
+export class StoreNode implements BlockStore {
+  readonly name: string
+  readonly #store: BlockStore
+  readonly #gate: Gate
+  #failingSince: number | null = null
+  #operations = 0
+  #failures = 0
+  #missing = 0
+
+  constructor(name: string, store: BlockStore, concurrency = NODE_CONCURRENCY) {
+    this.name = name
+    this.#store = store
+    this.#gate = new Gate(concurrency)
+  }
+  get keys(): LogKeys {
+    return this.#store.keys
+  }
+  open(): Promise<void> {
+    return this.#store.open()
+  }
+  read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
+    return this.#observe(this.#gate.run(signal, () => this.#store.read(organization_id, block_id, signal)))
+  }
+  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
+    return this.#observe(this.#gate.run(signal, () => this.#store.create(organization_id, block_id, data, signal)))
+  }
+  nodes(): readonly NodeStatus[] {
+    return [
+      {
+        name: this.name,
+        failingSince: this.#failingSince,
+        operations: this.#operations,
+        failures: this.#failures,
+        missing: this.#missing,
+      },
+    ]
+  }
+  close(): Promise<void> {
+    return this.#store.close()
+  }
+
+  /** Counts; gives every failure the store's keys. */
+  async #observe<T>(operation: Promise<T>): Promise<T> {
+    try {
+      const result = await operation
+      this.#operations++
+      this.#failingSince = null
+      return result
+    } catch (cause) {
+      const error =
+        cause instanceof StoreError ? cause : new StoreError((cause as Error)?.message ?? String(cause), { cause })
+      if (error.cancelled) throw error
+      this.#operations++
+      if (error.missing) {
+        this.#missing++
+        this.#failingSince = null
+      } else {
+        this.#failures++
+        this.#failingSince ??= Date.now()
+      }
+      throw new StoreError(error.message, {
+        missing: error.missing,
+        keys: { ...this.keys, ...error.keys },
+        cause: error,
+      })
+    }
+  }
+}

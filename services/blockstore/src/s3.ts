@@ -1,0 +1,156 @@
+/** Blocks in a bucket of an S3 service (spec 06 §7.3). The SDK signs and sends; retries and deadlines are ours. */
+import { createHash } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import type { S3Client } from '@aws-sdk/client-s3'
+import type { Uuid } from '@parsec/shared/codec/values'
+import type { NodeConfig } from '@parsec/shared/config'
+import { OperatorError } from '@parsec/shared/errors'
+import type { OrganizationID } from '@parsec/shared/protocol/types'
+import { AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
+import { readBody } from './body.ts'
+import { withDeadline } from './deadline.ts'
+import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
+import { NODE_CONCURRENCY } from './node.ts'
+import { type BlockStore, type NodeStatus, OPEN_DEADLINE_MS, objectKey, StoreError, unhyphenatedKey } from './store.ts'
+
+type S3Config = Extract<NodeConfig, { type: 'S3' }>
+type Sdk = typeof import('@aws-sdk/client-s3')
+
+const CONNECT_MS = 5_000
+const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {} }
+
+export class S3Store implements BlockStore {
+  readonly keys: { blockstore_type: 'S3'; s3_region: string; s3_bucket: string }
+  readonly #sdk: Sdk
+  readonly #client: S3Client
+  readonly #agents: Agents
+  readonly #bucket: string
+  readonly #where: string
+
+  /** Loads the SDK. Throws `OperatorError` when it is not installed or a setting cannot work. */
+  static async make(config: S3Config, network: NetworkOptions): Promise<S3Store> {
+    for (const field of ['region', 'bucket', 'key', 'secret'] as const) {
+      if (config[field] === '') throw new OperatorError(`S3 block store: empty ${field} (--blockstore)`)
+    }
+    if (config.endpoint !== null && !URL.canParse(config.endpoint)) {
+      throw new OperatorError(`S3 block store: invalid endpoint \`${config.endpoint}\` (--blockstore)`)
+    }
+    const sdk = await import('@aws-sdk/client-s3').catch(cause => {
+      throw new OperatorError('S3 block store is not available', { cause })
+    })
+    return new S3Store(sdk, config, makeAgents(network, NODE_CONCURRENCY))
+  }
+
+  private constructor(sdk: Sdk, config: S3Config, agents: Agents) {
+    const { endpoint, region, bucket, key, secret } = config
+    this.keys = { blockstore_type: 'S3', s3_region: region, s3_bucket: bucket }
+    this.#sdk = sdk
+    this.#agents = agents
+    this.#bucket = bucket
+    this.#where = `bucket \`${bucket}\` at ${endpoint ?? `Amazon, region \`${region}\``}`
+    this.#client = new sdk.S3Client({
+      region,
+      ...(endpoint !== null && { endpoint, forcePathStyle: true }),
+      credentials: { accessKeyId: key, secretAccessKey: secret },
+      maxAttempts: 1,
+      // Every service verifies Content-MD5, which we send; not every one knows the newer checksums.
+      requestChecksumCalculation: 'WHEN_REQUIRED',
+      responseChecksumValidation: 'WHEN_REQUIRED',
+      requestHandler: { httpAgent: agents.http, httpsAgent: agents.https, connectionTimeout: CONNECT_MS },
+      logger: silent,
+    })
+  }
+
+  /** Asks for the bucket. Throws `OperatorError` when it does not exist or is not ours, `StoreError` when it is away. */
+  async open(): Promise<void> {
+    try {
+      await withDeadline(null, OPEN_DEADLINE_MS, signal =>
+        this.#attempts(signal, abortSignal =>
+          this.#client.send(new this.#sdk.HeadBucketCommand({ Bucket: this.#bucket }), { abortSignal }),
+        ),
+      )
+    } catch (error) {
+      const { message } = error as Error
+      if (error instanceof AttemptError && error.status !== null && !error.transient) {
+        throw new OperatorError(
+          `S3 block store: ${this.#where} answered ${message}; check that the bucket exists and that the key of --blockstore may use it`,
+        )
+      }
+      throw new StoreError(`S3 block store: ${this.#where} cannot be reached (${message})`, { cause: error })
+    }
+  }
+
+  async read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
+    try {
+      return await this.#get(objectKey(organization_id, block_id), signal)
+    } catch (error) {
+      if (!(error instanceof StoreError && error.missing)) throw error
+      return await this.#get(unhyphenatedKey(organization_id, block_id), signal)
+    }
+  }
+
+  async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
+    const object = {
+      Bucket: this.#bucket,
+      Key: objectKey(organization_id, block_id),
+      Body: data,
+      ContentLength: data.length,
+      ContentMD5: createHash('md5').update(data).digest('base64'),
+    }
+    await this.#attempts(signal, abortSignal =>
+      this.#client.send(new this.#sdk.PutObjectCommand(object), { abortSignal }),
+    )
+  }
+
+  nodes(): readonly NodeStatus[] {
+    return []
+  }
+  async close(): Promise<void> {
+    this.#client.destroy()
+    this.#agents.http.destroy()
+    this.#agents.https.destroy()
+  }
+
+  async #get(Key: string, signal: AbortSignal): Promise<Buffer> {
+    try {
+      return await this.#attempts(signal, async abortSignal => {
+        const command = new this.#sdk.GetObjectCommand({ Bucket: this.#bucket, Key })
+        const { Body, ContentLength } = await this.#client.send(command, { abortSignal })
+        return await readBody(Body as Readable, ContentLength, abortSignal)
+      })
+    } catch (error) {
+      if (error instanceof AttemptError && error.status === 404 && error.message.startsWith('NoSuchKey')) {
+        throw new StoreError('no such object', { missing: true, cause: error })
+      }
+      throw error
+    }
+  }
+
+  #attempts<T>(signal: AbortSignal, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return withRetries(signal, async attemptSignal => {
+      try {
+        return await attempt(attemptSignal)
+      } catch (error) {
+        throw attemptSignal.aborted ? attemptSignal.reason : judge(error)
+      }
+    })
+  }
+}
+
+type SdkError = Error & {
+  code?: string
+  $metadata?: { httpStatusCode?: number; clockSkewCorrected?: boolean }
+}
+
+/** Only the name and the status go into the text: what the service says may quote credentials. */
+function judge(cause: unknown): AttemptError {
+  if (cause instanceof AttemptError) return cause
+  const { name, message, code, $metadata } = cause as SdkError
+  const status = $metadata?.httpStatusCode
+  if (status === undefined) {
+    const text = code ?? (name === 'TimeoutError' ? 'no connection in time' : `${name}: ${message}`)
+    return new AttemptError(text, { transient: isTransientCode(code) || name === 'TimeoutError', cause })
+  }
+  const transient = isTransientStatus(status) || $metadata?.clockSkewCorrected === true
+  return new AttemptError(`${name} (${status})`, { transient, status, cause })
+}

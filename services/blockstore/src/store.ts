@@ -1,0 +1,73 @@
+/** What keeps blocks: one back end, or a RAID of them. The metadata alone decides which blocks exist (spec 06 §7.1). */
+import type { Uuid } from '@parsec/shared/codec/values'
+import type { LogKeys } from '@parsec/shared/log'
+import type { OrganizationID } from '@parsec/shared/protocol/types'
+
+/** Largest object that is read back, in bytes: a block of the largest message, and the length prefix of RAID5. */
+export const MAX_OBJECT_BYTES = 16 * 1024 * 1024 + 4
+
+/** Milliseconds for the check of a back end at the start. */
+export const OPEN_DEADLINE_MS = 20_000
+
+export interface BlockStore {
+  /** Bound to every log line about this store; never a secret. */
+  readonly keys: LogKeys
+  /**
+   * Makes sure that the store works. Throws `OperatorError` when it cannot with these settings, `StoreError` when it is
+   * away.
+   */
+  open(): Promise<void>
+  /** The bytes of a block. Rejects with `StoreError` for any failure, a missing object and an aborted signal included. */
+  read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer>
+  /** Resolves when the bytes are durable; repeating it with the same bytes is harmless. Rejects with `StoreError`. */
+  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void>
+  /** How the back ends do, in the order of the configuration. */
+  nodes(): readonly NodeStatus[]
+  close(): Promise<void>
+}
+
+export type NodeStatus = {
+  /** Names the back end for people: type and bucket, container or directory. */
+  name: string
+  /** Since when every operation has failed, in milliseconds since 1970; null: the last one succeeded. */
+  failingSince: number | null
+  /** Operations since the start, and how many of them failed or found nothing where a block should be. */
+  operations: number
+  failures: number
+  missing: number
+}
+
+/** Any failure of storage. The text is for logs: it holds neither a secret nor block data. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError'
+  /** The store answered that it has no such object. */
+  readonly missing: boolean
+  /** Nothing failed: another node's answer made this operation needless. */
+  readonly cancelled: boolean
+  /** Appended to the event of the log line. */
+  readonly detail: string
+  readonly keys: LogKeys
+  constructor(
+    message: string,
+    {
+      missing = false,
+      cancelled = false,
+      detail = '',
+      keys = {},
+      cause,
+    }: { missing?: boolean; cancelled?: boolean; detail?: string; keys?: LogKeys; cause?: unknown } = {},
+  ) {
+    super(message, cause === undefined ? {} : { cause })
+    this.missing = missing
+    this.cancelled = cancelled
+    this.detail = detail
+    this.keys = keys
+  }
+}
+
+/** Name of a block's object in every bucket and container (spec 06 §7.2). */
+export const objectKey = (organization_id: OrganizationID, block_id: Uuid): string =>
+  `${organization_id}/${block_id.hyphenated}`
+/** The name that releases 2.7.0 and 2.8.0 wrote: looked for when the other is missing, never written. */
+export const unhyphenatedKey = (organization_id: OrganizationID, block_id: Uuid): string =>
+  `${organization_id}/${block_id.hex}`

@@ -1,0 +1,86 @@
+/**
+ * From a client's message to the service that owns the command. Client's bytes and service's reply pass untouched;
+ * the message is decoded here only to know what it asks for.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Bus, RequestOptions } from '@parsec/shared/bus/bus'
+import { seal } from '@parsec/shared/bus/rpc'
+import * as subjects from '@parsec/shared/bus/subjects'
+import { decodeMap, encode, type Value } from '@parsec/shared/codec/msgpack'
+import type { CommandSpec } from '@parsec/shared/protocol/command'
+import type { Context } from '@parsec/shared/protocol/context'
+import { findCommand } from '@parsec/shared/protocol/registry'
+import type { ClientKind } from '@parsec/shared/protocol/types'
+
+/** A message that names a command which its sender may call, or why it does not. */
+export type Reading =
+  | { spec: CommandSpec; message: { [field: string]: Value } }
+  | { spec: undefined; status: 'invalid_msg_format' | 'unknown_command' }
+
+const INVALID_MSG_FORMAT = { spec: undefined, status: 'invalid_msg_format' } as const
+const UNKNOWN_COMMAND = { spec: undefined, status: 'unknown_command' } as const
+
+/** Looks up what a message asks for (spec 01 §8.1). Never throws. */
+export function readMessage(bytes: Buffer, kind: ClientKind, major: number): Reading {
+  let message: { [field: string]: Value }
+  try {
+    message = decodeMap(bytes)
+  } catch {
+    return INVALID_MSG_FORMAT
+  }
+  const spec = findCommand(message.cmd, kind, major)
+  return spec ? { spec, message } : UNKNOWN_COMMAND
+}
+
+/** The generic error replies of a WebSocket (spec 01 §8.2). */
+export const GENERIC_REPLIES = {
+  invalid_msg_format: encode({ status: 'invalid_msg_format', reason: 'Invalid message format' }),
+  unknown_command: encode({ status: 'unknown_command', reason: 'Unknown command' }),
+}
+
+/** A context as it travels in envelopes, in memory of its own: it lives as long as its connection. */
+export function encodeContext(context: Context): Buffer {
+  const encoded = encode(context)
+  const bytes = Buffer.allocUnsafeSlow(encoded.length)
+  encoded.copy(bytes)
+  return bytes
+}
+
+export class Forwarder {
+  readonly #bus: Bus
+  readonly #routes = new Map<CommandSpec, { subject: string; options: RequestOptions }>()
+  /** Request ids: eight random digits of this process, then a counter. */
+  readonly #prefix = randomBytes(4).toString('hex')
+  #count = 0
+  constructor(bus: Bus) {
+    this.#bus = bus
+  }
+
+  /** A new id of a request, 16 hex digits. */
+  requestId(): string {
+    this.#count = (this.#count + 1) >>> 0
+    return this.#prefix + this.#count.toString(16).padStart(8, '0')
+  }
+  /**
+   * Asks the service that owns the command; resolves to its encoded reply. Rejects with `Unavailable`, also after the
+   * command's deadline, or with `RemoteFailure`.
+   */
+  forward(spec: CommandSpec, context: Buffer, request_id: string, message: Buffer): Promise<Buffer> {
+    let route = this.#routes.get(spec)
+    if (!route) {
+      route = { subject: subjects.command(spec.service, spec.name), options: { timeoutMs: spec.deadlineMs } }
+      this.#routes.set(spec, route)
+    }
+    return this.#bus.request(route.subject, seal(context, request_id, message), route.options)
+  }
+}
+
+const STATUS = encode('status')
+/** The status of an encoded reply, without decoding it: every reply of ours begins with it. Otherwise `?`. */
+export function statusOf(reply: Buffer): string {
+  const start = reply[0] === 0xde ? 3 : 1
+  if (reply.compare(STATUS, 0, STATUS.length, start, start + STATUS.length) !== 0) return '?'
+  const at = start + STATUS.length
+  const length = (reply[at] ?? 0) & 0x1f
+  return ((reply[at] ?? 0) & 0xe0) === 0xa0 ? reply.toString('latin1', at + 1, at + 1 + length) : '?'
+}

@@ -1,0 +1,52 @@
+/** The metadata service: everything but block data lives here. Stateless: any replica may be killed at any time. */
+import type { Bus } from '@parsec/shared/bus/bus'
+import { serveCommands, serveInternal } from '@parsec/shared/bus/rpc'
+import { DateTime } from '@parsec/shared/codec/values'
+import type { MetadataConfig } from '@parsec/shared/config'
+import type { Log } from '@parsec/shared/log'
+import type { Database } from '@parsec/shared/postgres'
+import type { Service } from '@parsec/shared/service'
+import { administrationHandlers } from './administration.ts'
+import type { Deps } from './context.ts'
+import { blockHandlers } from './domains/block.ts'
+import { commandHandlers } from './handlers.ts'
+import { requireMigrated } from './migrations.ts'
+import { Outbox } from './outbox.ts'
+import { sessionHandlers } from './session.ts'
+
+/** Throws `OperatorError` when the schema is not that of this release. */
+export async function startMetadata({
+  bus,
+  log,
+  config,
+  database,
+}: {
+  bus: Bus
+  log: Log
+  config: MetadataConfig
+  database: Database
+}): Promise<Service> {
+  await requireMigrated(database)
+  const outbox = new Outbox(database, bus, log)
+  const deps: Deps = { bus, db: database, outbox, config, log, now: DateTime.now }
+  outbox.start()
+  const internal = { ...sessionHandlers(deps), ...administrationHandlers(deps), ...blockHandlers(deps) }
+  const serving = [
+    await serveInternal(bus, 'metadata', internal, log),
+    await serveCommands(bus, 'metadata', commandHandlers(deps), log),
+  ]
+  let draining = false
+  return {
+    name: 'metadata',
+    readiness: () => ({
+      ready: !draining && bus.connected && database.reachable,
+      detail: { bus: bus.connected ? 'connected' : 'lost', database: database.reachable ? 'connected' : 'lost' },
+    }),
+    drain: async () => {
+      draining = true
+      await Promise.all(serving.map(subscription => subscription.close()))
+      await outbox.drain()
+    },
+    stop: async () => {},
+  }
+}

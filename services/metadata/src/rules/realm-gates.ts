@@ -1,0 +1,69 @@
+/**
+ * The gates that commands on a realm share (spec 05 §5). State comes before the role, so a stranger learns that a realm
+ * is archived or in maintenance: clients rely on that order.
+ */
+import type { DateTime } from '@parsec/shared/codec/values'
+import type { MaintenanceType, RealmRole } from '@parsec/shared/protocol/types'
+
+/** What the gates look at: the realm, and the caller's place in it. */
+export type RealmFacts = {
+  encryption_revision: number
+  maintenance_type: MaintenanceType | null
+  archiving: 'AVAILABLE' | 'ARCHIVED' | 'DELETION_PLANNED'
+  deletion_date: DateTime | null
+  role: RealmRole | null
+  /** Timestamp of the newest role certificate about the caller. */
+  certified_on: DateTime | null
+}
+
+/** G2: the planned deletion has come. */
+export const isDeleted = (realm: Pick<RealmFacts, 'archiving' | 'deletion_date'>, now: DateTime): boolean =>
+  realm.archiving === 'DELETION_PLANNED' && realm.deletion_date !== null && !realm.deletion_date.isAfter(now)
+
+export const canWrite = (role: RealmRole | null): boolean => role !== null && role !== 'READER'
+
+const refuse = <const S extends string>(status: S): { status: S } => ({ status })
+
+/** READ column for commands without a revision. */
+export function readRefusal(realm: RealmFacts, now: DateTime) {
+  if (isDeleted(realm, now)) return refuse('realm_deleted')
+  if (realm.maintenance_type === 'GARBAGE_COLLECTION') return refuse('in_maintenance')
+  if (realm.role === null) return refuse('not_allowed')
+  return undefined
+}
+
+/** READ column for a read at `revision`: during a re-encryption that is the one before. */
+export function readAtRefusal(realm: RealmFacts, now: DateTime, revision: number) {
+  if (isDeleted(realm, now)) return refuse('realm_deleted')
+  if (realm.maintenance_type === 'GARBAGE_COLLECTION') return refuse('in_maintenance')
+  const reencrypting = realm.maintenance_type === 'REENCRYPTION'
+  if (reencrypting && revision === realm.encryption_revision) return refuse('in_maintenance')
+  if (revision !== realm.encryption_revision - (reencrypting ? 1 : 0)) return refuse('bad_encryption_revision')
+  if (realm.role === null) return refuse('not_allowed')
+  return undefined
+}
+
+/** WRITE column, G2 to G4. */
+export function writeStateRefusal(realm: RealmFacts, now: DateTime) {
+  if (isDeleted(realm, now)) return refuse('realm_deleted')
+  if (realm.archiving !== 'AVAILABLE') return refuse('realm_archived')
+  if (realm.maintenance_type !== null) return refuse('in_maintenance')
+  return undefined
+}
+
+/** WRITE column, G2 to G7, of a vlob stamped `timestamp`. */
+export function vlobWriteRefusal(realm: RealmFacts, now: DateTime, revision: number, timestamp: DateTime) {
+  const refusal = writeStateRefusal(realm, now)
+  if (refusal) return refusal
+  if (revision !== realm.encryption_revision) return refuse('bad_encryption_revision')
+  if (!canWrite(realm.role)) return refuse('not_allowed')
+  // C1
+  if (realm.certified_on && !timestamp.isAfter(realm.certified_on)) return greater(realm.certified_on)
+  return undefined
+}
+
+/** The refusal that makes a client stamp later than `strictly_greater_than` and try again. */
+export const greater = (strictly_greater_than: DateTime) => ({
+  status: 'require_greater_timestamp' as const,
+  strictly_greater_than,
+})

@@ -1,0 +1,149 @@
+/** What the source tree promises: which way imports point, where the outside world is touched, and that every command is complete. */
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { everyCommand } from '@parsec/shared/protocol/registry'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+/** Every file of the repository, tracked or about to be. */
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+  cwd: ROOT,
+  encoding: 'utf8',
+})
+  .split('\n')
+  .filter(file => file !== '')
+const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8')
+
+const isProduct = (file: string): boolean => /^(?:libs|services)\/[^/]+\/src\/.*\.ts$|^cli\/src\/.*\.ts$/.test(file)
+const product = files.filter(file => isProduct(file) && !file.endsWith('.test.ts') && !file.endsWith('.d.ts'))
+/** File → the files of the repository that it imports; types included, since they are dependencies too. */
+const imports = new Map(product.map(file => [file, importsOf(file)]))
+
+function importsOf(file: string): string[] {
+  const found: string[] = []
+  const statements = /^(?:import|export)\b[^'";]*?from '([^']+)'|\bimport\('([^']+)'\)|^import '([^']+)'/gm
+  for (const match of read(file).matchAll(statements)) {
+    const specifier = match[1] ?? match[2] ?? match[3]!
+    if (specifier.startsWith('.')) found.push(relative(ROOT, join(ROOT, dirname(file), specifier)))
+    else if (specifier.startsWith('@parsec/')) {
+      const [, name, ...rest] = specifier.split('/')
+      const folder = name === 'shared' ? 'libs/shared' : name === 'cli' ? 'cli' : `services/${name}`
+      found.push(`${folder}/src/${rest.join('/')}.ts`)
+    }
+  }
+  return found
+}
+
+test('there is source to look at', () => {
+  assert.ok(product.length > 50, `${product.length} files`)
+  assert.ok([...imports.values()].flat().length > 100)
+})
+
+test('no import cycle', () => {
+  const done = new Set<string>()
+  const cycles: string[] = []
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) cycles.push([...path.slice(path.indexOf(file)), file].join(' → '))
+    if (path.includes(file) || done.has(file)) return
+    for (const target of imports.get(file) ?? []) visit(target, [...path, file])
+    done.add(file)
+  }
+  for (const file of product) visit(file, [])
+  assert.deepEqual(cycles, [])
+})
+
+/** `libs/shared`, `services/<name>` or `cli`. */
+const packageOf = (file: string): string => (file.startsWith('cli/') ? 'cli' : file.split('/').slice(0, 2).join('/'))
+/** Imports inside a service point down this list; other files are free of it. */
+const LAYERS = [/\/src\/main\.ts$/, /\/src\/handlers\.ts$/, /\/src\/domains\//, /\/src\/rules\//, /\/src\/db\//]
+const layerOf = (file: string): number => LAYERS.findIndex(layer => layer.test(file))
+
+test('imports point down: cli, services, libs/shared', () => {
+  const wrong = [...imports].flatMap(([file, targets]) =>
+    targets
+      .filter(target => {
+        const [from, to] = [packageOf(file), packageOf(target)]
+        return from !== to && to !== 'libs/shared' && from !== 'cli'
+      })
+      .map(target => `${file} → ${target}`),
+  )
+  assert.deepEqual(wrong, [])
+})
+
+test('imports of a service point down: main, handlers, domains, rules, db', () => {
+  const wrong = [...imports].flatMap(([file, targets]) =>
+    targets
+      .filter(target => layerOf(file) >= 0 && layerOf(target) >= 0 && layerOf(target) < layerOf(file))
+      .map(target => `${file} → ${target}`),
+  )
+  assert.deepEqual(wrong, [])
+})
+
+test('a domain imports no sibling except message', () => {
+  const isDomain = (file: string): boolean => file.startsWith('services/metadata/src/domains/')
+  const word = (file: string): string => /domains\/(\w+)/.exec(file)![1]!
+  const wrong = [...imports].flatMap(([file, targets]) =>
+    targets
+      .filter(target => isDomain(file) && isDomain(target) && word(target) !== word(file) && word(target) !== 'message')
+      .map(target => `${file} → ${target}`),
+  )
+  assert.deepEqual(wrong, [])
+})
+
+test('the environment, the arguments and the exit of the process belong to cli', () => {
+  const wrong = product.filter(
+    file => !file.startsWith('cli/') && /\bprocess\.(?:env|argv|exit|exitCode)\b/.test(withoutComments(read(file))),
+  )
+  assert.deepEqual(wrong, [])
+})
+
+test('no module-level variable', () => {
+  const wrong = files.filter(
+    file =>
+      /\.(?:ts|mjs|js)$/.test(file) &&
+      !file.startsWith('tests/conformance/') &&
+      /^(?:export )?let /m.test(withoutComments(read(file))),
+  )
+  assert.deepEqual(wrong, [])
+})
+
+test('no default export, no barrel', () => {
+  const wrong = product.filter(file => /^export default |^export \* from /m.test(read(file)))
+  assert.deepEqual(wrong, [])
+})
+
+test('every command has a handler in its service', () => {
+  const missing = everyCommand.filter(({ name, service, pending }) => {
+    const sources = product.filter(file => file.startsWith(`services/${service}/src/`)).map(read)
+    return !pending && !sources.some(source => new RegExp(`\\b${name}\\b`).test(source))
+  })
+  assert.deepEqual(
+    missing.map(({ name }) => name),
+    [],
+  )
+})
+
+test('every command is named by a conformance case', () => {
+  const cases = files.filter(file => /^tests\/conformance\/(?:cases\/|lib\/|harness\.mjs)/.test(file)).map(read)
+  const missing = everyCommand.filter(({ cmd, pending }) => !pending && !cases.some(text => text.includes(`'${cmd}'`)))
+  assert.deepEqual(
+    missing.map(({ cmd }) => cmd),
+    [],
+  )
+})
+
+test('no file knows the machine or the registry that it was made with', () => {
+  const machinePath = /(?:^|[\s'"`(=:])\/(?:work|home|root|Users)\/[\w.-]+/m
+  const wrong = files.filter(file => {
+    const text = read(file)
+    return machinePath.test(text) || (file === 'package-lock.json' && /"resolved": "https?:/.test(text))
+  })
+  assert.deepEqual(wrong, [])
+})
+
+function withoutComments(source: string): string {
+  return source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1')
+}

@@ -1,0 +1,4 @@
+/** The conformance suite on one process per service, NATS and PostgreSQL. */
+import { conformance } from './harness/conformance.ts'
+
+await conformance('cluster')

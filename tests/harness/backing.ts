@@ -1,0 +1,87 @@
+/** The real services behind the servers under test: PostgreSQL of `tests/backing/services.sh`, one database per run, and a NATS server per cluster. */
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { Child } from './child.ts'
+import { freePort } from './ports.ts'
+
+const SERVICES = fileURLToPath(new URL('../backing/services.sh', import.meta.url))
+
+/** The variables that `services.sh` exports, after starting what is not running yet. */
+export async function backing(services = 'postgres nats'): Promise<{ readonly [name: string]: string }> {
+  const run = promisify(execFile)
+  await run('bash', [SERVICES, 'start'], { env: { ...process.env, SERVICES: services } })
+  const { stdout } = await run('bash', [SERVICES, 'env'])
+  return Object.fromEntries([...stdout.matchAll(/^export (\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]))
+}
+
+export type TestDatabase = {
+  readonly url: string
+  query<Row extends object>(text: string, values?: unknown[]): Promise<Row[]>
+  drop(): Promise<void>
+}
+
+/** A new, empty database. */
+export async function createDatabase(): Promise<TestDatabase> {
+  const admin = (await backing('postgres')).TEST_PG_ADMIN_URL
+  if (!admin) throw new Error('PostgreSQL for tests is not running: bash tests/backing/services.sh start')
+  const name = `parsec_run_${process.pid}_${randomBytes(4).toString('hex')}`
+  await statement(admin, `CREATE DATABASE ${name}`)
+  const url = new URL(admin)
+  url.pathname = `/${name}`
+  return {
+    url: url.href,
+    query: (text, values) => statement(url.href, text, values),
+    drop: async () => void (await statement(admin, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)),
+  }
+}
+
+async function statement<Row extends object>(url: string, text: string, values: unknown[] = []): Promise<Row[]> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    return (await client.query(text, values)).rows as Row[]
+  } finally {
+    await client.end()
+  }
+}
+
+/** Most bytes of a message, as the chart configures it. */
+const NATS_MAX_PAYLOAD = 8 * 1024 * 1024
+
+export type TestNats = { readonly url: string; readonly child: Child; stop(): Promise<void> }
+
+/** A NATS server of its own, so that clusters under test never hear each other. */
+export async function startNats(): Promise<TestNats> {
+  const port = await freePort()
+  const folder = await mkdtemp(join(tmpdir(), 'parsec-nats-'))
+  const config = join(folder, 'nats.conf')
+  await writeFile(config, `listen: "127.0.0.1:${port}"\nmax_payload: ${NATS_MAX_PAYLOAD}\n`)
+  const child = new Child('nats', 'nats-server', ['-c', config], { PATH: `${process.env.PATH}:/usr/sbin` })
+  await child.until(() => isListening(port))
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    child,
+    stop: async () => {
+      await child.end()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Whether something accepts connections on a loopback port. */
+export function isListening(port: number): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.on('error', () => resolve(false))
+  })
+}

@@ -1,0 +1,211 @@
+/**
+ * Starts the server as its users do, through the command line, as child processes on free loopback ports.
+ *
+ * - `single`: one process, everything in memory, in-process bus.
+ * - `shared`: three processes with all services each, on one PostgreSQL database and one NATS server.
+ * - `cluster`: one process per service, gateway and metadata twice, behind one address.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { createDatabase, isListening, startNats, type TestDatabase, type TestNats } from './backing.ts'
+import { Child, type Environment } from './child.ts'
+import { type Front, startFront } from './front.ts'
+import { freePort } from './ports.ts'
+
+export type Topology = 'single' | 'shared' | 'cluster'
+
+/** Processes of each topology, with the services that they run; empty: all. */
+const LAYOUTS: { readonly [T in Topology]: readonly (readonly [name: string, services: string])[] } = {
+  single: [['server', '']],
+  shared: [
+    ['server-1', ''],
+    ['server-2', ''],
+    ['server-3', ''],
+  ],
+  cluster: [
+    ['metadata-1', 'metadata'],
+    ['metadata-2', 'metadata'],
+    ['blockstore-1', 'blockstore'],
+    ['gateway-1', 'gateway'],
+    ['gateway-2', 'gateway'],
+    ['gateway-3', 'gateway'],
+    ['admin-1', 'admin'],
+  ],
+}
+/** Gateways behind the front; the third is reached by its own address only, for tests that restart it. */
+const FRONTED = ['gateway-1', 'gateway-2']
+
+export const ADMINISTRATION_TOKEN = 's3cr3t'
+const PARSEC = fileURLToPath(new URL('../../cli/bin/parsec.js', import.meta.url))
+export const NODE_ARGV: readonly string[] = ['--conditions=development', PARSEC]
+
+export type LaunchOptions = {
+  topology: Topology
+  /** Options added to every `backend run`. */
+  flags?: readonly string[]
+  debug?: boolean
+  /** Instead of `MOCKED` (single) and `POSTGRESQL` (else). */
+  blockstore?: string
+  /** Instead of the plain address that clients really use. */
+  backendAddr?: string
+}
+
+export class Cluster {
+  readonly topology: Topology
+  /** Temporary folder of all its processes. */
+  readonly folder: string
+  readonly database: TestDatabase | undefined
+  readonly nats: TestNats | undefined
+  readonly processes = new Map<string, ServerProcess>()
+  #front: Front | undefined
+
+  private constructor(
+    topology: Topology,
+    folder: string,
+    database: TestDatabase | undefined,
+    nats: TestNats | undefined,
+  ) {
+    this.topology = topology
+    this.folder = folder
+    this.database = database
+    this.nats = nats
+  }
+
+  /** Resolves when every process works. */
+  static async start({ topology, flags = [], debug = true, blockstore, backendAddr }: LaunchOptions): Promise<Cluster> {
+    const inMemory = topology === 'single'
+    const database = inMemory ? undefined : await createDatabase()
+    const nats = inMemory ? undefined : await startNats()
+    const cluster = new Cluster(topology, await mkdtemp(join(tmpdir(), 'parsec-run-')), database, nats)
+    try {
+      const env: Environment = {
+        PATH: process.env.PATH,
+        HOME: cluster.folder,
+        TMPDIR: cluster.folder,
+        LC_ALL: 'C.UTF-8',
+      }
+      if (database) await migrate(database.url, env)
+      const ports = await Promise.all(LAYOUTS[topology].map(freePort))
+      const frontedPorts = LAYOUTS[topology].flatMap(([name], i) => (FRONTED.includes(name) ? [ports[i]!] : []))
+      if (topology === 'cluster') cluster.#front = await startFront(frontedPorts, ports.at(-1)!)
+      const common = [
+        `--administration-token=${ADMINISTRATION_TOKEN}`,
+        `--db=${database?.url ?? 'MOCKED'}`,
+        `--blockstore=${blockstore ?? (inMemory ? 'MOCKED' : 'POSTGRESQL')}`,
+        `--backend-addr=${backendAddr ?? `parsec://127.0.0.1:${cluster.#front?.port ?? ports[0]}?no_ssl=true`}`,
+        ...(nats ? [`--nats-url=${nats.url}`] : []),
+        ...(debug ? ['--debug'] : []),
+        ...(flags.some(flag => flag.startsWith('--email-host')) ? [] : ['--email-host=MOCKED']),
+        ...flags,
+      ]
+      for (const [i, [name, services]] of LAYOUTS[topology].entries()) {
+        cluster.processes.set(name, new ServerProcess(name, services, ports[i]!, await freePort(), common, env))
+      }
+      await Promise.all([...cluster.processes.values()].map(server => server.start()))
+      return cluster
+    } catch (error) {
+      await cluster.stop()
+      throw error
+    }
+  }
+
+  /** Where clients connect, `ws://…`; the administration API is there too. */
+  get url(): string {
+    return `ws://127.0.0.1:${this.#front?.port ?? this.processes.values().next().value!.port}`
+  }
+  process(name: string): ServerProcess {
+    const found = this.processes.get(name)
+    if (!found) throw new Error(`no process ${name} in ${[...this.processes.keys()]}`)
+    return found
+  }
+  /** What every process wrote last, for the report of a failure. */
+  get output(): string {
+    return [...this.processes.values()].map(server => `--- ${server.name}\n${server.output}`).join('\n')
+  }
+
+  async stop(): Promise<void> {
+    await this.#front?.close()
+    await Promise.all([...this.processes.values()].map(server => server.end()))
+    await this.nats?.stop()
+    await this.database?.drop()
+    await rm(this.folder, { recursive: true, force: true })
+  }
+}
+
+/** One `parsec backend run`. */
+export class ServerProcess {
+  readonly name: string
+  readonly port: number
+  readonly monitorPort: number
+  readonly #argv: readonly string[]
+  readonly #env: Environment
+  readonly #listens: boolean
+  #child: Child | undefined
+
+  constructor(
+    name: string,
+    services: string,
+    port: number,
+    monitorPort: number,
+    options: readonly string[],
+    env: Environment,
+  ) {
+    this.name = name
+    this.port = port
+    this.monitorPort = monitorPort
+    this.#listens = services === '' || services === 'gateway' || services === 'admin'
+    this.#argv = [
+      ...NODE_ARGV,
+      'backend',
+      'run',
+      `--port=${port}`,
+      `--monitor-port=${monitorPort}`,
+      ...(services === '' ? [] : [`--services=${services}`]),
+      ...options,
+    ]
+    this.#env = env
+  }
+
+  async start(): Promise<void> {
+    this.#child = new Child(this.name, process.execPath, this.#argv, this.#env)
+    await this.#child.until(() => (this.#listens ? isListening(this.port) : this.isReady()))
+  }
+  /** Whether `/readyz` says so. */
+  async isReady(): Promise<boolean> {
+    try {
+      return (await fetch(`http://127.0.0.1:${this.monitorPort}/readyz`)).ok
+    } catch {
+      return false
+    }
+  }
+  get url(): string {
+    return `ws://127.0.0.1:${this.port}`
+  }
+  get pid(): number {
+    return this.#child?.pid ?? 0
+  }
+  get isRunning(): boolean {
+    return this.#child !== undefined && !this.#child.isOver
+  }
+  get output(): string {
+    return this.#child?.output ?? ''
+  }
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.process.kill(signal)
+  }
+  async end(signal?: NodeJS.Signals): Promise<void> {
+    await this.#child?.end(signal)
+  }
+  async restart(signal?: NodeJS.Signals): Promise<void> {
+    await this.end(signal)
+    await this.start()
+  }
+}
+
+async function migrate(url: string, env: Environment): Promise<void> {
+  const child = new Child('migrate', process.execPath, [...NODE_ARGV, 'backend', 'migrate', `--db=${url}`], env)
+  await child.exited
+  if (child.exitCode !== 0) throw new Error(`migration failed (${child.exitCode}):\n${child.output}`)
+}
