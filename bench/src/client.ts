@@ -4,7 +4,7 @@
  */
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto'
 import { decodeMap, type Encodable, encode, type Value } from '@parsec/shared/codec/msgpack'
-import WebSocket from 'ws'
+import { ClientSocket, frame } from './socket.ts'
 
 const API_VERSION = [3, 4]
 /** Longest bin in a reply: a block of 1 MiB and its margin. */
@@ -33,57 +33,63 @@ export function expectOk(bytes: Buffer): { [key: string]: Value } {
 
 /** One socket. Messages that nobody awaits are kept, since a server may speak before the client listens. */
 export class Wire {
-  readonly #socket: WebSocket
+  readonly #socket: ClientSocket
   #inbox: Buffer[] = []
-  #onMessage: ((message: Buffer) => void) | undefined
-  #onLost: ((error: Error) => void) | undefined
+  #receiving: { resolve: (message: Buffer) => void; reject: (error: Error) => void } | undefined
   #lost: Error | undefined
 
-  private constructor(socket: WebSocket) {
+  private constructor(socket: ClientSocket) {
     this.#socket = socket
-    socket.on('message', (message: Buffer) => {
-      if (this.#onMessage) this.#onMessage(message)
+    socket.onMessage = message => {
+      const receiving = this.#receiving
+      this.#receiving = undefined
+      if (receiving) receiving.resolve(message)
       else this.#inbox.push(message)
-    })
-    socket.on('error', error => this.#lose(error))
-    socket.on('close', code => this.#lose(new Error(`connection closed by the server with code ${code}`)))
+    }
+    socket.onEnd = error => {
+      this.#lost = error
+      this.#receiving?.reject(error)
+    }
   }
 
   /** Resolves when the WebSocket is open. */
   static open(url: string): Promise<Wire> {
-    const socket = new WebSocket(url, { perMessageDeflate: false })
-    const wire = new Wire(socket)
     return new Promise((resolve, reject) => {
-      wire.#onLost = reject
-      socket.once('open', () => {
-        wire.#onLost = undefined
+      const socket = new ClientSocket(url)
+      const wire = new Wire(socket)
+      const whenOpen = socket.onEnd
+      socket.onEnd = reject
+      socket.onOpen = () => {
+        socket.onEnd = whenOpen
         resolve(wire)
-      })
+      }
     })
   }
 
   send(message: Buffer): void {
-    this.#socket.send(message)
+    this.#socket.send(frame(message))
+  }
+  /** Sends what `frame` made, for messages that are sent over and over. */
+  sendFrame(framed: Buffer): void {
+    this.#socket.send(framed)
   }
   /** From now on every message goes to `onMessage`, and the end of the connection to `onLost`. */
   listen(onMessage: (message: Buffer) => void, onLost: (error: Error) => void): void {
-    this.#onMessage = onMessage
-    this.#onLost = onLost
-    if (this.#lost) onLost(this.#lost)
+    if (this.#lost) {
+      onLost(this.#lost)
+      return
+    }
+    this.#socket.onMessage = onMessage
+    this.#socket.onEnd = onLost
     for (const message of this.#inbox.splice(0)) onMessage(message)
   }
-  /** The next message; rejects when the connection ends first. */
+  /** The next message; rejects when the connection ends first. One at a time, and not after `listen`. */
   receive(): Promise<Buffer> {
     const message = this.#inbox.shift()
     if (message) return Promise.resolve(message)
     if (this.#lost) return Promise.reject(this.#lost)
     return new Promise((resolve, reject) => {
-      this.#onLost = reject
-      this.#onMessage = reply => {
-        this.#onMessage = undefined
-        this.#onLost = undefined
-        resolve(reply)
-      }
+      this.#receiving = { resolve, reject }
     })
   }
   /** Sends a command and returns its `ok` reply; any other status is an error. */
@@ -92,14 +98,7 @@ export class Wire {
     return expectOk(await this.receive())
   }
   close(): void {
-    this.#onMessage = () => {}
-    this.#onLost = undefined
     this.#socket.close()
-  }
-
-  #lose(error: Error): void {
-    this.#lost ??= error
-    this.#onLost?.(error)
   }
 }
 

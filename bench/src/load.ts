@@ -8,6 +8,7 @@ import { encode } from '@parsec/shared/codec/msgpack'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { connect, decodeReply, type Identity, signingKeyOf, Wire } from './client.ts'
 import { type LoadResult, Meter } from './meter.ts'
+import { frame } from './socket.ts'
 import { createDriver, type Driver, type Workload } from './workload.ts'
 
 /** `identity` null: a ceiling, which wants no handshake. Durations in milliseconds. */
@@ -28,7 +29,7 @@ export type HandshakesJob = {
   warmupMs: number
   measureMs: number
 }
-/** Opens connections until `connections` are held, and leaves them open. `pending`: each also waits for an event. */
+/** Opens connections until `connections` are held, and leaves them open. */
 export type HoldJob = { job: 'hold'; url: string; identity: Identity | null; connections: number }
 /** Makes every held connection wait for an event. */
 export type ListenJob = { job: 'listen' }
@@ -59,7 +60,7 @@ export async function runJob(job: Job): Promise<LoadResult | null> {
     case 'hold':
       return hold(job)
     case 'listen':
-      for (const wire of held) wire.send(LISTEN)
+      for (const wire of held) wire.sendFrame(LISTEN)
       return null
     case 'release':
       for (const wire of held.splice(0)) wire.close()
@@ -69,7 +70,7 @@ export async function runJob(job: Job): Promise<LoadResult | null> {
   }
 }
 
-const LISTEN = encode({ cmd: 'events_listen', wait: true })
+const LISTEN = frame(encode({ cmd: 'events_listen', wait: true }))
 const open = (url: string, identity: Identity | null, key: KeyObject | null): Promise<Wire> =>
   identity && key ? connect(url, identity, key) : Wire.open(url)
 const keyOf = (identity: Identity | null): KeyObject | null => identity && signingKeyOf(identity)
@@ -102,9 +103,9 @@ function drive(wire: Wire, driver: Driver, meter: Meter): Promise<void> {
       }
       loop.sentAt = meter.count(loop.sentAt)
       if (loop.sentAt >= meter.endsAt) resolve()
-      else wire.send(driver.next())
+      else wire.sendFrame(driver.next())
     }, reject)
-    wire.send(driver.next())
+    wire.sendFrame(driver.next())
   })
 }
 
@@ -164,12 +165,12 @@ async function fanout({ urls, author, listener, subscribers, vlob, updates }: Fa
         if (event.event !== 'realm.vlobs_updated' || event.src_version !== round.version)
           return round.failed(new Error(`unexpected event: ${JSON.stringify(event)}`))
         meter.count(round.sentAt)
-        wire.send(LISTEN)
+        wire.sendFrame(LISTEN)
         if (--round.missing === 0) round.done()
       },
       error => round.failed(error),
     )
-    wire.send(LISTEN)
+    wire.sendFrame(LISTEN)
   }
   for (let i = 0; i < updates; i++) {
     const delivered = new Promise<void>((resolve, reject) => {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { encode } from '@parsec/shared/codec/msgpack'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { expectOk, type Wire } from './client.ts'
+import { frame } from './socket.ts'
 
 /** Plain data, sent to the load process. Lists have one entry per connection; ids are 32 hex digits. */
 export type Workload =
@@ -12,7 +13,7 @@ export type Workload =
   | { type: 'block_create'; realms: readonly string[]; blockBytes: number }
   | { type: 'block_read'; blocks: readonly string[] }
 
-/** Makes requests and looks at replies of one connection; `check` throws when a reply is not what was hoped for. */
+/** Makes framed requests and looks at replies of one connection; `check` throws when a reply is not `ok`. */
 export type Driver = { next(): Buffer; check(reply: Buffer): void }
 
 const uuid = (hex: string | undefined): Uuid => Uuid.parse(hex ?? '')!
@@ -32,7 +33,11 @@ export async function createDriver(workload: Workload, connection: number, wire:
   }
 }
 
-const repeated = (request: Buffer): Driver => ({ next: () => request, check: expectOk })
+function repeated(request: Buffer): Driver {
+  const framed = frame(request)
+  return { next: () => framed, check: expectOk }
+}
+const changing = (next: () => Buffer): Driver => ({ next: () => frame(next()), check: expectOk })
 
 const vlobRead = (vlob_id: Uuid): Buffer =>
   encode({ cmd: 'vlob_read', encryption_revision: 1, vlob_id, version: null, timestamp: null })
@@ -40,22 +45,18 @@ const vlobRead = (vlob_id: Uuid): Buffer =>
 async function vlobUpdates(vlob_id: Uuid, blob: Buffer, wire: Wire): Promise<Driver> {
   wire.send(vlobRead(vlob_id))
   let version = expectOk(await wire.receive()).version as number
-  return {
-    next: () =>
-      encode({
-        cmd: 'vlob_update',
-        encryption_revision: 1,
-        vlob_id,
-        timestamp: DateTime.now(),
-        version: ++version,
-        blob,
-        sequester_blob: null,
-      }),
-    check: expectOk,
-  }
+  return changing(() =>
+    encode({
+      cmd: 'vlob_update',
+      encryption_revision: 1,
+      vlob_id,
+      timestamp: DateTime.now(),
+      version: ++version,
+      blob,
+      sequester_blob: null,
+    }),
+  )
 }
 
-const blockCreates = (realm_id: Uuid, block: Buffer): Driver => ({
-  next: () => encode({ cmd: 'block_create', block_id: Uuid.random(), realm_id, block }),
-  check: expectOk,
-})
+const blockCreates = (realm_id: Uuid, block: Buffer): Driver =>
+  changing(() => encode({ cmd: 'block_create', block_id: Uuid.random(), realm_id, block }))

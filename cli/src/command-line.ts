@@ -138,7 +138,7 @@ class Reader {
     this.#usage = usage
   }
 
-  /** `services`: those that run, undefined for all; an option that only others need may be missing. */
+  /** `services`: those that run, undefined for all. */
   read(option: Option, services?: readonly string[]): unknown {
     const typed = this.#typed.filter(t => t.option === option)
     if (typed.length > 0) return this.#fromTyped(option, typed)
@@ -156,7 +156,8 @@ class Reader {
       const text = this.#environment[variable]
       if (text) return this.#judge(option, label(option), true, () => parse(option, [text]))
     }
-    const needed = option.required && (!services || !option.services || option.services.some(s => services.includes(s)))
+    const { required } = option
+    const needed = required === true || (required && (!services || required.some(s => services.includes(s))))
     if (needed) throw new UsageError(`Missing option ${label(option)}.`, this.#usage)
     return option.default
   }

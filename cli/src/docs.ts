@@ -98,6 +98,6 @@ function variables(option: Option): string {
   return [...own, ...files, ...shared].join('<br>') || '–'
 }
 function standing(option: Option): string {
-  if (option.required) return `**required**${option.services ? ` by ${option.services.join(', ')}` : ''}`
+  if (option.required) return `**required**${option.required === true ? '' : ` by ${option.required.join(', ')}`}`
   return option.flag ? 'off' : defaultText(option) || '–'
 }

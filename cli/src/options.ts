@@ -54,8 +54,9 @@ type Row<T> = {
   readonly repeatable?: boolean
   /** May also be read from the file named by `--<name>-file` or `<VARIABLE>_FILE`. */
   readonly secret?: boolean
-  readonly required?: boolean
-  /** Services that use the option; a process that runs none of them does not need it. */
+  /** Must be given; where services are named, when one of them runs. */
+  readonly required?: true | readonly ServiceName[]
+  /** Services that use the option. */
   readonly services?: readonly ServiceName[]
   /** The default as shown to people, when it is not plainly `default`. */
   readonly defaultText?: string
@@ -69,7 +70,11 @@ export type Option<T = unknown> = Row<T> & { readonly default: T | undefined }
 export type OptionTable = { readonly [key: string]: Option }
 export type Values<O extends OptionTable> = { readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never }
 
-const required = <T>(row: Row<T>): Option<T | undefined> => ({ ...row, required: true, default: undefined })
+const required = <T>(by: true | readonly ServiceName[], row: Row<T>): Option<T | undefined> => ({
+  ...row,
+  required: by,
+  default: undefined,
+})
 const optional = <T>(row: Row<T>): Option<T | undefined> => ({ ...row, default: undefined })
 const withDefault = <T>(value: T, row: Row<T>): Option<T> => ({ ...row, default: value })
 const flag = (row: Omit<Row<boolean>, 'type'>): Option<boolean> => ({ ...row, type: BOOL, flag: true, default: false })
@@ -146,7 +151,7 @@ export const runOptions = {
     services: HTTP_USERS,
     text: 'TCP port to listen on; 0 takes a free one and logs it at level INFO.',
   }),
-  db: required({
+  db: required(['metadata'], {
     name: 'db',
     env: ['PARSEC_DB'],
     type: DATABASE,
@@ -196,7 +201,7 @@ export const runOptions = {
     group: 'Database',
     text: 'Seconds between two attempts.',
   }),
-  blockstore: required({
+  blockstore: required(['blockstore'], {
     name: 'blockstore',
     short: 'b',
     env: ['PARSEC_BLOCKSTORE'],
@@ -207,12 +212,12 @@ export const runOptions = {
     group: 'Block storage',
     text: 'Where encrypted blocks are kept: `s3:[<endpoint_url>]:<region>:<bucket>:<key>:<secret>`, `swift:<auth_url>:<tenant>:<container>:<user>:<password>`, POSTGRESQL (the --db database) or MOCKED (memory); the last two are for trials. A colon inside a part is written `\\:`. Given several times as `<RAID0|RAID1|RAID5>:<node>:<store>` it is an array; the order of nodes must never change once there is data. The variable holds several values separated by blanks, the file one a line.',
   }),
-  administrationToken: required({
+  administrationToken: required(['gateway', 'admin'], {
     name: 'administration-token',
     env: ['PARSEC_ADMINISTRATION_TOKEN'],
     type: NON_EMPTY,
     secret: true,
-    services: ['gateway', 'metadata', 'admin'],
+    services: HTTP_USERS,
     group: 'Administration',
     text: 'Secret that the administration API wants as `Authorization: Bearer <token>`.',
   }),
@@ -459,7 +464,7 @@ export const runOptions = {
 
 /** Options of `parsec backend migrate` and of its older name `init`. */
 export const migrateOptions = {
-  db: required({
+  db: required(true, {
     name: 'db',
     env: ['PARSEC_DB'],
     type: POSTGRESQL_URL,

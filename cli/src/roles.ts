@@ -5,6 +5,7 @@
 
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Server as TlsServer } from 'node:tls'
+import type { OpenDatabase } from '@parsec/metadata/database'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { MAX_CLIENT_MESSAGE_BYTES, MAX_ENVELOPE_BYTES } from '@parsec/shared/bus/rpc'
 import { OperatorError } from '@parsec/shared/errors'
@@ -27,6 +28,7 @@ export class ServerProcess {
   readonly #log: Log
   readonly #services: Service[] = []
   #bus: Bus | undefined
+  #database: OpenDatabase | undefined
   #http: HttpServer | undefined
   #listening = false
   #stopping: Promise<void> | undefined
@@ -78,7 +80,12 @@ export class ServerProcess {
   }
   async #stopAll(drainMs: number): Promise<void> {
     await shutDown(this.#services, this.#log, drainMs)
-    const rest = [() => this.#http?.close(), () => this.#bus?.drain(), () => this.#monitor?.close()]
+    const rest = [
+      () => this.#http?.close(),
+      () => this.#bus?.drain(),
+      () => this.#database?.close(),
+      () => this.#monitor?.close(),
+    ]
     for (const close of rest) {
       try {
         await close()
@@ -141,16 +148,18 @@ export class ServerProcess {
     const { settings, log } = { settings: this.#settings, log: this.#log }
     switch (name) {
       case 'metadata': {
+        const { openDatabase } = await import('@parsec/metadata/database')
         const { startMetadata } = await import('@parsec/metadata/main')
-        return startMetadata({ bus, log, config: settings.metadata! })
+        this.#database = await openDatabase(settings.metadata!.database, log)
+        return startMetadata({ bus, log, config: settings.metadata!, database: this.#database.database })
       }
       case 'blockstore': {
         const { startBlockstore } = await import('@parsec/blockstore/main')
-        return startBlockstore({ bus, log, config: settings.blockstore! })
+        return startBlockstore({ bus, log, config: settings.blockstore!, network: settings.network })
       }
       case 'gateway': {
         const { startGateway } = await import('@parsec/gateway/main')
-        return startGateway({ bus, log, config: settings.gateway!, http: this.#http! })
+        return startGateway({ bus, log, config: settings.gateway!, http: this.#http!, metrics: this.#metrics })
       }
       case 'admin': {
         const { startAdmin } = await import('@parsec/admin/main')

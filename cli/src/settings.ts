@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
+import type { NetworkOptions } from '@parsec/blockstore/network'
 import type {
   AdminConfig,
   BackendAddr,
@@ -18,6 +19,7 @@ import type {
 import { OperatorError } from '@parsec/shared/errors'
 import type { LogOptions } from '@parsec/shared/log'
 import type { ServiceName } from '@parsec/shared/protocol/command'
+import type { Environment } from './argv.ts'
 import { type MigrateValues, type RunValues, SERVICE_NAMES } from './options.ts'
 import { UsageError, usageLines } from './output.ts'
 
@@ -52,22 +54,26 @@ export type ServerSettings = {
   readonly metadata: MetadataConfig | null
   readonly blockstore: BlockstoreConfig | null
   readonly admin: AdminConfig | null
+  /** How object stores are reached: variables that every program of the machine honours. */
+  readonly network: NetworkOptions
   /** Reads the TLS files anew, for a renewed certificate. */
   readonly readTls: () => TlsFiles | null
 }
 
 const START_ORDER: readonly ServiceName[] = ['metadata', 'blockstore', 'gateway', 'admin']
 const MAX_PORT = 65_535
+const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'] as const
 
 /** Throws `OperatorError`. */
-export function serverSettings(values: RunValues): ServerSettings {
+export function serverSettings(values: RunValues, environment: Environment): ServerSettings {
   const chosen = new Set<ServiceName>(values.services ?? SERVICE_NAMES)
   const everyService = chosen.size === SERVICE_NAMES.length
   if (!everyService && !values.natsUrl)
-    throw new UsageError(
-      `Option '--services' with fewer than all services needs '--nats-url': the others run elsewhere and are reached over NATS.`,
-      usageLines('parsec backend run [OPTIONS]', 'parsec backend run'),
+    refuseUsage(
+      "Option '--services' with fewer than all services needs '--nats-url': the others run elsewhere and are reached over NATS.",
     )
+  if (values.db === undefined && usesPostgresql(values.blockstore))
+    refuseUsage("Missing option '--db': --blockstore=POSTGRESQL keeps blocks in that database.")
   checkPort('--port', values.port)
   checkPort('--monitor-port', values.monitorPort)
   checkPort('--email-port', values.emailPort)
@@ -135,6 +141,12 @@ export function serverSettings(values: RunValues): ServerSettings {
       ? { store: values.blockstore!, database: database ?? { kind: 'MOCKED' } }
       : null,
     admin: chosen.has('admin') ? { administrationToken } : null,
+    network: {
+      caFile: environment.AWS_CA_BUNDLE || null,
+      proxy: Object.fromEntries(
+        PROXY_VARIABLES.flatMap(name => [name, name.toLowerCase()]).map(name => [name, environment[name]]),
+      ),
+    },
     readTls,
   })
 }
@@ -242,6 +254,13 @@ function checkPort(option: string, port: number | undefined): void {
 }
 const bracketed = (host: string): string => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host)
 
+function usesPostgresql(store: StoreConfig | undefined): boolean {
+  return store !== undefined && ('nodes' in store ? store.nodes : [store]).some(node => node.type === 'POSTGRESQL')
+}
+
+function refuseUsage(message: string): never {
+  throw new UsageError(message, usageLines('parsec backend run [OPTIONS]', 'parsec backend run'))
+}
 function refuse(message: string): never {
   throw new OperatorError(message)
 }

@@ -12,6 +12,7 @@ import { Raid1Store } from './raid1.ts'
 import { RAID5_MIN_NODES, Raid5Store } from './raid5.ts'
 import { S3Store } from './s3.ts'
 import { type BlockStore, StoreError } from './store.ts'
+import { SwiftStore } from './swift.ts'
 
 /** Opens the store. Throws `OperatorError` when the configuration cannot work; nothing stays open then. */
 export async function openStore(config: BlockstoreConfig, log: Log, network: NetworkOptions): Promise<BlockStore> {
@@ -68,7 +69,7 @@ async function makeNode(
     }
     case 'S3':
       return new StoreNode(`S3 ${node.bucket}`, await S3Store.make(node, network))
-    default:
-      throw new OperatorError(`${node.type} block store is not available`)
+    case 'SWIFT':
+      return new StoreNode(`Swift ${node.container}`, await SwiftStore.make(node, network))
   }
 }

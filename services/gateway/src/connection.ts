@@ -10,6 +10,7 @@ import { parse } from '@parsec/shared/codec/fields'
 import { encode, type Value } from '@parsec/shared/codec/msgpack'
 import { Unavailable } from '@parsec/shared/errors'
 import type { Log, LogKeys } from '@parsec/shared/log'
+import type { Metrics } from '@parsec/shared/metrics'
 import type { CommandSpec } from '@parsec/shared/protocol/command'
 import type { Context } from '@parsec/shared/protocol/context'
 import { CHALLENGE_BYTES, challengeMessage, resultMessage } from '@parsec/shared/protocol/handshake'
@@ -42,6 +43,7 @@ export type Surroundings = {
   readonly judge: Judge
   readonly forwarder: Forwarder
   readonly local: LocalCommands
+  readonly metrics: Metrics
   /** Told once per connection: when its client is known, and when its socket is gone. */
   readonly known: (connection: Connection) => void
   readonly gone: (connection: Connection) => void
@@ -71,6 +73,7 @@ export class Connection implements Peer, LocalCaller {
   #session: Session | null = null
   /** Counts commands: a reply that comes back for another turn than the current one is too late. */
   #turn = 0
+  #startedAt = 0
   #busy = false
   #cancellable = false
   #listening = false
@@ -128,7 +131,9 @@ export class Connection implements Peer, LocalCaller {
   }
   socketFailed(error: Error & { code?: string }): void {
     const invalid = error.code?.startsWith('WS_ERR_') === true
-    this.#drop(invalid ? 'Connection dropped: invalid data' : 'Connection dropped: websocket error', { reason: error.message })
+    this.#drop(invalid ? 'Connection dropped: invalid data' : 'Connection dropped: websocket error', {
+      reason: error.message,
+    })
   }
   socketClosed(): void {
     this.#drop('Connection dropped: client has left')
@@ -144,7 +149,8 @@ export class Connection implements Peer, LocalCaller {
     let verdict: Verdict
     try {
       const caller = { conn_id: this.conn_id, release: handshake.release, peer: this }
-      verdict = data === null ? { refused: TEXT_ANSWER } : await judgeAnswer(this.#all.judge, caller, handshake.challenge, data)
+      verdict =
+        data === null ? { refused: TEXT_ANSWER } : await judgeAnswer(this.#all.judge, caller, handshake.challenge, data)
     } catch (error) {
       clearTimeout(handshake.timer)
       return this.#fail('handshake', error)
@@ -153,7 +159,9 @@ export class Connection implements Peer, LocalCaller {
     if ('refused' in verdict) {
       if (this.#ended) return
       this.#socket.send(resultMessage(verdict.refused))
-      return this.#endAs('Connection dropped: bad handshake', { reason: `${verdict.refused.result}: ${verdict.refused.help}` })
+      return this.#endAs('Connection dropped: bad handshake', {
+        reason: `${verdict.refused.result}: ${verdict.refused.help}`,
+      })
     }
     const { context, organization, session } = verdict.accepted
     if (this.#ended) {
@@ -184,6 +192,7 @@ export class Connection implements Peer, LocalCaller {
   /** Takes a message up. Afterwards the connection is busy, unless the reply is already sent. */
   #start(data: Buffer | null): void {
     this.#turn++
+    this.#startedAt = performance.now()
     this.#busy = true
     const reading = data === null ? TEXT_MESSAGE : readMessage(data, this.#kind, this.#major)
     if (!reading.spec) {
@@ -210,7 +219,8 @@ export class Connection implements Peer, LocalCaller {
   }
   #runLocal(spec: CommandSpec, message: { [field: string]: Value }): void {
     const request = parse(spec.request, message)
-    if (!request.ok) return this.#sendLocal(spec.cmd, { status: 'bad_message', reason: 'Invalid message.', errors: request.errors })
+    if (!request.ok)
+      return this.#sendLocal(spec.cmd, { status: 'bad_message', reason: 'Invalid message.', errors: request.errors })
     const handler = this.#all.local.get(spec.name)
     if (!handler) return this.#fail(spec.cmd, new Error(`no handler for ${spec.name}`))
     this.#cancellable = spec.cancellable
@@ -351,6 +361,7 @@ export class Connection implements Peer, LocalCaller {
 
   #logRequest(cmd: string, status: string): void {
     this.#log.info('Request', { cmd, status })
+    this.#all.metrics.request(cmd, status, (performance.now() - this.#startedAt) / 1000)
   }
 }
 

@@ -73,7 +73,11 @@ export class EventHub {
   }
 
   /** From now on the session is told events. Rejects with `Unavailable` or `RemoteFailure`; the session must then end. */
-  async subscribe(organization: Organization, session: Session, keys: { organization: number; user: number }): Promise<void> {
+  async subscribe(
+    organization: Organization,
+    session: Session,
+    keys: { organization: number; user: number },
+  ): Promise<void> {
     if (session.subscribed) return
     session.subscribed = true
     session.deferred = []
@@ -88,7 +92,9 @@ export class EventHub {
   async #hearClientEvents(organization: Organization): Promise<void> {
     const entry = this.#entries.get(organization.id)
     if (entry?.organization !== organization) return
-    const client = (entry.client ??= this.#bus.subscribe(subjects.clientEvents(organization.id), payload => this.#heard(organization, payload)))
+    const client = (entry.client ??= this.#bus.subscribe(subjects.clientEvents(organization.id), payload =>
+      this.#heard(organization, payload),
+    ))
     try {
       await client
     } catch (error) {
@@ -102,7 +108,9 @@ export class EventHub {
     const entries = [...this.#entries.values()]
     this.#entries.clear()
     for (const entry of entries) clearTimeout(entry.linger)
-    await Promise.allSettled(entries.flatMap(({ control, client }) => [control, client]).map(async s => (await s)?.close()))
+    await Promise.allSettled(
+      entries.flatMap(({ control, client }) => [control, client]).map(async s => (await s)?.close()),
+    )
   }
   #drop(entry: Entry): void {
     if (entry.holders > 0) return
@@ -130,10 +138,12 @@ function obey(organization: Organization, order: ControlEvent): void {
     case 'user.revoked':
     case 'user.frozen':
       // A copy: each session that ends leaves the list.
-      for (const session of [...(organization.users.get(order.user_id)?.sessions ?? [])]) session.peer.end(order.control)
+      for (const session of [...(organization.users.get(order.user_id)?.sessions ?? [])])
+        session.peer.end(order.control)
       return
     case 'organization.expired':
-      for (const user of [...organization.users.values()]) for (const session of [...user.sessions]) session.peer.end(order.control)
+      for (const user of [...organization.users.values()])
+        for (const session of [...user.sessions]) session.peer.end(order.control)
   }
 }
 

@@ -39,7 +39,10 @@ export class LocalCall {
 /** What a local handler answers: a reply, encoded or not, or `LATER` when an event will be the reply. */
 export type LocalReply = Encodable | typeof LATER
 export const LATER = Symbol('reply comes with the next event')
-export type LocalHandler<N extends CommandName> = (call: LocalCall, request: Request<N>) => LocalReply | Promise<LocalReply>
+export type LocalHandler<N extends CommandName> = (
+  call: LocalCall,
+  request: Request<N>,
+) => LocalReply | Promise<LocalReply>
 /** Handlers by the name of the command in the protocol table. */
 export type LocalCommands = ReadonlyMap<string, LocalHandler<CommandName>>
 

@@ -32,7 +32,9 @@ export type Caller = { conn_id: string; release: Context['release']; peer: Peer 
 export type Accepted = { context: Context; organization: Organization | null; session: Session | null }
 export type Verdict = { accepted: Accepted } | { refused: HandshakeRefusal }
 
-const refuse = (result: HandshakeRefusal['result'], help: string): { refused: HandshakeRefusal } => ({ refused: { result, help } })
+const refuse = (result: HandshakeRefusal['result'], help: string): { refused: HandshakeRefusal } => ({
+  refused: { result, help },
+})
 const BAD_IDENTITY = refuse('bad_identity', 'Invalid handshake information')
 const RVK_MISMATCH = refuse('rvk_mismatch', 'Root verify key for organization differs between client and server')
 const EXPIRED = refuse('organization_expired', 'The organization has expired')
@@ -83,7 +85,11 @@ type Hello = Caller & { api_version: ApiVersion }
  * Runs checks while orders about the organization are heard: a revocation that is committed after the facts were read
  * then ends the session, however early.
  */
-async function within(judge: Judge, id: OrganizationID, check: (organization: Organization) => Promise<Verdict>): Promise<Verdict> {
+async function within(
+  judge: Judge,
+  id: OrganizationID,
+  check: (organization: Organization) => Promise<Verdict>,
+): Promise<Verdict> {
   const organization = await judge.hub.enter(id)
   let verdict: Verdict | undefined
   try {
@@ -174,7 +180,12 @@ function flawOf(signed: Buffer, verify_key: Buffer, challenge: Buffer, api_versi
   }
 }
 
-async function invited(judge: Judge, hello: Hello, organization: Organization, answer: InvitedAnswer): Promise<Verdict> {
+async function invited(
+  judge: Judge,
+  hello: Hello,
+  organization: Organization,
+  answer: InvitedAnswer,
+): Promise<Verdict> {
   const { organization_id, token, invitation_type } = answer
   const facts = await callInternal(judge.bus, 'session_open_invited', { organization_id, token })
   if (!facts.organization) return BAD_IDENTITY
@@ -206,13 +217,21 @@ async function anonymous(judge: Judge, hello: Hello, { organization_id, rvk }: A
   }
   if (rvk && !organization.root_verify_key?.equals(rvk)) return RVK_MISMATCH
   const { conn_id, api_version, release } = hello
-  return { accepted: { context: { kind: 'anonymous', conn_id, api_version, release, organization_id }, organization: null, session: null } }
+  return {
+    accepted: {
+      context: { kind: 'anonymous', conn_id, api_version, release, organization_id },
+      organization: null,
+      session: null,
+    },
+  }
 }
 
 async function administration(judge: Judge, hello: Hello, { token }: AdministrationAnswer): Promise<Verdict> {
   if (!sameSecret(token, judge.administrationToken)) return refuse('bad_admin_token', 'Invalid administration token')
   const { conn_id, api_version, release } = hello
-  return { accepted: { context: { kind: 'administration', conn_id, api_version, release }, organization: null, session: null } }
+  return {
+    accepted: { context: { kind: 'administration', conn_id, api_version, release }, organization: null, session: null },
+  }
 }
 
 /** Nothing tells when an expiration date passes; the first attempt after it ends the sessions that are still open. */
@@ -224,6 +243,7 @@ function tellExpired(judge: Judge, organization_id: OrganizationID): void {
 
 /** An `errors` map as text for people. */
 function errorsText(errors: Encodable): string {
-  const plain = (value: Encodable | undefined): unknown => (value instanceof Map ? Object.fromEntries([...value].map(([k, v]) => [k, plain(v)])) : value)
+  const plain = (value: Encodable | undefined): unknown =>
+    value instanceof Map ? Object.fromEntries([...value].map(([k, v]) => [k, plain(v)])) : value
   return JSON.stringify(plain(errors))
 }

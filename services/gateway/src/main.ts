@@ -11,14 +11,14 @@ import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { CommandName } from '@parsec/shared/protocol/registry'
 import { releaseOf } from '@parsec/shared/protocol/versions'
 import type { Service } from '@parsec/shared/service'
-import { WebSocketServer } from 'ws'
-import { ClientSocket, CLOSE_UNAVAILABLE, Connection, type Surroundings } from './connection.ts'
+import { type Server, WebSocketServer } from 'ws'
+import { CLOSE_UNAVAILABLE, ClientSocket, Connection, type Surroundings } from './connection.ts'
 import { drainConnections } from './drain.ts'
 import { EventHub } from './event-hub.ts'
 import { eventCommands, type LocalHandler } from './events.ts'
 import { Forwarder } from './forward.ts'
-import { registerPages } from './pages.ts'
 import { HttpRpc } from './http-rpc.ts'
+import { registerPages } from './pages.ts'
 
 /** Handshakes that one address may have in progress; proxies and offices share an address. */
 const MAX_HALF_OPEN_PER_ADDRESS = 256
@@ -34,15 +34,18 @@ export async function startGateway({ bus, log, config, http, metrics = noMetrics
   const hub = new EventHub(bus, log)
   const forwarder = new Forwarder(bus)
   const local = new Map(Object.entries(eventCommands(hub))) as ReadonlyMap<string, LocalHandler<CommandName>>
-  const sockets = new Sockets({
-    bus,
-    hub,
-    log,
-    forwarder,
-    local,
-    metrics,
-    judge: { bus, hub, log, administrationToken: config.administrationToken },
-  }, config)
+  const sockets = new Sockets(
+    {
+      bus,
+      hub,
+      log,
+      forwarder,
+      local,
+      metrics,
+      judge: { bus, hub, log, administrationToken: config.administrationToken },
+    },
+    config,
+  )
   const rpc = new HttpRpc({ bus, hub, log, forwarder, local, metrics, sseKeepaliveSeconds: config.sseKeepaliveSeconds })
   registerPages(http.app, config.backendAddr)
   rpc.register(http.app)
@@ -51,7 +54,9 @@ export async function startGateway({ bus, log, config, http, metrics = noMetrics
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => sockets.upgrade(request, socket, head)
   server.on('upgrade', onUpgrade)
   // Other upgrades, as `h2c` that some clients always offer, are ordinary requests.
-  Object.assign(server, { shouldUpgradeCallback: (request: IncomingMessage) => /^websocket$/i.test(request.headers.upgrade ?? '') })
+  Object.assign(server, {
+    shouldUpgradeCallback: (request: IncomingMessage) => /^websocket$/i.test(request.headers.upgrade ?? ''),
+  })
   const stopHearing = bus.onStatus(connected => {
     if (connected) return
     // Orders and events may be lost: clients come back and catch up (spec 01 §9).
@@ -86,13 +91,17 @@ class Sockets {
   isDraining = false
   readonly #surroundings: Surroundings
   readonly #log: Log
-  readonly #server: WebSocketServer<typeof ClientSocket>
+  readonly #server: Server<typeof ClientSocket>
   readonly #maxConnections: number
   readonly #serverHeader: string
   readonly #halfOpen = new Map<string, number>()
 
   constructor(surroundings: Omit<Surroundings, 'known' | 'gone'>, config: GatewayConfig) {
-    this.#surroundings = { ...surroundings, known: connection => this.#settleAddress(connection), gone: connection => this.#remove(connection) }
+    this.#surroundings = {
+      ...surroundings,
+      known: connection => this.#settleAddress(connection),
+      gone: connection => this.#remove(connection),
+    }
     this.#log = surroundings.log
     this.#maxConnections = config.maxConnections
     this.#serverHeader = serverHeader(config.debug)
@@ -116,7 +125,11 @@ class Sockets {
     const halfOpen = this.#halfOpen.get(address) ?? 0
     if (this.isDraining || this.connections.size >= this.#maxConnections || halfOpen >= MAX_HALF_OPEN_PER_ADDRESS) {
       this.#log.warning('Connection refused', {
-        reason: this.isDraining ? 'server stops' : halfOpen >= MAX_HALF_OPEN_PER_ADDRESS ? 'too many handshakes from one address' : 'too many connections',
+        reason: this.isDraining
+          ? 'server stops'
+          : halfOpen >= MAX_HALF_OPEN_PER_ADDRESS
+            ? 'too many handshakes from one address'
+            : 'too many connections',
       })
       return this.#refuse(socket, '503 Service Unavailable')
     }
@@ -125,7 +138,13 @@ class Sockets {
       if (raw instanceof Socket) raw.setKeepAlive(true, TCP_KEEPALIVE_MS)
       this.#halfOpen.set(address, halfOpen + 1)
       this.#log.info(accessLine(request, 'ws', { statusCode: 101, getHeader: () => undefined }, startedAt))
-      const connection = new Connection(this.#surroundings, client, raw, address, releaseOf(request.headers['user-agent']) ?? null)
+      const connection = new Connection(
+        this.#surroundings,
+        client,
+        raw,
+        address,
+        releaseOf(request.headers['user-agent']) ?? null,
+      )
       this.connections.add(connection)
       this.#surroundings.metrics.connections(1)
     })
@@ -139,7 +158,9 @@ class Sockets {
 
   #refuse(socket: Duplex, status: string): void {
     socket.on('error', () => socket.destroy())
-    socket.end(`HTTP/1.1 ${status}\r\nserver: ${this.#serverHeader}\r\ndate: ${new Date().toUTCString()}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`)
+    socket.end(
+      `HTTP/1.1 ${status}\r\nserver: ${this.#serverHeader}\r\ndate: ${new Date().toUTCString()}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`,
+    )
   }
   #settleAddress(connection: Connection): void {
     const { address } = connection

@@ -22,13 +22,18 @@ export function registerPages(app: FastifyInstance, backendAddr: BackendAddr): v
     if (path === '') return reply.callNotFound()
     const query = request.raw.url!.split('?').slice(1).join('?')
     const location = redirection(backendAddr, path, query)
-    return reply.code(302).header('location', location).type(HTML).send(htmlPage('Redirection', 'Opening the Parsec client.'))
+    return reply
+      .code(302)
+      .header('location', location)
+      .type(HTML)
+      .send(htmlPage('Redirection', 'Opening the Parsec client.'))
   })
 }
 
 /** Where `/redirect/PATH?QUERY` leads; `path` is decoded, `query` as it came (spec 02 §6.3). */
 export function redirection({ hostname, port, useTls }: BackendAddr, path: string, query: string): string {
-  const netloc = port === (useTls ? 443 : 80) ? hostname : `${hostname}:${port}`
+  const host = hostname.includes(':') && !hostname.startsWith('[') ? `[${hostname}]` : hostname
+  const netloc = port === (useTls ? 443 : 80) ? host : `${host}:${port}`
   const values = new Map<string, string[]>()
   for (const [name, value] of new URLSearchParams(query)) {
     if (name !== 'no_ssl') values.set(name, [...(values.get(name) ?? []), value])

@@ -125,7 +125,8 @@ export class Organization {
         for (const user_id of recipients.user_ids) {
           const user = this.users.get(user_id)
           if (!user) continue
-          if (fields.event === 'realm.roles_updated') user.remember(fields.realm_id, fields.role !== null, event.certified_on)
+          if (fields.event === 'realm.roles_updated')
+            user.remember(fields.realm_id, fields.role !== null, event.certified_on)
           // Backwards: a session whose queue is full ends, and leaves the list.
           for (let i = user.sessions.length - 1; i >= 0; i--) {
             const session = user.sessions[i]

@@ -2,7 +2,7 @@
  * The database of this process: the operator's PostgreSQL, or for `MOCKED` an embedded PGlite that lives in a worker
  * thread and dies with it. Both are reached through the same `pg` pool, so there is one SQL code path.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
@@ -10,6 +10,7 @@ import type { DatabaseConfig } from '@parsec/shared/config'
 import type { Log } from '@parsec/shared/log'
 import { Database, openPostgres } from '@parsec/shared/postgres'
 import { applyMigrations } from './migrations.ts'
+import { copyTemplate } from './pglite-template.ts'
 
 export type OpenDatabase = { database: Database; close(): Promise<void> }
 
@@ -20,15 +21,32 @@ export async function openDatabase(config: DatabaseConfig, log: Log): Promise<Op
 }
 
 const MOCKED_CONNECTIONS = 8
+const PREFIX = 'parsec-mocked-'
+
+/** Folders of processes that were killed. */
+function removeAbandoned(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = Number(new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1])
+    if (pid && !isAlive(pid)) rmSync(join(tmpdir(), name), { recursive: true, force: true })
+  }
+}
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as { code?: string }).code === 'EPERM'
+  }
+}
 
 async function openMocked(log: Log): Promise<OpenDatabase> {
-  const folder = mkdtempSync(join(tmpdir(), 'parsec-mocked-'))
-  const worker = new Worker(
-    new URL(import.meta.url.endsWith('.ts') ? './pglite-worker.ts' : './pglite-worker.js', import.meta.url),
-    {
-      workerData: { path: join(folder, '.s.PGSQL.5432'), maxConnections: MOCKED_CONNECTIONS + 1 },
-    },
-  )
+  removeAbandoned()
+  const folder = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`))
+  const data = join(folder, 'data')
+  copyTemplate(data)
+  const worker = new Worker(new URL(import.meta.url.replace(/[^/]+(\.[tj]s)$/, 'pglite-worker$1')), {
+    workerData: { folder: data, path: join(folder, '.s.PGSQL.5432'), maxConnections: MOCKED_CONNECTIONS + 1 },
+  })
   const discard = async () => {
     await worker.terminate()
     rmSync(folder, { recursive: true, force: true })

@@ -1,10 +1,10 @@
-/** A PostgreSQL in memory behind a UNIX socket, in a worker thread so that it never blocks the event loop. */
+/** A throw-away PostgreSQL behind a UNIX socket, in a worker thread so that it never blocks the event loop. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { PGlite } from '@electric-sql/pglite'
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
 
-const { path, maxConnections } = workerData as { path: string; maxConnections: number }
-const db = await PGlite.create()
+const { folder, path, maxConnections } = workerData as { folder: string; path: string; maxConnections: number }
+const db = await PGlite.create({ dataDir: folder, relaxedDurability: true })
 const server = new PGLiteSocketServer({ db, path, maxConnections })
 await server.start()
 parentPort?.postMessage('ready')

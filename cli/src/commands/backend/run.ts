@@ -31,7 +31,7 @@ export class Run extends ParsecCommand<typeof runOptions> {
   protected readonly spec = runSpec
 
   protected override async execute(values: RunValues, output: Output): Promise<number> {
-    const settings = serverSettings(values)
+    const settings = serverSettings(values, process.env)
     const log = createLog(settings.log)
     let server: ServerProcess | undefined
     const stop = stopSignal(() => {

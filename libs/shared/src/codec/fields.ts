@@ -1,6 +1,7 @@
 /**
  * Field types of the wire as zod schemas, and zod's issues as the wire's `errors` map (spec 01 §2.3).
- * A schema sees what `decode` yields; texts are normalised to NFC before anything else looks at them (spec 01 §3.1).
+ * A schema sees what `decode` yields; texts, but for `verbatimText`, are normalised to NFC before anything else looks
+ * at them (spec 01 §3.1).
  */
 import { z } from 'zod'
 import { type Encodable, isMap, textKeys, type Value } from './msgpack.ts'
@@ -40,6 +41,9 @@ export const bytes = ({ length }: { length?: number } = {}) =>
 
 /** A 32-byte Ed25519 or X25519 public key. */
 export const key = () => field<Buffer>(v => Buffer.isBuffer(v) && v.length === 32, 'Invalid verify key.')
+
+/** Text of any kind that is returned as it came and stored nowhere. */
+export const verbatimText = () => field<string>(v => typeof v === 'string', 'Not a valid string.')
 
 /** Free text, normalised. U+0000 is refused: PostgreSQL cannot store it. */
 export const text = ({ maxBytes }: { maxBytes?: number } = {}) =>

@@ -301,61 +301,38 @@ class Writer {
   }
 
   value(value: Encodable | undefined): void {
-    switch (typeof value) {
-      case 'string':
-        return this.#text(value)
-      case 'number':
-        return Number.isSafeInteger(value) && !Object.is(value, -0) ? this.#integer(value) : this.#float(value)
-      case 'boolean':
-        return this.#byte(value ? 0xc3 : 0xc2)
-      case 'bigint':
-        return this.#bigint(value)
-      case 'object':
-        return this.#object(value)
-      default:
-        throw new TypeError(`a ${typeof value} has no form on the wire`)
-    }
+    if (typeof value === 'string') this.#text(value)
+    else if (typeof value === 'number') this.#number(value)
+    else if (typeof value === 'object') this.#object(value)
+    else if (typeof value === 'boolean') this.#byte(value ? 0xc3 : 0xc2)
+    else if (typeof value === 'bigint') this.#bigint(value)
+    else throw new TypeError(`a ${typeof value} has no form on the wire`)
   }
 
   #object(value: Encodable & (object | null)): void {
-    if (value === null) return this.#byte(0xc0)
-    if (value instanceof Uint8Array) return this.#bin(value)
-    if (value instanceof Uuid) {
-      const at = this.#room(18)
-      this.#bytes[at] = 0xd8
-      this.#bytes[at + 1] = EXT_UUID
-      this.#bytes.write(value.hex, at + 2, 'hex')
-      return
-    }
-    if (value instanceof DateTime) {
-      const at = this.#room(10)
-      this.#bytes[at] = 0xd7
-      this.#bytes[at + 1] = EXT_DATETIME
-      this.#bytes.writeDoubleBE(value.us / 1e6, at + 2)
-      return
-    }
-    if (value instanceof Float) return this.#float(value.value)
-    if (Array.isArray(value)) {
+    if (value === null) this.#byte(0xc0)
+    else if (value instanceof Uint8Array) this.#bin(value)
+    else if (value instanceof Uuid) this.#uuid(value)
+    else if (value instanceof DateTime) this.#dateTime(value)
+    else if (value instanceof Float) this.#float(value.value)
+    else if (Array.isArray(value)) {
       this.#length(value.length, 0x90, 16, 0xdc)
       for (const item of value) this.value(item)
-      return
-    }
-    if (value instanceof Map) {
+    } else if (value instanceof Map) {
       this.#length(value.size, 0x80, 16, 0xde)
       for (const [key, item] of value) {
         this.value(key)
         this.value(item)
       }
-      return
-    }
-    if (value instanceof Extension) return this.#extension(value)
-    const prototype = Object.getPrototypeOf(value)
-    if (prototype !== null && prototype !== Object.prototype)
-      throw new TypeError(`a ${prototype.constructor?.name} has no form on the wire`)
-    this.#record(value as { readonly [key: string]: Encodable | undefined })
+    } else if (value instanceof Extension) this.#extension(value)
+    else this.#record(value as { readonly [key: string]: Encodable | undefined })
   }
 
   #record(record: { readonly [key: string]: Encodable | undefined }): void {
+    const prototype = Object.getPrototypeOf(record)
+    if (prototype !== null && prototype !== Object.prototype) {
+      throw new TypeError(`a ${prototype.constructor?.name} has no form on the wire`)
+    }
     let size = 0
     for (const key in record) if (record[key] !== undefined) size++
     this.#length(size, 0x80, 16, 0xde)
@@ -393,6 +370,22 @@ class Writer {
     this.#bytes[at] = tag
     this.#bytes.writeUIntBE(value, at + 1, length)
   }
+  #uuid(id: Uuid): void {
+    const at = this.#room(18)
+    this.#bytes[at] = 0xd8
+    this.#bytes[at + 1] = EXT_UUID
+    this.#bytes.write(id.hex, at + 2, 'hex')
+  }
+  #dateTime(time: DateTime): void {
+    const at = this.#room(10)
+    this.#bytes[at] = 0xd7
+    this.#bytes[at + 1] = EXT_DATETIME
+    this.#bytes.writeDoubleBE(time.us / 1e6, at + 2)
+  }
+  #number(n: number): void {
+    if (Number.isSafeInteger(n) && !Object.is(n, -0)) this.#integer(n)
+    else this.#float(n)
+  }
   #integer(n: number): void {
     if (n >= 0) {
       if (n < 0x80) this.#byte(n)
@@ -407,7 +400,10 @@ class Writer {
     else this.#bigint(BigInt(n))
   }
   #bigint(n: bigint): void {
-    if (n >= BigInt(Number.MIN_SAFE_INTEGER) && n <= 0xffff_ffffn && n >= -0x8000_0000n) return this.#integer(Number(n))
+    if (n <= 0xffff_ffffn && n >= -0x8000_0000n) {
+      this.#integer(Number(n))
+      return
+    }
     if (n > 0xffff_ffff_ffff_ffffn || n < -0x8000_0000_0000_0000n) throw new TypeError('integer beyond 64 bits')
     const at = this.#room(9)
     this.#bytes[at] = n >= 0n ? 0xcf : 0xd3

@@ -49,7 +49,7 @@ export class Uuid {
 
 /** First and last instant that a float of seconds may name: years 1 to 9999. */
 const MIN_US = -62_135_596_800_000_000
-const MAX_US = 253_402_300_799_999_999
+const MAX_US = 253_402_300_799_000_000
 
 /** Follows the system's clock, which may be set at any time. */
 const monotonic = { origin: performance.timeOrigin }

@@ -3,7 +3,7 @@
  *
  * A client event is told to subscribed connections; a control event tells gateways to act on their connections.
  */
-import { bool, text, withDefault } from '../codec/fields.ts'
+import { bool, verbatimText, withDefault } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
 import { command, EVERY_AUTHENTICATED } from './command.ts'
 import type { ArchivingConfiguration } from './realm.ts'
@@ -47,7 +47,7 @@ export const events = {
   ping: command<{ pong: string }>()({
     name: 'ping',
     callers: { v1: ['authenticated', 'anonymous', 'administration'], v2: ['authenticated', 'invited'] },
-    request: { ping: text() },
+    request: { ping: verbatimText() },
     section: '01-wire §10.1',
   }),
   events_subscribe: command()({

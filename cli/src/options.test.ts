@@ -1,0 +1,205 @@
+/** The option table: what it promises to people and to the documentation. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, suite, test } from 'node:test'
+import { fileForm, optionForms, readCommandLine } from './command-line.ts'
+import { migrateSpec } from './commands/backend/migrate.ts'
+import { runSpec } from './commands/backend/run.ts'
+import { configurationPage } from './docs.ts'
+import { commandHelp } from './help.ts'
+import { migrateOptions, type Option, runOptions } from './options.ts'
+import { UsageError } from './output.ts'
+import { serverSettings } from './settings.ts'
+
+const ENOUGH = ['--db=MOCKED', '-b', 'MOCKED', '--administration-token=t']
+const run = (argv: string[], environment = {}) => {
+  const line = readCommandLine(runSpec, argv, environment)
+  assert.ok(line.kind === 'run')
+  return line.values
+}
+const usageError = (pattern: RegExp) => (error: unknown) => error instanceof UsageError && pattern.test(error.message)
+
+test('docs/configuration.md is what `npm run docs` makes', () => {
+  assert.equal(readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8'), configurationPage())
+})
+
+for (const [name, table] of Object.entries({ run: runOptions, migrate: migrateOptions })) {
+  test(`${name}: every name, letter and variable is unique and spelled like its option`, () => {
+    const options: Option[] = Object.values(table)
+    const forms = options.flatMap(o => [...optionForms(o), ...(o.secret ? [fileForm(o)] : [])])
+    assert.deepEqual(forms, [...new Set(forms)])
+    const variables = options.flatMap(o => [...(o.env ?? []), ...(o.sharedEnv ?? [])])
+    assert.deepEqual(variables, [...new Set(variables)])
+    for (const { env, name: option } of options)
+      if (env) assert.equal(env[0], `PARSEC_${option.toUpperCase().replaceAll('-', '_')}`)
+    for (const [key, { name: option }] of Object.entries(table))
+      assert.equal(
+        key.replace(/[A-Z]/g, c => `-${c.toLowerCase()}`),
+        option,
+      )
+  })
+}
+
+test('help names every option that is not retired, and its variable', () => {
+  for (const spec of [runSpec, migrateSpec]) {
+    const help = commandHelp(spec, spec.options)
+    for (const option of Object.values<Option>(spec.options)) {
+      assert.equal(
+        help.includes(`--${option.name} `) || help.includes(`--${option.name}\n`),
+        !option.retired,
+        option.name,
+      )
+      if (!option.retired)
+        for (const variable of option.env ?? []) assert.ok(help.replace(/\s+/g, ' ').includes(variable), variable)
+    }
+    for (const line of help.split('\n'))
+      if (!line.startsWith('  ') || line.startsWith(' '.repeat(8))) assert.ok(line.length <= 100, line)
+  }
+})
+
+suite('secrets in files', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'parsec-options-'))
+  after(() => rmSync(folder, { recursive: true }))
+  const file = (name: string, text: string) => {
+    writeFileSync(join(folder, name), text)
+    return join(folder, name)
+  }
+  const token = file('token', 'from a file\n')
+  test('by option or variable, without the line end', () => {
+    const base = ['--db=MOCKED', '-b', 'MOCKED']
+    assert.equal(run([...base, `--administration-token-file=${token}`]).administrationToken, 'from a file')
+    assert.equal(run(base, { PARSEC_ADMINISTRATION_TOKEN_FILE: token }).administrationToken, 'from a file')
+    assert.equal(
+      run(base, { PARSEC_ADMINISTRATION_TOKEN_FILE: token, PARSEC_ADMINISTRATION_TOKEN: 'plain' }).administrationToken,
+      'plain',
+    )
+    assert.equal(run(['--dev', `--administration-token-file=${token}`]).administrationToken, 'from a file')
+  })
+  test('one block store a line', () => {
+    const stores = file('stores', 'RAID1:0:s3:h:r:b:k:a b\n\nRAID1:1:MOCKED\n')
+    const { blockstore } = run(['--db=MOCKED', '--administration-token=t', `--blockstore-file=${stores}`])
+    assert.deepEqual(blockstore, {
+      type: 'RAID1',
+      nodes: [
+        { type: 'S3', endpoint: 'https://h', region: 'r', bucket: 'b', key: 'k', secret: 'a b' },
+        { type: 'MOCKED' },
+      ],
+    })
+  })
+  test('an empty or missing file is a usage error that names the option', () => {
+    const base = ['--db=MOCKED', '-b', 'MOCKED']
+    assert.throws(
+      () => run([...base, `--administration-token-file=${file('empty', '\n')}`]),
+      usageError(/^Invalid value for '--administration-token-file': File '.*empty' is empty\.$/),
+    )
+    assert.throws(
+      () => run(base, { PARSEC_ADMINISTRATION_TOKEN_FILE: '/nope' }),
+      usageError(/^Invalid value for '--administration-token-file': File '\/nope' does not exist\.$/),
+    )
+  })
+})
+
+suite('a process that runs some services', () => {
+  const nats = '--nats-url=nats://h'
+  test('needs the options of these services only', () => {
+    run(['--services=metadata', nats, '--db=MOCKED'])
+    run(['--services=blockstore', nats, '-b', 's3::r:b:k:s'])
+    run(['--services=gateway,admin', nats, '--administration-token=t'])
+    assert.throws(() => run(['--services=metadata', nats]), usageError(/^Missing option '--db'\.$/))
+    assert.throws(() => run(['--services=blockstore', nats]), usageError(/^Missing option '--blockstore' \/ '-b'\.$/))
+    assert.throws(() => run(['--services=admin', nats]), usageError(/^Missing option '--administration-token'\.$/))
+  })
+  test('needs NATS', () => {
+    assert.throws(
+      () => serverSettings(run(['--services=metadata', '--db=MOCKED']), {}),
+      usageError(/needs '--nats-url'/),
+    )
+  })
+  test('needs --db for blocks in PostgreSQL', () => {
+    assert.throws(
+      () => serverSettings(run(['--services=blockstore', nats, '-b', 'POSTGRESQL']), {}),
+      usageError(/^Missing option '--db'/),
+    )
+  })
+  test('is told of its services only', () => {
+    const settings = serverSettings(run(['--services=admin', nats, '--administration-token=t']), {})
+    assert.deepEqual(
+      [settings.services, settings.gateway, settings.metadata, settings.blockstore, settings.database],
+      [['admin'], null, null, null, null],
+    )
+    assert.deepEqual([settings.admin, settings.http?.port], [{ administrationToken: 't' }, 6777])
+  })
+})
+
+suite('settings', () => {
+  const settings = (argv: string[], environment = {}) =>
+    serverSettings(run([...ENOUGH, ...argv], environment), environment)
+  const postgresql = (argv: string[], environment = {}) => {
+    const { database } = serverSettings(
+      run(['--db=postgresql://h/d', '-b', 'MOCKED', '--administration-token=t', ...argv], environment),
+      environment,
+    )
+    assert.ok(database?.kind === 'POSTGRESQL')
+    return database
+  }
+  test('are frozen to the last part', () => {
+    const { gateway, http } = settings(['--backend-addr=parsec://h'])
+    assert.throws(() => Object.assign(gateway!.backendAddr, { port: 1 }), TypeError)
+    assert.throws(() => Object.assign(http!, { port: 1 }), TypeError)
+  })
+  test('the address defaults to host and port, plain without TLS', () => {
+    assert.deepEqual(settings(['--host=::1', '--port=7']).backendAddr, { hostname: '[::1]', port: 7, useTls: false })
+  })
+  test('the retired retry options count, with their own meaning of 0', () => {
+    assert.equal(postgresql([]).maxAttempts, 10)
+    assert.equal(postgresql(['--maximum-database-connection-attempts=0']).maxAttempts, 0)
+    assert.equal(postgresql(['--db-first-tries-number=0']).maxAttempts, Infinity)
+    assert.deepEqual(postgresql([], { PARSEC_DB_FIRST_TRIES_NUMBER: '20', PARSEC_DB_FIRST_TRIES_SLEEP: '2' }), {
+      ...postgresql([]),
+      maxAttempts: 20,
+      retryPauseSeconds: 2,
+    })
+    assert.equal(postgresql([], { PARSEC_DB_FIRST_TRIES_NUMBER: 'x' }).maxAttempts, 10)
+  })
+  test('connection bounds that make no sense are refused', () => {
+    assert.throws(
+      () => postgresql(['--db-max-connections=0', '--db-min-connections=0']),
+      /max_size is expected to be greater than zero/,
+    )
+    assert.throws(() => postgresql(['--db-max-connections=4']), /min_size is greater than max_size/)
+  })
+  test('a database URL of another scheme is refused', () => {
+    assert.throws(
+      () => settings(['--db=mysql://h/d']),
+      /^OperatorError: invalid DSN: scheme is expected to be either "postgresql" or "postgres", got 'mysql'$/,
+    )
+  })
+  test('mail: a sender is needed with a real host only; SSL wins over STARTTLS; a login needs both parts', () => {
+    assert.equal(settings([]).mail, null)
+    assert.deepEqual(settings(['--email-host=MOCKED']).mail, {
+      kind: 'MOCKED',
+      sender: 'no-reply@parsec.com',
+      language: 'en',
+    })
+    assert.throws(
+      () => settings(['--email-host=smtp.x']),
+      /^OperatorError: --email-sender is required when --email-host is provided$/,
+    )
+    const real = ['--email-host=h', '--email-sender=a@b', '--email-use-ssl', '--email-use-tls', '--email-host-user=u']
+    assert.deepEqual(settings(real).mail, {
+      kind: 'SMTP',
+      host: 'h',
+      port: 25,
+      login: null,
+      security: 'implicit',
+      sender: 'a@b',
+      language: 'en',
+    })
+  })
+  test('ports are within bounds', () => {
+    for (const port of [-1, 65_536])
+      assert.throws(() => settings([`--port=${port}`]), { message: `--port must be between 0 and 65535, not ${port}` })
+  })
+})

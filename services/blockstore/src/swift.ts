@@ -1,0 +1,262 @@
+/**
+ * Blocks in a container of OpenStack Swift (spec 06 §7.4), through pkgcloud. That library has no time-outs and reports
+ * some failures as success, so nothing is done until Swift has stated the MD5 that we computed; logins are our own.
+ */
+import { createHash } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import type { Uuid } from '@parsec/shared/codec/values'
+import type { NodeConfig } from '@parsec/shared/config'
+import { OperatorError } from '@parsec/shared/errors'
+import type { OrganizationID } from '@parsec/shared/protocol/types'
+import type { ClientError, Identity, SendOptions, StorageClient } from 'pkgcloud'
+import { AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
+import { orAborted, withDeadline } from './deadline.ts'
+import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
+import { NODE_CONCURRENCY } from './node.ts'
+import {
+  type BlockStore,
+  MAX_OBJECT_BYTES,
+  type NodeStatus,
+  OPEN_DEADLINE_MS,
+  objectKey,
+  StoreError,
+  unhyphenatedKey,
+} from './store.ts'
+import { login, type SwiftSession } from './swift-login.ts'
+
+type SwiftConfig = Extract<NodeConfig, { type: 'SWIFT' }>
+type Answer = { body: Buffer; response: IncomingMessage }
+
+/** Milliseconds for a login, which all waiting requests share. */
+const LOGIN_MS = 8_000
+/** Swift's status for a body whose MD5 is not the announced one. */
+const UNPROCESSABLE = 422
+
+export class SwiftStore implements BlockStore {
+  readonly keys: { blockstore_type: 'Swift'; authurl: string; container: string }
+  readonly #config: SwiftConfig
+  readonly #agents: Agents
+  readonly #client: StorageClient
+  readonly #identity: SessionIdentity
+  readonly #where: string
+  #session: Promise<SwiftSession> | null = null
+
+  /** Loads pkgcloud. Throws `OperatorError` when it is not installed or a setting cannot work. */
+  static async make(config: SwiftConfig, network: NetworkOptions): Promise<SwiftStore> {
+    for (const field of ['tenant', 'container', 'user', 'password'] as const) {
+      if (config[field] === '') throw new OperatorError(`Swift block store: empty ${field} (--blockstore)`)
+    }
+    if (!URL.canParse(config.authUrl)) {
+      throw new OperatorError(`Swift block store: invalid auth URL \`${config.authUrl}\` (--blockstore)`)
+    }
+    const { default: pkgcloud } = await import('pkgcloud').catch(cause => {
+      throw new OperatorError('Swift block store is not available', { cause })
+    })
+    return new SwiftStore(pkgcloud.storage.createClient, config, makeAgents(network, NODE_CONCURRENCY))
+  }
+
+  private constructor(
+    createClient: typeof import('pkgcloud').default.storage.createClient,
+    config: SwiftConfig,
+    agents: Agents,
+  ) {
+    const { origin, pathname } = new URL(config.authUrl)
+    this.keys = { blockstore_type: 'Swift', authurl: origin + pathname, container: config.container }
+    this.#where = `container \`${config.container}\` at ${this.keys.authurl}`
+    this.#config = config
+    this.#agents = agents
+    this.#client = createClient({
+      provider: 'openstack',
+      authUrl: config.authUrl,
+      earlyTokenTimeout: 0,
+      identity: SessionIdentity,
+    })
+    this.#identity = this.#client._identity as SessionIdentity
+    this.#client.before.push(options => {
+      options.json = false
+      options.encoding = null
+      options.followRedirect = false
+      // The agents know the proxies; without this the library would look for them by itself.
+      options.proxy = null
+      options.agent = this.#identity.getServiceEndpointUrl().startsWith('https:') ? agents.https : agents.http
+    })
+  }
+
+  /** Logs in and asks for the container. Throws `OperatorError` when one is refused, `StoreError` when it is away. */
+  async open(): Promise<void> {
+    try {
+      await withDeadline(null, OPEN_DEADLINE_MS, signal =>
+        this.#attempts(signal, [200, 204], { method: 'HEAD', container: this.#config.container, headers: {} }),
+      )
+    } catch (error) {
+      const { message } = error as Error
+      if (error instanceof AttemptError && !error.transient && error.status !== null) {
+        throw new OperatorError(
+          `Swift block store: ${this.#where}: ${message}; check that the container exists and that the user of --blockstore may use it`,
+        )
+      }
+      throw new StoreError(`Swift block store: ${this.#where} cannot be reached (${message})`, { cause: error })
+    }
+  }
+
+  async read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
+    try {
+      return await this.#get(objectKey(organization_id, block_id), signal)
+    } catch (error) {
+      if (!(error instanceof StoreError && error.missing)) throw error
+      return await this.#get(unhyphenatedKey(organization_id, block_id), signal)
+    }
+  }
+
+  /** Done when Swift has confirmed the MD5 of what it stored, with the answer or when asked for it. */
+  async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
+    const { container } = this.#config
+    const path = objectKey(organization_id, block_id)
+    const etag = md5(data)
+    const headers = { ETag: etag, 'Content-Length': data.length, 'Content-Type': 'application/octet-stream' }
+    await this.#attempts(
+      signal,
+      [200, 201],
+      { method: 'PUT', container, path, headers, body: data },
+      async (answer, signal) => {
+        if (etagOf(answer) === etag) return
+        const head = await this.#send({ method: 'HEAD', container, path, headers: {} }, [200, 204], signal)
+        const stored = Number(head.response.headers['content-length'])
+        if (etagOf(head) === etag && stored === data.length) return
+        throw new AttemptError(`stored ${stored} bytes with ETag ${etagOf(head)}, not ${data.length} with ${etag}`, {
+          transient: true,
+        })
+      },
+    )
+  }
+
+  nodes(): readonly NodeStatus[] {
+    return []
+  }
+  async close(): Promise<void> {
+    this.#agents.http.destroy()
+    this.#agents.https.destroy()
+  }
+
+  async #get(path: string, signal: AbortSignal): Promise<Buffer> {
+    try {
+      const { container } = this.#config
+      const options = { method: 'GET', container, path, headers: {} } as const
+      const { body } = await this.#attempts(signal, [200], options, async answer => {
+        const announced = Number(answer.response.headers['content-length'] ?? answer.body.length)
+        const etag = etagOf(answer)
+        if (answer.body.length !== announced) {
+          throw new AttemptError(`${answer.body.length} of ${announced} bytes`, { transient: true })
+        }
+        if (etag && /^[0-9a-f]{32}$/.test(etag) && md5(answer.body) !== etag) {
+          throw new AttemptError('the body does not have the MD5 of its ETag', { transient: true })
+        }
+      })
+      return body
+    } catch (error) {
+      if (!(error instanceof AttemptError && error.status === 404)) throw error
+      throw new StoreError('no such object', { missing: true, cause: error })
+    }
+  }
+
+  #attempts(
+    signal: AbortSignal,
+    successes: readonly number[],
+    options: SendOptions,
+    check: (answer: Answer, signal: AbortSignal) => Promise<void> = async () => {},
+  ): Promise<Answer> {
+    return withRetries(signal, async attemptSignal => {
+      const answer = await this.#send(options, successes, attemptSignal)
+      await check(answer, attemptSignal)
+      return answer
+    })
+  }
+
+  /** One request; with a new login when the token is refused, once. */
+  async #send(options: SendOptions, successes: readonly number[], signal: AbortSignal): Promise<Answer> {
+    for (let renewed = false; ; renewed = true) {
+      const pending = this.#login()
+      const session = await orAborted(pending, signal)
+      const answer = await this.#exchange(options, session, signal)
+      const status = answer.response.statusCode!
+      if (successes.includes(status)) return answer
+      if (status === 401 && this.#session === pending) this.#session = null
+      if (status === 401 && !renewed) continue
+      throw new AttemptError(`${options.method} (${status})`, {
+        transient: isTransientStatus(status) || status === UNPROCESSABLE,
+        status,
+      })
+    }
+  }
+
+  /** The session, or the one login that everybody waits for. */
+  #login(): Promise<SwiftSession> {
+    if (this.#session) return this.#session
+    const session = withDeadline(null, LOGIN_MS, signal => login(this.#config, this.#agents, signal))
+    this.#session = session
+    session.catch(() => {
+      if (this.#session === session) this.#session = null
+    })
+    return session
+  }
+
+  #exchange(options: SendOptions, session: SwiftSession, signal: AbortSignal): Promise<Answer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+    // The client reads the session before `_request` returns, so that requests of different sessions do not mix.
+    this.#identity.use(session)
+    this.#client.auth(() => {})
+    const exchange = this.#client._request({ ...options, headers: { ...options.headers } }, (error, body, response) => {
+      const status = response?.statusCode ?? error?.statusCode
+      if (status === undefined) reject(judge(error!))
+      else
+        resolve({
+          body: body ?? EMPTY,
+          response: response ?? ({ statusCode: status, headers: error!.headers ?? {} } as IncomingMessage),
+        })
+    })
+    exchange.on('response', (response: IncomingMessage) => {
+      if (options.method !== 'HEAD' && Number(response.headers['content-length']) > MAX_OBJECT_BYTES) {
+        exchange.abort()
+        reject(new AttemptError(`object over ${MAX_OBJECT_BYTES} bytes`, { transient: false }))
+      }
+    })
+    const onAbort = () => {
+      exchange.abort()
+      reject(signal.reason)
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    return promise.finally(() => signal.removeEventListener('abort', onAbort))
+  }
+}
+
+/** Tells pkgcloud the session of the request that is about to be sent. */
+class SessionIdentity implements Identity {
+  token: Identity['token']
+  #session: SwiftSession | null = null
+
+  /** Without a token the client takes token and address anew. */
+  use(session: SwiftSession): void {
+    this.#session = session
+    this.token = undefined
+  }
+  authorize(callback: () => void): void {
+    this.token = { id: this.#session!.token, expires: NEVER }
+    callback()
+  }
+  getServiceEndpointUrl(): string {
+    return this.#session!.storageUrl
+  }
+  on(): void {}
+}
+
+const NEVER = new Date(8.64e15)
+const EMPTY = Buffer.alloc(0)
+
+const md5 = (data: Buffer): string => createHash('md5').update(data).digest('hex')
+const etagOf = ({ response }: Answer): string | undefined => response.headers.etag?.replace(/^"|"$/g, '')
+
+function judge(cause: ClientError): AttemptError {
+  const { code, message } = cause
+  return new AttemptError(code ?? message, { transient: isTransientCode(code) || message === 'aborted', cause })
+}
