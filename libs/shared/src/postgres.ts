@@ -57,24 +57,17 @@ export type DatabaseOptions = {
   connection: pg.ClientConfig
   minConnections: number
   maxConnections: number
-  /**
-   * Whether each connection has a backend of its own, so that statements may be prepared under a name and sent before
-   * the one in front is answered. Not so with PGlite, where all connections share one.
-   */
-  ownBackends: boolean
 }
 
 export class Database implements Queryable {
   readonly #pool: pg.Pool
-  readonly #ownBackends: boolean
   #reachable = true
 
-  constructor({ connection, minConnections, maxConnections, ownBackends }: DatabaseOptions, log: Log) {
-    this.#ownBackends = ownBackends
+  constructor({ connection, minConnections, maxConnections }: DatabaseOptions, log: Log) {
     this.#pool = new pg.Pool({
       ...connection,
       types,
-      pipeline: ownBackends,
+      pipeline: true,
       min: minConnections,
       max: maxConnections,
       connectionTimeoutMillis: 4_000,
@@ -118,9 +111,7 @@ export class Database implements Queryable {
     const client = await this.#connect()
     const sent: Promise<unknown>[] = []
     const send = (statement: Sql): Promise<pg.QueryResult> => {
-      const before = this.#ownBackends ? undefined : sent.at(-1)
-      const result = before ? before.then(() => this.#query(client, statement)) : this.#query(client, statement)
-      result.catch(() => {})
+      const result = this.#query(client, statement)
       sent.push(result)
       return result
     }
@@ -175,7 +166,7 @@ export class Database implements Queryable {
   }
   async #query(on: pg.Pool | pg.PoolClient, { name, text, values }: Sql): Promise<pg.QueryResult> {
     try {
-      const result = await on.query(name === '' ? text : this.#ownBackends ? { name, text, values } : { text, values })
+      const result = await on.query(name === '' ? text : { name, text, values })
       this.#reachable = true
       return result
     } catch (error) {
@@ -224,7 +215,6 @@ export async function openPostgres(
       connection: connectionFromUrl(config.url),
       minConnections: config.minConnections,
       maxConnections: config.maxConnections,
-      ownBackends: true,
     },
     log,
   )

@@ -62,7 +62,7 @@ async function makeNode(
       if (database.kind === 'MOCKED') throw new OperatorError('PostgreSQL block store is not available')
       const { url, maxConnections } = database
       const pool = new Database(
-        { connection: connectionFromUrl(url), minConnections: 0, maxConnections, ownBackends: true },
+        { connection: connectionFromUrl(url), minConnections: 0, maxConnections },
         log,
       )
       return new StoreNode('POSTGRESQL', new PostgresqlStore(pool), maxConnections)

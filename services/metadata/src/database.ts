@@ -20,7 +20,8 @@ export async function openDatabase(config: DatabaseConfig, log: Log): Promise<Op
   return { database, close: () => database.close() }
 }
 
-const MOCKED_CONNECTIONS = 8
+/** All connections to PGlite share one session, whose statements would get mixed up: there is only one. */
+const MOCKED_CONNECTIONS = 1
 const PREFIX = 'parsec-mocked-'
 
 /** Folders of processes that were killed. */
@@ -61,7 +62,6 @@ async function openMocked(log: Log): Promise<OpenDatabase> {
         connection: { host: folder, port: 5432, user: 'postgres', database: 'postgres' },
         minConnections: 0,
         maxConnections: MOCKED_CONNECTIONS,
-        ownBackends: false,
       },
       log,
     )
