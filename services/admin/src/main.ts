@@ -20,6 +20,8 @@ export async function startAdmin({ bus, log, config, http }: AdminDeps): Promise
   await http.app.register(
     async app => {
       app.addHook('onRequest', async (request, reply) => {
+        // The router takes an empty segment for a parameter; such a path does not exist.
+        if ((request.params as { organization_id?: string }).organization_id === '') return reply.callNotFound()
         const verdict = bearer.check(request.headers.authorization, request.ip, performance.now())
         if (verdict === 'allowed') return
         if (verdict === 'too_many') return reply.code(429).send({ error: 'too_many_requests' })

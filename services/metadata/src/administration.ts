@@ -27,7 +27,9 @@ export const administrationHandlers = (
 
   administration_status: async ({ organization_id }) => {
     const status = await organizationStatus(deps, organization_id)
-    return status ? { status: 'ok', ...status } : { status: 'not_found' }
+    if (!status) return { status: 'not_found' }
+    const { expiration_date: _, expired_on: __, ...shown } = status
+    return { status: 'ok', ...shown }
   },
 
   administration_update: ({ organization_id, ...changes }) => updateOrganization(deps, organization_id, changes),

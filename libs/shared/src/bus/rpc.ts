@@ -72,6 +72,8 @@ export async function serveCommands<N extends CommandName>(
     const entry = table.get(subjects.nameOf(subject))
     if (!entry) throw new Error(`unknown command on ${subject}`)
     const [context, request_id, message] = open(payload)
+    if (entry.spec.adminOnly && context.kind === 'authenticated' && context.profile !== 'ADMIN')
+      return encode({ status: 'not_allowed', reason: `User \`${context.user_id}\` is not admin` })
     const request = parse(entry.spec.request, decodeMap(message))
     if (!request.ok) return encode({ status: 'bad_message', reason: 'Invalid message.', errors: request.errors })
     const call = { context, request_id, log: log.child({ conn_id: context.conn_id, request_id }) }

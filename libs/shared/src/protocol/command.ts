@@ -39,6 +39,8 @@ export type CommandSpec<
   readonly statuses: readonly string[]
   /** Replaced by an unanswered wait in the gateway: the next message of the client cancels the command (spec 01 §6). */
   readonly cancellable: boolean
+  /** Other profiles get `not_allowed`, before the request is looked at. */
+  readonly adminOnly: boolean
   /** The first API revision that has it, for the documentation. */
   readonly since: string
   /** Served by a later release of this server; until then clients get `unknown_command`. */
@@ -74,6 +76,7 @@ type Definition<Name extends string, K extends ClientKind, S extends string> = {
   request: Fields | z.ZodType
   statuses?: readonly S[]
   cancellable?: boolean
+  adminOnly?: boolean
   since?: string
   pending?: boolean
   section: string
@@ -105,6 +108,7 @@ export const command =
       : z.object(definition.request as Fields)) as z.ZodType<RequestOf<R>>,
     statuses: definition.statuses ?? [],
     cancellable: definition.cancellable ?? false,
+    adminOnly: definition.adminOnly ?? false,
     since: definition.since ?? '1.0',
     pending: definition.pending ?? false,
     section: definition.section,

@@ -94,6 +94,7 @@ export const legacy = {
   }),
   v1_user_create: command()({
     name: 'v1_user_create',
+    adminOnly: true,
     cmd: 'user_create',
     callers: AUTHENTICATED_V1,
     request: { user_certificate: bytes(), device_certificate: bytes() },

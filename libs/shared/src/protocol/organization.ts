@@ -59,6 +59,7 @@ export const organization = {
   }),
   organization_stats: command<OrganizationStats>()({
     name: 'organization_stats',
+    adminOnly: true,
     callers: AUTHENTICATED,
     request: {},
     statuses: ['not_allowed', 'not_found'],

@@ -61,6 +61,7 @@ export const pki = {
     }[]
   }>()({
     name: 'pki_enrollment_list',
+    adminOnly: true,
     callers: AUTHENTICATED,
     request: {},
     statuses: ['not_allowed'],
@@ -70,6 +71,7 @@ export const pki = {
   }),
   pki_enrollment_reject: command()({
     name: 'pki_enrollment_reject',
+    adminOnly: true,
     callers: AUTHENTICATED,
     request: { enrollment_id: uuid() },
     statuses: ['not_allowed', 'not_found', 'no_longer_available'],
@@ -79,6 +81,7 @@ export const pki = {
   }),
   pki_enrollment_accept: command()({
     name: 'pki_enrollment_accept',
+    adminOnly: true,
     callers: AUTHENTICATED,
     request: {
       enrollment_id: uuid(),

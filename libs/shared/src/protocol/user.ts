@@ -21,6 +21,7 @@ export const user = {
   }),
   user_create: command()({
     name: 'user_create',
+    adminOnly: true,
     callers: AUTHENTICATED,
     request: {
       user_certificate: bytes(),
@@ -35,13 +36,14 @@ export const user = {
   device_create: command()({
     name: 'device_create',
     callers: AUTHENTICATED,
-    request: { device_certificate: bytes(), redacted_device_certificate: nullable(bytes()) },
+    request: { device_certificate: bytes(), redacted_device_certificate: bytes() },
     statuses: ['invalid_certification', 'bad_user_id', 'invalid_data', 'already_exists'],
     since: '2.0',
     section: '03-users §4.3',
   }),
   user_revoke: command()({
     name: 'user_revoke',
+    adminOnly: true,
     callers: EVERY_AUTHENTICATED,
     request: { revoked_user_certificate: bytes() },
     statuses: ['not_allowed', 'invalid_certification', 'not_found', 'already_revoked'],
