@@ -61,10 +61,7 @@ async function makeNode(
     case 'POSTGRESQL': {
       if (database.kind === 'MOCKED') throw new OperatorError('PostgreSQL block store is not available')
       const { url, maxConnections } = database
-      const pool = new Database(
-        { connection: connectionFromUrl(url), minConnections: 0, maxConnections },
-        log,
-      )
+      const pool = new Database({ connection: connectionFromUrl(url), minConnections: 0, maxConnections }, log)
       return new StoreNode('POSTGRESQL', new PostgresqlStore(pool), maxConnections)
     }
     case 'S3':

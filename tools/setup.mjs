@@ -1,0 +1,48 @@
+/**
+ * Makes a fresh machine ready: installs the packages, among them Node 26, and what start-up copies. Plain JavaScript
+ * without dependencies, since it runs on whatever Node the machine has (≥ 20). Says nothing when all is there.
+ */
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, existsSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+
+const ROOT = path.join(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '..')
+const LOCK = path.join(ROOT, 'package-lock.json')
+/** A copy of the lock file that the installed packages come from. */
+const INSTALLED = path.join(ROOT, 'node_modules', '.installed-lock.json')
+const OLDEST_NODE = 24
+
+if (!existsSync(INSTALLED) || !readFileSync(INSTALLED).equals(readFileSync(LOCK))) {
+  console.error('Installing packages…')
+  command('npm', ['ci', '--loglevel=error', '--no-audit', '--no-fund'])
+  copyFileSync(LOCK, INSTALLED)
+}
+const node = workingNode()
+if (!existsSync(path.join(ROOT, 'services/metadata/pglite-template'))) {
+  console.error('Preparing the embedded database…')
+  command(node, ['--conditions=development', 'services/metadata/src/pglite-template.ts'])
+}
+
+/** The Node of the repository where it starts, else the machine's own when it is new enough. */
+function workingNode() {
+  const own = path.join(ROOT, 'node_modules', '.bin', 'node')
+  if (existsSync(own)) {
+    if (spawnSync(own, ['--version']).status === 0) return own
+    fail(
+      `${path.relative(ROOT, own)} does not start on this system (it needs glibc). Install without it, beside a Node ` +
+        `of version ${OLDEST_NODE} or later: npm ci --omit=optional`,
+    )
+  }
+  if (Number(process.versions.node.split('.')[0]) >= OLDEST_NODE) return process.execPath
+  fail(`Node ${OLDEST_NODE} or later is needed, this is ${process.version}`)
+}
+
+function command(name, argv) {
+  const result = spawnSync(name, argv, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] })
+  if (result.status !== 0) fail(`${name} ${argv.join(' ')} failed${result.error ? `: ${result.error.message}` : ''}`)
+}
+
+function fail(text) {
+  console.error(text)
+  process.exit(1)
+}
