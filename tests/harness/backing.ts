@@ -52,8 +52,8 @@ async function statement<Row extends object>(url: string, text: string, values: 
   }
 }
 
-/** Most bytes of a message, as the chart configures it. */
-const NATS_MAX_PAYLOAD = 8 * 1024 * 1024
+/** Most bytes of a message: those of a client's largest, and room for its envelope. */
+const NATS_MAX_PAYLOAD = 17 * 1024 * 1024
 
 export type TestNats = { readonly url: string; readonly child: Child; stop(): Promise<void> }
 

@@ -9,6 +9,7 @@ import { decode } from '@parsec/shared/codec/msgpack'
 import type { Log } from '@parsec/shared/log'
 import type { BusEvent, ControlEvent } from '@parsec/shared/protocol/events'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
+import { ChangeOrder } from './change-order.ts'
 import { HeardEvent, Organization, type Session } from './session.ts'
 
 /** Ids of events that are remembered, so that one that is told twice reaches clients once. */
@@ -22,6 +23,7 @@ type Entry = {
   holders: number
   control: Promise<Subscription>
   client: Promise<Subscription> | null
+  readonly changes: ChangeOrder<HeardEvent>
   linger: NodeJS.Timeout | undefined
 }
 
@@ -43,8 +45,11 @@ export class EventHub {
     let entry = this.#entries.get(id)
     if (!entry) {
       const organization = new Organization(id)
-      const control = this.#bus.subscribe(subjects.controlEvents(id), payload => this.#heard(organization, payload))
-      entry = { organization, holders: 0, control, client: null, linger: undefined }
+      const changes = new ChangeOrder<HeardEvent>(event => organization.deliver(event))
+      const control = this.#bus.subscribe(subjects.controlEvents(id), payload =>
+        this.#heard(organization, changes, payload),
+      )
+      entry = { organization, holders: 0, control, client: null, changes, linger: undefined }
       this.#entries.set(id, entry)
     }
     clearTimeout(entry.linger)
@@ -65,6 +70,7 @@ export class EventHub {
     if (organization.subscribers.size === 0 && entry.client) {
       this.#close(entry.client)
       entry.client = null
+      entry.changes.clear()
     }
     if (--entry.holders > 0) return
     clearTimeout(entry.linger)
@@ -93,7 +99,7 @@ export class EventHub {
     const entry = this.#entries.get(organization.id)
     if (entry?.organization !== organization) return
     const client = (entry.client ??= this.#bus.subscribe(subjects.clientEvents(organization.id), payload =>
-      this.#heard(organization, payload),
+      this.#heard(organization, entry.changes, payload),
     ))
     try {
       await client
@@ -121,11 +127,13 @@ export class EventHub {
     subscription.then(s => s.close()).catch(error => this.#log.debug('Subscription not closed', { error }))
   }
 
-  #heard(organization: Organization, payload: Buffer): void {
+  #heard(organization: Organization, changes: ChangeOrder<HeardEvent>, payload: Buffer): void {
     try {
       const event = decode(payload) as unknown as BusEvent
       if (this.#seen.add(event.id)) return
       if ('control' in event) obey(organization, event.control)
+      else if (event.fields.event === 'realm.vlobs_updated')
+        changes.add(event.fields.realm_id.hex, event.fields.checkpoint, new HeardEvent(event))
       else organization.deliver(new HeardEvent(event))
     } catch (error) {
       this.#log.error('Invalid event received', { organization_id: organization.id, error })

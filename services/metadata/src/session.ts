@@ -20,12 +20,13 @@ type Names =
 
 export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
   session_open: async ({ organization_id, device_id }) => {
+    const now = deps.now()
     const row = await deps.db.one<
       OrganizationFacts &
         DeviceFacts & { device: number | null; revoked_on: DateTime | null; email: string | null; label: string | null }
     >(sql`
       SELECT organization._id AS organization, organization.root_verify_key IS NOT NULL AS is_bootstrapped,
-        organization.root_verify_key, organization.is_expired OR organization.expiration_date <= ${deps.now()} IS TRUE AS is_expired,
+        organization.root_verify_key, organization.is_expired OR organization.expiration_date <= ${now} IS TRUE AS is_expired,
         user_._id AS user, user_.user_id, user_.profile, user_.revoked_on, user_.frozen AS is_frozen,
         device._id AS device, device.device_id, device.verify_key, human.email, human.label
       FROM organization
@@ -49,8 +50,8 @@ export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
               profile,
               human_handle: email === null || label === null ? null : ([email, label] satisfies HumanHandle),
               verify_key,
-              // Any revocation counts, even one stamped slightly in the future: no client can tell (spec 03 §1.4).
-              is_revoked: revoked_on !== null,
+              // One stamped slightly in the future does not count yet (spec 01 §7.4, step 6).
+              is_revoked: revoked_on !== null && !revoked_on.isAfter(now),
               is_frozen,
             },
     }
