@@ -7,8 +7,8 @@
 export const FIRST_WAIT_MS = 50
 /** Wait for a missing change: longer than another replica needs to sweep the outbox of a dead one. */
 export const GAP_WAIT_MS = 3_000
-/** Most changes of a realm that wait; one more, and all are told. */
-export const MAX_WAITING = 1_000
+/** Most changes of a realm that wait; one more, and all are told: they must fit into the queue of a client. */
+export const MAX_WAITING = 50
 
 type Realm<T> = { next: number | undefined; readonly waiting: Map<number, T>; timer: NodeJS.Timeout | undefined }
 
