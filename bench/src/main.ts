@@ -102,13 +102,19 @@ async function bench({ scenarios, settings, json, postgresUrl, natsUrl }: Argume
       split: () => keep('split', () => startSplit(stage.databaseUrl, backing.natsUrl)),
     }
     const rows: Row[] = []
+    const failures: string[] = []
     for (const scenario of scenarios) {
       console.error(scenario.about)
-      rows.push(...(await scenario.run(play)))
+      try {
+        rows.push(...(await scenario.run(play)))
+      } catch (error) {
+        failures.push(`${scenario.name}: ${error instanceof Error ? error.message : error}`)
+      }
     }
     console.log(formatTable(rows))
     console.log(rows.flatMap(({ what, details }) => details.map(detail => `\n${what.trim()}: ${detail}`)).join(''))
     if (json) writeFileSync(json, `${JSON.stringify(rows, null, 2)}\n`)
+    if (failures.length > 0) throw new Error(failures.join('\n'))
   } finally {
     for (const server of running.values()) await server.stop()
     await load.end()

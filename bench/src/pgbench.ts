@@ -53,7 +53,7 @@ export async function createScript(
 
   const lines = [
     '\\if :ready = 0',
-    `SELECT ${columns.join(', ')} FROM ceiling_${name} WHERE client = :client_id \\gset`,
+    `SELECT ${columns.join(', ')}, '' AS empty FROM ceiling_${name} WHERE client = :client_id \\gset`,
     '\\set ready 1',
     '\\endif',
     ...counters.map(variable => `\\set ${variable} :${variable} + 1`),
@@ -129,7 +129,6 @@ export async function runPgbench(
     `--jobs=${Math.min(2, clients)}`,
     `--time=${Math.max(1, Math.round(seconds))}`,
     '--define=ready=0',
-    '--define=empty=',
     `--file=${script.file}`,
     databaseUrl,
   ])

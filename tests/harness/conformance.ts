@@ -143,28 +143,35 @@ export async function unknownPending(): Promise<string[]> {
 
 async function runInstance(instance: Instance, cases: readonly Case[]): Promise<Map<string, Result>> {
   const companion = await instance.companion?.()
-  const cluster = await Cluster.start(instance.options)
   try {
-    const env = (await instance.env?.(cluster)) ?? {}
-    const only = [...new Set(cases.map(c => c.id))].join(',')
-    const argv = [
-      '--url',
-      cluster.url,
-      '--token',
-      ADMINISTRATION_TOKEN,
-      '--with',
-      instance.features.join(','),
-      '--only',
-      only,
-    ]
-    const results = await collect('run.mjs', [...argv, '--jobs', `${JOBS}`, '--timeout', `${CASE_LIMIT}`], env)
-    const crashed = [...cluster.processes.values()].find(server => !server.isRunning)
-    assert.equal(crashed, undefined, `${crashed?.name} ended while the cases ran:\n${crashed?.output}`)
-    return results
+    const cluster = await Cluster.start(instance.options)
+    try {
+      return await runCases(instance, cases, cluster)
+    } finally {
+      await cluster.stop()
+    }
   } finally {
-    await cluster.stop()
     await companion?.end()
   }
+}
+
+async function runCases(instance: Instance, cases: readonly Case[], cluster: Cluster): Promise<Map<string, Result>> {
+  const env = (await instance.env?.(cluster)) ?? {}
+  const only = [...new Set(cases.map(c => c.id))].join(',')
+  const argv = [
+    '--url',
+    cluster.url,
+    '--token',
+    ADMINISTRATION_TOKEN,
+    '--with',
+    instance.features.join(','),
+    '--only',
+    only,
+  ]
+  const results = await collect('run.mjs', [...argv, '--jobs', `${JOBS}`, '--timeout', `${CASE_LIMIT}`], env)
+  const crashed = [...cluster.processes.values()].find(server => !server.isRunning)
+  assert.equal(crashed, undefined, `${crashed?.name} ended while the cases ran:\n${crashed?.output}`)
+  return results
 }
 
 /** Runs one of the suite's runners to its end. */

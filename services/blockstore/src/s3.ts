@@ -59,6 +59,15 @@ export class S3Store implements BlockStore {
       requestHandler: { httpAgent: agents.http, httpsAgent: agents.https, connectionTimeout: CONNECT_MS },
       logger: silent,
     })
+    // The SDK asks for `/bucket/`; some look-alikes only know `/bucket`.
+    this.#client.middlewareStack.add(
+      next => args => {
+        const request = args.request as { path?: string }
+        if (request.path && request.path.length > 1) request.path = request.path.replace(/\/$/, '')
+        return next(args)
+      },
+      { step: 'build', name: 'withoutTrailingSlash' },
+    )
   }
 
   /** Asks for the bucket. Throws `OperatorError` when it does not exist or is not ours, `StoreError` when it is away. */

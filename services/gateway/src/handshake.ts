@@ -3,6 +3,7 @@ import type { Bus } from '@parsec/shared/bus/bus'
 import { callInternal } from '@parsec/shared/bus/rpc'
 import { parse } from '@parsec/shared/codec/fields'
 import { decodeMap, type Encodable, type Value } from '@parsec/shared/codec/msgpack'
+import { DateTime } from '@parsec/shared/codec/values'
 import { openSigned, sameSecret } from '@parsec/shared/crypto'
 import type { Log } from '@parsec/shared/log'
 import type { Context } from '@parsec/shared/protocol/context'
@@ -136,7 +137,9 @@ function judgeDevice(
   if (!organization || !device) return BAD_IDENTITY
   if (!organization.root_verify_key?.equals(rvk)) return RVK_MISMATCH
   if (organization.is_expired) return EXPIRED
-  if (device.is_revoked) return refuse('revoked_device', 'Device has been revoked')
+  // One stamped slightly in the future does not count yet (spec 01 §7.4, step 6).
+  if (device.revoked_on !== null && !device.revoked_on.isAfter(DateTime.now()))
+    return refuse('revoked_device', 'Device has been revoked')
   if (device.is_frozen) return refuse('frozen_user', 'User has been frozen by the server administrator')
   const flaw = flawOf(answer, device.verify_key, challenge, api_version)
   return flaw === undefined ? undefined : refuse('bad_protocol', flaw)

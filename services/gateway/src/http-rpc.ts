@@ -147,7 +147,7 @@ export class HttpRpc {
     if (malformed) return malformed
     const signature = signatureOf(request.headers)
     if (!signature || !device) return 401
-    if (device.is_revoked || device.is_frozen) return USER_REFUSED
+    if (device.revoked_on !== null || device.is_frozen) return USER_REFUSED
     return verifyDetached(device.verify_key, signature, body) ? { organization, device } : 401
   }
 

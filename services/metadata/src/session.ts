@@ -2,7 +2,6 @@
 
 import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { HumanHandle } from '@parsec/shared/codec/fields'
-import type { DateTime } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
 import { sql } from '@parsec/shared/postgres'
 import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
@@ -22,8 +21,7 @@ export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
   session_open: async ({ organization_id, device_id }) => {
     const now = deps.now()
     const row = await deps.db.one<
-      OrganizationFacts &
-        DeviceFacts & { device: number | null; revoked_on: DateTime | null; email: string | null; label: string | null }
+      OrganizationFacts & DeviceFacts & { device: number | null; email: string | null; label: string | null }
     >(sql`
       SELECT organization._id AS organization, organization.root_verify_key IS NOT NULL AS is_bootstrapped,
         organization.root_verify_key, organization.is_expired OR organization.expiration_date <= ${now} IS TRUE AS is_expired,
@@ -50,8 +48,7 @@ export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
               profile,
               human_handle: email === null || label === null ? null : ([email, label] satisfies HumanHandle),
               verify_key,
-              // One stamped slightly in the future does not count yet (spec 01 §7.4, step 6).
-              is_revoked: revoked_on !== null && !revoked_on.isAfter(now),
+              revoked_on,
               is_frozen,
             },
     }

@@ -25,7 +25,8 @@ export type DeviceFacts = {
   profile: UserProfile
   human_handle: HumanHandle | null
   verify_key: Buffer
-  is_revoked: boolean
+  /** Timestamp of the revocation; it may be slightly ahead of the server's clock. */
+  revoked_on: DateTime | null
   is_frozen: boolean
 }
 export type InvitationFacts = { type: InvitationType; is_deleted: boolean }
