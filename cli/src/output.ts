@@ -1,7 +1,3 @@
-/** What people see: errors, exit codes and the banner (spec 06 §2.7, §5.2). */
-import type { ServerSettings } from './settings.ts'
-import { formatAddr } from './values.ts'
-
 export const EXIT_OK = 0
 export const EXIT_FAILURE = 1
 export const EXIT_USAGE = 2
@@ -44,19 +40,4 @@ export function describe(error: unknown): string {
   if (error instanceof AggregateError && error.message === '') return error.errors.map(describe).join('; ')
   if (!(error instanceof Error)) return String(error)
   return error.message.trim() || (error as { code?: string }).code || error.name
-}
-
-/** The line that announces a start. It names no secret and comes before anything is contacted. */
-export function banner(settings: ServerSettings): string {
-  const runs = new Set(settings.services)
-  const parts = [
-    ...(settings.everyService ? [] : [`services=${settings.services.join(',')}`]),
-    ...(settings.database ? [`db=${settings.database.kind}`] : []),
-    ...(settings.store ? [`blockstore=${settings.store.type}`] : []),
-    ...(runs.has('metadata') ? [`email=${settings.mail?.kind ?? 'off'}`] : []),
-    `telemetry=${settings.sentry ? 'on' : 'off'}`,
-    ...(settings.backendAddr ? [`backend_addr=${formatAddr(settings.backendAddr)}`] : []),
-  ]
-  const where = settings.http ? ` on ${settings.http.host}:${settings.http.port}` : ''
-  return `Starting Parsec Backend${where} (${parts.join(' ')})\n`
 }

@@ -11,7 +11,7 @@ import type {
 } from '@parsec/shared/protocol/internal'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { Deps } from './context.ts'
-import { organizationStats, statistics } from './domains/organization.ts'
+import { organizationStats, statistics } from './statistics.ts'
 import { transaction } from './transaction.ts'
 
 const BOOTSTRAP_TOKEN_BYTES = 32

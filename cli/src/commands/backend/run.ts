@@ -1,8 +1,9 @@
 /** `parsec backend run`: the server, from its options to its end (spec 06 §5). */
 import { createLog } from '@parsec/shared/log'
 import { devArguments, type Environment } from '../../argv.ts'
+import { banner } from '../../banner.ts'
 import { type RunValues, runOptions } from '../../options.ts'
-import { banner, EXIT_OK, type Output } from '../../output.ts'
+import { EXIT_OK, type Output } from '../../output.ts'
 import { ParsecCommand } from '../../parsec-command.ts'
 import { ServerProcess } from '../../roles.ts'
 import { type ServerSettings, serverSettings } from '../../settings.ts'

@@ -405,15 +405,15 @@ contract(
   { up: async () => {}, down: async () => {} },
 )
 
-let broker: Broker
+const shared: { broker?: Broker } = {}
 contract(
   'over NATS',
-  { alone: false, open: () => broker.connect() },
+  { alone: false, open: () => shared.broker!.connect() },
   {
     up: async () => {
-      broker = await Broker.start()
+      shared.broker = await Broker.start()
     },
-    down: () => broker.remove(),
+    down: async () => shared.broker?.remove(),
   },
 )
 

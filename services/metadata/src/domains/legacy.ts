@@ -5,10 +5,12 @@ import { sql } from '@parsec/shared/postgres'
 import type { legacy as table } from '@parsec/shared/protocol/legacy'
 import type { UserID } from '@parsec/shared/protocol/types'
 import { createOrganization, newBootstrapToken, organizationStatus, updateOrganization } from '../administration.ts'
+import { bootstrap } from '../bootstrap.ts'
 import type { Handlers } from '../context.ts'
+import { createDevice, createUser } from '../people.ts'
 import { checkNewDevice, checkNewUser } from '../rules/enrollment.ts'
-import { bootstrap, organizationStats } from './organization.ts'
-import { createDevice, createUser, escapeLike } from './user.ts'
+import { escapeLike } from '../rules/search.ts'
+import { organizationStats } from '../statistics.ts'
 
 type Pending = `${'user' | 'device'}_${'invite' | 'get_invitation_creator' | 'claim' | 'cancel_invitation'}`
 
