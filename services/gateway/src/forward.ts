@@ -79,7 +79,7 @@ const STATUS = encode('status')
 /** The status of an encoded reply, without decoding it: every reply of ours begins with it. Otherwise `?`. */
 export function statusOf(reply: Buffer): string {
   const start = reply[0] === 0xde ? 3 : 1
-  if (reply.compare(STATUS, 0, STATUS.length, start, start + STATUS.length) !== 0) return '?'
+  if (!reply.subarray(start, start + STATUS.length).equals(STATUS)) return '?'
   const at = start + STATUS.length
   const length = (reply[at] ?? 0) & 0x1f
   return ((reply[at] ?? 0) & 0xe0) === 0xa0 ? reply.toString('latin1', at + 1, at + 1 + length) : '?'
