@@ -4,11 +4,9 @@
  * Every job is a closed loop: a connection sends its next request when it has the reply to the last one.
  */
 import type { KeyObject } from 'node:crypto'
-import { encode } from '@parsec/shared/codec/msgpack'
-import { DateTime, Uuid } from '@parsec/shared/codec/values'
-import { connect, decodeReply, type Identity, signingKeyOf, Wire } from './client.ts'
+import { connect, type Identity, signingKeyOf, Wire } from './client.ts'
+import { type FanoutJob, fanout, LISTEN, openMany } from './fanout.ts'
 import { type LoadResult, Meter } from './meter.ts'
-import { frame } from './socket.ts'
 import { createDriver, type Driver, type Workload } from './workload.ts'
 
 /** `identity` null: a ceiling, which wants no handshake. Durations in milliseconds. */
@@ -34,20 +32,7 @@ export type HoldJob = { job: 'hold'; url: string; identity: Identity | null; con
 /** Makes every held connection wait for an event. */
 export type ListenJob = { job: 'listen' }
 export type ReleaseJob = { job: 'release' }
-/** `subscribers` connections of `listener` over `urls` in turn; then `updates` updates by `author`, one after the other. */
-export type FanoutJob = {
-  job: 'fanout'
-  urls: readonly string[]
-  author: Identity
-  listener: Identity
-  subscribers: number
-  vlob: string
-  updates: number
-}
 export type Job = CommandsJob | HandshakesJob | HoldJob | ListenJob | ReleaseJob | FanoutJob
-
-/** New connections that a job opens at the same time; more would overflow the server's backlog. */
-const OPEN_AT_ONCE = 50
 
 const held: Wire[] = []
 
@@ -70,7 +55,6 @@ export async function runJob(job: Job): Promise<LoadResult | null> {
   }
 }
 
-const LISTEN = frame(encode({ cmd: 'events_listen', wait: true }))
 const open = (url: string, identity: Identity | null, key: KeyObject | null): Promise<Wire> =>
   identity && key ? connect(url, identity, key) : Wire.open(url)
 const keyOf = (identity: Identity | null): KeyObject | null => identity && signingKeyOf(identity)
@@ -125,74 +109,8 @@ async function handshakes({ url, identity, connections, warmupMs, measureMs }: H
 
 async function hold({ url, identity, connections }: HoldJob): Promise<null> {
   const key = keyOf(identity)
-  while (held.length < connections) {
-    const wires = await Promise.all(
-      Array.from({ length: Math.min(OPEN_AT_ONCE, connections - held.length) }, () => open(url, identity, key)),
-    )
-    if (identity) await Promise.all(wires.map(wire => wire.request({ cmd: 'events_subscribe' })))
-    held.push(...wires)
-  }
+  const wires = await openMany(connections - held.length, () => open(url, identity, key))
+  held.push(...wires)
+  if (identity) await Promise.all(wires.map(wire => wire.request({ cmd: 'events_subscribe' })))
   return null
-}
-
-/** The time of an operation is from the request of the author to the moment when one subscriber has the event. */
-async function fanout({ urls, author, listener, subscribers, vlob, updates }: FanoutJob): Promise<LoadResult> {
-  const [authorKey, listenerKey] = [signingKeyOf(author), signingKeyOf(listener)]
-  const vlob_id = Uuid.parse(vlob)!
-  const writer = await connect(urls[0]!, author, authorKey)
-  const wires: Wire[] = []
-  while (wires.length < subscribers) {
-    const opening = Array.from({ length: Math.min(OPEN_AT_ONCE, subscribers - wires.length) }, (_, i) =>
-      connect(urls[(wires.length + i) % urls.length]!, listener, listenerKey),
-    )
-    wires.push(...(await Promise.all(opening)))
-  }
-  await Promise.all(wires.map(wire => wire.request({ cmd: 'events_subscribe' })))
-  const read = await writer.request({
-    cmd: 'vlob_read',
-    encryption_revision: 1,
-    vlob_id,
-    version: null,
-    timestamp: null,
-  })
-
-  const meter = new Meter(0, Number.MAX_SAFE_INTEGER)
-  const round = { version: read.version as number, sentAt: 0, missing: 0, done: () => {}, failed: (_: Error) => {} }
-  for (const wire of wires) {
-    wire.listen(
-      message => {
-        const event = decodeReply(message)
-        if (event.event !== 'realm.vlobs_updated' || event.src_version !== round.version)
-          return round.failed(new Error(`unexpected event: ${JSON.stringify(event)}`))
-        meter.count(round.sentAt)
-        wire.sendFrame(LISTEN)
-        if (--round.missing === 0) round.done()
-      },
-      error => round.failed(error),
-    )
-    wire.sendFrame(LISTEN)
-  }
-  for (let i = 0; i < updates; i++) {
-    const delivered = new Promise<void>((resolve, reject) => {
-      Object.assign(round, {
-        version: round.version + 1,
-        sentAt: performance.now(),
-        missing: subscribers,
-        done: resolve,
-        failed: reject,
-      })
-    })
-    const written = writer.request({
-      cmd: 'vlob_update',
-      encryption_revision: 1,
-      vlob_id,
-      timestamp: DateTime.now(),
-      version: round.version,
-      blob: Buffer.alloc(300),
-      sequester_blob: null,
-    })
-    await Promise.all([delivered, written])
-  }
-  for (const wire of [writer, ...wires]) wire.close()
-  return meter.result()
 }

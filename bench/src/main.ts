@@ -14,7 +14,7 @@ import { ping, pingNats } from './scenarios/ping.ts'
 import { type Play, SCAN, type Scenario, type Settings } from './scenarios/scenario.ts'
 import { startup } from './scenarios/startup.ts'
 import { vlobRead, vlobUpdate } from './scenarios/vlob.ts'
-import { type Deployment, startOneProcess, startSplit } from './server.ts'
+import { type Deployment, profilingTo, startOneProcess, startSplit } from './server.ts'
 import { setStage } from './stage.ts'
 
 const SCENARIOS: readonly Scenario[] = [ping, pingNats, handshake, vlobUpdate, vlobRead, block, idle, fanout, startup]
@@ -28,6 +28,7 @@ const USAGE = `npm run bench -- [options]
   --connections N      clients at once (16)
   --idle N             connections held by the idle scenario (10000)
   --json FILE          writes all figures to a file, too
+  --cpu-prof FOLDER    writes a processor profile of each server process
   --postgres-url URL   instead of the tests' PostgreSQL; must be allowed to create databases
   --nats-url URL       instead of the tests' NATS
   --help
@@ -35,7 +36,14 @@ const USAGE = `npm run bench -- [options]
 ${SCENARIOS.map(({ name, about }) => `  ${name.padEnd(20)} ${about}`).join('\n')}
 `
 
-type Arguments = { scenarios: Scenario[]; settings: Settings; json?: string; postgresUrl?: string; natsUrl?: string }
+type Arguments = {
+  scenarios: Scenario[]
+  settings: Settings
+  json?: string
+  profiles?: string
+  postgresUrl?: string
+  natsUrl?: string
+}
 
 /** Null for `--help`. Throws when an option is wrong. */
 function readArguments(): Arguments | null {
@@ -48,6 +56,7 @@ function readArguments(): Arguments | null {
       connections: { ...text, default: '16' },
       idle: { ...text, default: '10000' },
       json: text,
+      'cpu-prof': text,
       'postgres-url': text,
       'nats-url': text,
       help: { type: 'boolean' },
@@ -75,12 +84,13 @@ function readArguments(): Arguments | null {
       idleConnections: number('idle'),
     },
     ...(values.json && { json: values.json }),
+    ...(values['cpu-prof'] && { profiles: values['cpu-prof'] }),
     ...(values['postgres-url'] && { postgresUrl: values['postgres-url'] }),
     ...(values['nats-url'] && { natsUrl: values['nats-url'] }),
   }
 }
 
-async function bench({ scenarios, settings, json, postgresUrl, natsUrl }: Arguments): Promise<void> {
+async function bench({ scenarios, settings, json, profiles, postgresUrl, natsUrl }: Arguments): Promise<void> {
   const backing = await findBacking({ postgresUrl, natsUrl })
   const folder = mkdtempSync(join(tmpdir(), 'parsec-bench-'))
   const databases = new Databases(backing.postgresUrl)
@@ -95,11 +105,12 @@ async function bench({ scenarios, settings, json, postgresUrl, natsUrl }: Argume
     console.error('preparing the database')
     const connections = Math.max(...SCAN, settings.connections)
     const stage = await setStage({ backing, databases, folder, load }, { connections, clients: settings.connections })
+    const nodeOptions = profiles === undefined ? [] : profilingTo(profiles)
     const play: Play = {
       stage,
       settings,
-      oneProcess: () => keep('one process', () => startOneProcess(stage.databaseUrl)),
-      split: () => keep('split', () => startSplit(stage.databaseUrl, backing.natsUrl)),
+      oneProcess: () => keep('one process', () => startOneProcess(stage.databaseUrl, nodeOptions)),
+      split: () => keep('split', () => startSplit(stage.databaseUrl, backing.natsUrl, { nodeOptions })),
     }
     const rows: Row[] = []
     const failures: string[] = []

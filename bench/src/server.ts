@@ -38,27 +38,32 @@ export async function migrate(databaseUrl: string): Promise<void> {
   ])
 }
 
-/** Everything in one process. `recordSqlTo`: file that gets each SQL statement, see `record-sql.ts`. */
-export async function startOneProcess(
-  databaseUrl: string,
-  { recordSqlTo }: { recordSqlTo?: string } = {},
-): Promise<Deployment> {
-  const recorder = recordSqlTo === undefined ? [] : ['--import', `${RECORDER}?to=${encodeURIComponent(recordSqlTo)}`]
-  const server = await startHttp(storageOptions(databaseUrl), recorder)
+/** Options of Node that write a processor profile into `folder` when the process ends. */
+export const profilingTo = (folder: string): string[] => ['--cpu-prof', `--cpu-prof-dir=${folder}`]
+/** Options of Node that write each SQL statement to `file`, see `record-sql.ts`. */
+export const recordingSqlTo = (file: string): string[] => ['--import', `${RECORDER}?to=${encodeURIComponent(file)}`]
+
+/** Everything in one process. */
+export async function startOneProcess(databaseUrl: string, nodeOptions: readonly string[] = []): Promise<Deployment> {
+  const server = await startHttp(storageOptions(databaseUrl), nodeOptions)
   return deployment({ server }, [server.port])
 }
 
 /** One process per service over NATS, with `gateways` gateways. */
-export async function startSplit(databaseUrl: string, natsUrl: string, { gateways = 1 } = {}): Promise<Deployment> {
+export async function startSplit(
+  databaseUrl: string,
+  natsUrl: string,
+  { gateways = 1, nodeOptions = [] as readonly string[] } = {},
+): Promise<Deployment> {
   const nats = ['--nats-url', natsUrl]
   const storage = storageOptions(databaseUrl)
   const [metadata, blockstore] = await Promise.all([
-    startMonitored(['--services', 'metadata', ...nats, ...storage]),
-    startMonitored(['--services', 'blockstore', ...nats, ...storage]),
+    startMonitored(['--services', 'metadata', ...nats, ...storage], nodeOptions),
+    startMonitored(['--services', 'blockstore', ...nats, ...storage], nodeOptions),
   ])
   const doors = await Promise.all(
     Array.from({ length: gateways }, () =>
-      startHttp(['--services', 'gateway', ...nats, '--administration-token', ADMINISTRATION_TOKEN]),
+      startHttp(['--services', 'gateway', ...nats, '--administration-token', ADMINISTRATION_TOKEN], nodeOptions),
     ),
   )
   const named = Object.fromEntries(doors.map((door, i) => [i === 0 ? 'gateway' : `gateway ${i + 1}`, door]))
@@ -99,9 +104,14 @@ async function startHttp(options: readonly string[], nodeOptions: readonly strin
   const port = await freePort()
   return startProcess(['--port', String(port), ...options], nodeOptions, port, `http://127.0.0.1:${port}/`)
 }
-async function startMonitored(options: readonly string[]): Promise<ServerProcess> {
+async function startMonitored(options: readonly string[], nodeOptions: readonly string[]): Promise<ServerProcess> {
   const port = await freePort()
-  return startProcess(['--monitor-port', String(port), ...options], [], port, `http://127.0.0.1:${port}/readyz`)
+  return startProcess(
+    ['--monitor-port', String(port), ...options],
+    nodeOptions,
+    port,
+    `http://127.0.0.1:${port}/readyz`,
+  )
 }
 
 async function startProcess(

@@ -10,7 +10,7 @@ import { bootstrapOrganization, createDevice, createRealm, createVlob } from './
 import { createScript, type Recording, type Script } from './pgbench.ts'
 import type { LoadProcess } from './processes.ts'
 import type { RecordedStatement } from './record-sql.ts'
-import { ADMINISTRATION_TOKEN, migrate, startOneProcess } from './server.ts'
+import { ADMINISTRATION_TOKEN, migrate, recordingSqlTo, startOneProcess } from './server.ts'
 
 export const BLOB_BYTES = 300
 export const BLOCK_BYTES = 512 * 1024
@@ -43,7 +43,7 @@ export async function setStage(
   await migrate(databaseUrl)
   const record = join(folder, 'statements.jsonl')
   writeFileSync(record, '')
-  const server = await startOneProcess(databaseUrl, { recordSqlTo: record })
+  const server = await startOneProcess(databaseUrl, recordingSqlTo(record))
   try {
     const author = await bootstrapOrganization(server.httpUrl, ADMINISTRATION_TOKEN, ORGANIZATION)
     const wire = await connect(server.wsUrls[0]!, author, signingKeyOf(author))

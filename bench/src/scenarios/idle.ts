@@ -7,8 +7,8 @@ import { startSplit } from '../server.ts'
 import type { Play, Scenario } from './scenario.ts'
 
 const BUDGET_BYTES = 18 * 1024
-/** The cost of a connection is the slope after these first ones, which pay for code, caches and the heap's first growth. */
-const FIRST = 1000
+/** The cost of a connection is the slope after these first ones, which pay for code and caches. */
+const FIRST = 100
 /** A process is at rest when its memory has not changed by more than this between two looks. */
 const REST_BYTES = 1024 * 1024
 const LOOK_EVERY_MS = 1_000

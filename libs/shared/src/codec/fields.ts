@@ -91,10 +91,14 @@ export const nullable = <T>(schema: z.ZodType<T>): z.ZodType<T | null> =>
 export const withDefault = <T>(schema: z.ZodType<T>, value: T): z.ZodType<T> =>
   schema.optional().transform(v => (v === undefined ? value : v)) as unknown as z.ZodType<T>
 
+/** Ids, date-times, bins and so on are objects in JavaScript, but no structures. */
+const isScalarObject = (v: unknown): boolean => typeof v === 'object' && v !== null && !isMap(v)
+const NO_MAP = false
+
 /** A nested structure; unknown fields are ignored, keys that are no text too. */
 export const struct = <S extends z.ZodRawShape>(shape: S): z.ZodType<z.infer<z.ZodObject<S>>> =>
   z.preprocess(
-    v => (v instanceof Map ? textKeys(v as Map<Value, Value>) : v),
+    v => (v instanceof Map ? textKeys(v as Map<Value, Value>) : isScalarObject(v) ? NO_MAP : v),
     z.object(shape, {
       error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : 'Not a valid mapping type.'),
     }),
@@ -139,6 +143,7 @@ export type HumanHandle = readonly [email: string, label: string]
 const EMAIL = /^[^\s\0@<>",;:\\()[\]]+@[^\s\0@<>",;:\\()[\]]+$/u
 const isHandlePart = (v: unknown): v is string =>
   typeof v === 'string' && v.length > 0 && Buffer.byteLength(nfc(v)) <= 254
+/** What is looked at is the normalised form: it may have a forbidden character that the text as sent has not. */
 export const humanHandle = () =>
   field<HumanHandle>(
     v =>
@@ -146,8 +151,8 @@ export const humanHandle = () =>
       v.length === 2 &&
       isHandlePart(v[0]) &&
       isHandlePart(v[1]) &&
-      EMAIL.test(v[0]) &&
-      !/[\0<>@,:;\\"[\]]/u.test(v[1]),
+      EMAIL.test(nfc(v[0])) &&
+      !/[\0<>@,:;\\"[\]]/u.test(nfc(v[1])),
     'Invalid data',
   ).transform(([email, label]): HumanHandle => [nfc(email), nfc(label)]) as unknown as z.ZodType<HumanHandle>
 

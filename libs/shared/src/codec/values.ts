@@ -83,7 +83,7 @@ export class DateTime {
     const [, date, time, fraction = '', offset] = match
     const zone = /^z$/i.test(offset!) ? 'Z' : offset!.length === 3 ? `${offset}:00` : offset!
     const ms = Date.parse(`${date}T${time}${zone}`)
-    if (Number.isNaN(ms)) return undefined
+    if (Number.isNaN(ms) || !isDay(date!)) return undefined
     return new DateTime(ms * 1000 + Number(fraction.padEnd(6, '0').slice(0, 6)))
   }
   get seconds(): number {
@@ -112,6 +112,12 @@ export class DateTime {
   toPostgres(): string {
     return this.toString()
   }
+}
+
+/** Whether a month has such a day: `Date.parse` takes 30 February for 1 March. */
+function isDay(date: string): boolean {
+  const day = Number(date.slice(-2))
+  return day <= 28 || new Date(`${date}T00:00:00Z`).getUTCDate() === day
 }
 
 /** A float64 on the wire even when its value is whole; decoding yields it too, so that integers stay told apart. */

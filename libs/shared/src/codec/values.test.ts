@@ -1,0 +1,119 @@
+/** Ids and date-times: exact to the microsecond, in every form that they take. */
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import fc from 'fast-check'
+import { DateTime, Uuid } from './values.ts'
+
+describe('ids', () => {
+  const hex = '00112233445566778899aabbccddeeff'
+  test('text, hyphenated text and bytes name the same id', () => {
+    const id = Uuid.parse(hex)!
+    assert.equal(id.hyphenated, '00112233-4455-6677-8899-aabbccddeeff')
+    assert.ok(Uuid.parse(id.hyphenated)!.equals(id))
+    assert.ok(Uuid.parse(hex.toUpperCase())!.equals(id))
+    assert.ok(Uuid.fromBytes(Buffer.from(hex, 'hex')).equals(id))
+    assert.deepEqual([String(id), JSON.stringify(id), id.toPostgres()], [hex, `"${hex}"`, hex])
+  })
+
+  test('anything else is no id', () => {
+    for (const text of ['', 'x', hex.slice(1), `${hex}0`, hex.replace('f', 'g'), ` ${hex}`, `${hex}\n`]) {
+      assert.equal(Uuid.parse(text), undefined, text)
+    }
+  })
+
+  test('random ids are of version 4 and differ', () => {
+    const ids = Array.from({ length: 100 }, () => Uuid.random().hyphenated)
+    for (const id of ids) assert.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+    assert.equal(new Set(ids).size, ids.length)
+  })
+})
+
+describe('date-times', () => {
+  test('microseconds survive seconds and text until 2096 (01-wire §2.4)', () => {
+    const microseconds = fc.integer({ min: Date.UTC(1900, 0, 1) * 1000, max: Date.UTC(2096, 0, 1) * 1000 })
+    fc.assert(
+      fc.property(microseconds, us => {
+        const time = new DateTime(us)
+        assert.equal(DateTime.fromSeconds(time.seconds)!.us, us)
+        assert.equal(DateTime.parse(time.toString())!.us, us)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  test('text is ISO 8601 with six digits, in UTC', () => {
+    assert.equal(String(new DateTime(0)), '1970-01-01T00:00:00.000000Z')
+    assert.equal(String(new DateTime(1_600_000_000_123_456)), '2020-09-13T12:26:40.123456Z')
+    assert.equal(String(new DateTime(-1)), '1969-12-31T23:59:59.999999Z')
+    assert.equal(JSON.stringify(new DateTime(1)), '"1970-01-01T00:00:00.000001Z"')
+  })
+
+  test('text with an offset and any number of digits is read, whatever PostgreSQL writes', () => {
+    const us = 1_600_000_000_000_000
+    for (const [text, expected] of [
+      ['2020-09-13T12:26:40Z', us],
+      ['2020-09-13 12:26:40+00', us],
+      ['2020-09-13 14:26:40.5+02', us + 500_000],
+      ['2020-09-13T07:56:40.123456-0430', us + 123_456],
+      ['2020-09-13T07:56:40.1234567-04:30', us + 123_456],
+      ['1969-12-31T23:59:59.5Z', -500_000],
+      ['2024-02-29T00:00:00Z', 1_709_164_800_000_000],
+    ] as const) {
+      assert.equal(DateTime.parse(text)?.us, expected, text)
+    }
+  })
+
+  test('what is no instant is not read', () => {
+    for (const text of [
+      '',
+      'now',
+      '2020-09-13',
+      '2020-09-13T12:26:40',
+      '2020-13-01T00:00:00Z',
+      '2023-02-29T00:00:00Z',
+      '2020-02-30T00:00:00Z',
+      '2020-04-31T00:00:00Z',
+      '2020-09-13T25:00:00Z',
+      '2020-09-13T12:60:00Z',
+      '2020-09-13T12:26:40.Z',
+      '2020-09-13T12:26:40Z\n',
+      'infinity',
+      '1600000000',
+    ]) {
+      assert.equal(DateTime.parse(text), undefined, text)
+    }
+  })
+
+  test('seconds are rounded to the nearest microsecond; what names no instant is refused', () => {
+    assert.equal(DateTime.fromSeconds(1.0000004)!.us, 1_000_000)
+    assert.equal(DateTime.fromSeconds(1.0000006)!.us, 1_000_001)
+    for (const seconds of [
+      Number.NaN,
+      Number.POSITIVE_INFINITY,
+      Number.NEGATIVE_INFINITY,
+      1e300,
+      253_402_300_800,
+      -62_135_596_801,
+    ]) {
+      assert.equal(DateTime.fromSeconds(seconds), undefined, String(seconds))
+    }
+    for (const seconds of [0, -62_135_596_800, 253_402_300_799])
+      assert.equal(DateTime.fromSeconds(seconds)!.seconds, seconds)
+  })
+
+  test('comparison and addition', () => {
+    const time = new DateTime(1_000_000)
+    const later = time.plus(0.000001)
+    assert.equal(later.us, 1_000_001)
+    assert.ok(time.isBefore(later) && later.isAfter(time) && !time.isAfter(later) && !time.isBefore(time))
+    assert.ok(time.equals(new DateTime(1_000_000)) && !time.equals(later))
+  })
+
+  test('now is the clock of the system', () => {
+    const before = Date.now() * 1000
+    const now = DateTime.now()
+    const after = (Date.now() + 1) * 1000
+    assert.ok(before <= now.us && now.us <= after, `${before} ${now.us} ${after}`)
+    assert.ok(Number.isSafeInteger(now.us))
+  })
+})
