@@ -70,6 +70,7 @@ export function createLog({ level, format, file }: LogOptions): Log & { reopen()
     close: () =>
       new Promise<void>(resolve => {
         destination.once('close', resolve)
+        destination.once('error', resolve)
         destination.end()
       }),
   })

@@ -63,7 +63,8 @@ export const bool: Reader<boolean> = value =>
 export const count: Reader<number> = value => {
   const number = typeof value === 'string' && /^\s*[+-]?\d+\s*$/.test(value) ? Number(value) : value
   if (typeof number !== 'number') return { wrong: 'Not a valid integer.' }
-  const whole = Math.trunc(number)
+  // Adding zero makes a plain zero of the negative one.
+  const whole = Math.trunc(number) + 0
   return whole >= 0 && whole <= MAX_INT ? { value: whole } : { wrong: `Must be between 0 and ${MAX_INT}.` }
 }
 

@@ -7,9 +7,9 @@ import { callInternal } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { decode } from '@parsec/shared/codec/msgpack'
 import type { Log } from '@parsec/shared/log'
-import type { BusEvent, ControlEvent } from '@parsec/shared/protocol/events'
+import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import { ChangeOrder } from './change-order.ts'
+import { EventOrder } from './event-order.ts'
 import { HeardEvent, Organization, type Session } from './session.ts'
 
 /** Ids of events that are remembered, so that one that is told twice reaches clients once. */
@@ -23,7 +23,7 @@ type Entry = {
   holders: number
   control: Promise<Subscription>
   client: Promise<Subscription> | null
-  readonly changes: ChangeOrder<HeardEvent>
+  readonly order: EventOrder<HeardEvent>
   linger: NodeJS.Timeout | undefined
 }
 
@@ -45,11 +45,11 @@ export class EventHub {
     let entry = this.#entries.get(id)
     if (!entry) {
       const organization = new Organization(id)
-      const changes = new ChangeOrder<HeardEvent>(event => organization.deliver(event))
+      const order = new EventOrder<HeardEvent>(event => organization.deliver(event))
       const control = this.#bus.subscribe(subjects.controlEvents(id), payload =>
-        this.#heard(organization, changes, payload),
+        this.#heard(organization, order, payload),
       )
-      entry = { organization, holders: 0, control, client: null, changes, linger: undefined }
+      entry = { organization, holders: 0, control, client: null, order, linger: undefined }
       this.#entries.set(id, entry)
     }
     clearTimeout(entry.linger)
@@ -70,7 +70,7 @@ export class EventHub {
     if (organization.subscribers.size === 0 && entry.client) {
       this.#close(entry.client)
       entry.client = null
-      entry.changes.clear()
+      entry.order.clear()
     }
     if (--entry.holders > 0) return
     clearTimeout(entry.linger)
@@ -99,7 +99,7 @@ export class EventHub {
     const entry = this.#entries.get(organization.id)
     if (entry?.organization !== organization) return
     const client = (entry.client ??= this.#bus.subscribe(subjects.clientEvents(organization.id), payload =>
-      this.#heard(organization, entry.changes, payload),
+      this.#heard(organization, entry.order, payload),
     ))
     try {
       await client
@@ -127,18 +127,28 @@ export class EventHub {
     subscription.then(s => s.close()).catch(error => this.#log.debug('Subscription not closed', { error }))
   }
 
-  #heard(organization: Organization, changes: ChangeOrder<HeardEvent>, payload: Buffer): void {
+  #heard(organization: Organization, order: EventOrder<HeardEvent>, payload: Buffer): void {
     try {
       const event = decode(payload) as unknown as BusEvent
       if (this.#seen.add(event.id)) return
       if ('control' in event) obey(organization, event.control)
-      else if (event.fields.event === 'realm.vlobs_updated')
-        changes.add(event.fields.realm_id.hex, event.fields.checkpoint, new HeardEvent(event))
-      else organization.deliver(new HeardEvent(event))
+      else {
+        const place = placeOf(event.recipients, event.fields)
+        if (place) order.add(place.series, place.index, new HeardEvent(event))
+        else organization.deliver(new HeardEvent(event))
+      }
     } catch (error) {
       this.#log.error('Invalid event received', { organization_id: organization.id, error })
     }
   }
+}
+
+/** Where an event stands in a series that counts 1, 2, 3…: the changes of a realm, the messages of a user. */
+function placeOf(recipients: Recipients, fields: ClientEvent): { series: string; index: number } | undefined {
+  if (fields.event === 'realm.vlobs_updated') return { series: fields.realm_id.hex, index: fields.checkpoint }
+  if (fields.event === 'message.received' && recipients.to === 'users')
+    return { series: `@${recipients.user_ids[0]}`, index: fields.index }
+  return undefined
 }
 
 function obey(organization: Organization, order: ControlEvent): void {

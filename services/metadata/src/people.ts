@@ -55,7 +55,7 @@ export const createDevice = (ctx: Author, { device, device_certificate, redacted
  * Clients refuse what a revoked author signed after the revocation, so it must not be stored. The caller's connection
  * is being closed: it gets no reply (spec 03 §1.7).
  */
-async function refuseRevokedAuthor(tx: Queryable, { user }: AuthenticatedContext): Promise<void> {
+export async function refuseRevokedAuthor(tx: Queryable, { user }: AuthenticatedContext): Promise<void> {
   const author = await tx.one<{ revoked: boolean }>(
     sql`SELECT revoked_on IS NOT NULL AS revoked FROM user_ WHERE _id = ${user}`,
   )

@@ -45,7 +45,7 @@ describe('absence', () => {
     test(`${name}: absent and nil have their own texts (01-wire §2.3)`, () => {
       const errors = (text: string) => ({ ok: false, errors: new Map([['f', [text]]]) })
       assert.deepEqual(parse(z.object({ f: schema }), received({})), errors('Missing data for required field.'))
-      refuses(schema, null, NIL)
+      refuses(schema as z.ZodType<unknown>, null, NIL)
     })
   }
 
@@ -188,6 +188,16 @@ describe('containers', () => {
     const result = parse(z.object({ f: fields.list(every.struct) }), received({ f: [{ a: 1 }] }))
     const inner = new Map([[0, new Map([['a', ['Not a valid boolean.']]])]])
     assert.deepEqual(result, { ok: false, errors: new Map([['f', inner]]) })
+  })
+
+  test('constants tell the members of a union apart', () => {
+    const a = z.object({ type: fields.constant('A'), x: fields.int() })
+    const union = z.discriminatedUnion('type', [a, z.object({ type: fields.constant('B') })])
+    takes(union, { type: 'A', x: 1 })
+    takes(union, { type: 'B' })
+    for (const sent of [{}, { type: null }, { type: 'C' }, { type: 'A' }, { type: 1 }, 5]) {
+      assert.equal(parse(union, received(sent)).ok, false)
+    }
   })
 
   test('a rule about the whole is reported under _schema', () => {

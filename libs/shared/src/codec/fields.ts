@@ -10,10 +10,14 @@ import { DateTime, Float, Uuid } from './values.ts'
 const MISSING = 'Missing data for required field.'
 const NIL = 'Field may not be null.'
 
+/** The text for an absent or nil value; undefined for any other. */
+const absence = (input: unknown): string | undefined =>
+  input === undefined ? MISSING : input === null ? NIL : undefined
+
 /** A schema that accepts what `accepts` says, with the wire's texts for absent, nil and wrong values. */
 function field<T>(accepts: (value: unknown) => boolean, text: string): z.ZodType<T> {
   return z.custom<T>(accepts, {
-    error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : text),
+    error: issue => absence(issue.input) ?? text,
   })
 }
 
@@ -56,22 +60,17 @@ export const text = ({ maxBytes }: { maxBytes?: number } = {}) =>
 export const enumeration = <const T extends readonly string[]>(values: T) =>
   z.custom<T[number]>(v => typeof v === 'string' && values.includes(v), {
     error: issue =>
-      issue.input === undefined
-        ? MISSING
-        : issue.input === null
-          ? NIL
-          : typeof issue.input === 'string'
-            ? `Invalid role \`${issue.input}\``
-            : 'Not string',
+      absence(issue.input) ?? (typeof issue.input === 'string' ? `Invalid role \`${issue.input}\`` : 'Not string'),
   })
 
-export const constant = <const T extends string>(value: T) =>
-  field<T>(v => v === value, `Invalid value, should be \`${value}\``)
+/** One text; can tell the members of a `z.discriminatedUnion` apart. */
+export const constant = <const T extends string>(value: T): z.ZodLiteral<T> =>
+  z.literal(value, { error: issue => absence(issue.input) ?? `Invalid value, should be \`${value}\`` })
 
 /** A list; a wrong item is reported under its index. */
 export const list = <T extends z.ZodType>(item: T) =>
   z.array(item, {
-    error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : 'Not a valid list.'),
+    error: issue => absence(issue.input) ?? 'Not a valid list.',
   })
 
 /** A map with typed keys, which need not be text; yields entries in the order of the message. */
@@ -100,7 +99,7 @@ export const struct = <S extends z.ZodRawShape>(shape: S): z.ZodType<z.infer<z.Z
   z.preprocess(
     v => (v instanceof Map ? textKeys(v as Map<Value, Value>) : isScalarObject(v) ? NO_MAP : v),
     z.object(shape, {
-      error: issue => (issue.input === undefined ? MISSING : issue.input === null ? NIL : 'Not a valid mapping type.'),
+      error: issue => absence(issue.input) ?? 'Not a valid mapping type.',
     }),
   ) as unknown as z.ZodType<z.infer<z.ZodObject<S>>>
 
@@ -119,14 +118,7 @@ const isDeviceId = (v: unknown): boolean => {
 const identifier = (accepts: (v: unknown) => boolean) =>
   z
     .custom<string>(accepts, {
-      error: issue =>
-        issue.input === undefined
-          ? MISSING
-          : issue.input === null
-            ? NIL
-            : typeof issue.input === 'string'
-              ? 'Invalid data'
-              : 'Not string',
+      error: issue => absence(issue.input) ?? (typeof issue.input === 'string' ? 'Invalid data' : 'Not string'),
     })
     .transform(nfc) as unknown as z.ZodType<string>
 

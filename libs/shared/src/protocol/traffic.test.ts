@@ -32,7 +32,7 @@ test('every request passes the schema of its command', () => {
 
 test('every answer to a challenge passes the schema of its type', () => {
   const answers = fromClients.filter(({ map }) => map.handshake === 'answer')
-  assert.ok(answers.length > 20, `${answers.length}`)
+  assert.ok(answers.length > 10, `${answers.length}`)
   for (const { what, major, map } of answers) {
     assert.ok(parse(answerOpening, map).ok, what)
     const type = answerSchema(major, map.type)

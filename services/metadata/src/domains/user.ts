@@ -8,7 +8,7 @@ import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { UserID } from '@parsec/shared/protocol/types'
 import type { Trustchain, user as table } from '@parsec/shared/protocol/user'
 import type { Handlers } from '../context.ts'
-import { createDevice, createUser, lockPeople } from '../people.ts'
+import { createDevice, createUser, lockPeople, refuseRevokedAuthor } from '../people.ts'
 import { checkNewDevice, checkNewUser } from '../rules/enrollment.ts'
 import { wordsPattern } from '../rules/search.ts'
 import { transaction } from '../transaction.ts'
@@ -50,6 +50,7 @@ export const user: Handlers<keyof typeof table> = {
     if (user_id === caller) return { status: 'not_allowed', reason: 'Cannot do self-revocation' }
     return transaction(ctx, organization_id, async tx => {
       void lockPeople(tx, organization)
+      await refuseRevokedAuthor(tx, ctx.context)
       const target = await tx.one<{ user: number; revoked_on: DateTime | null }>(sql`
         SELECT _id AS user, revoked_on FROM user_ WHERE organization = ${organization} AND user_id = ${user_id}`)
       if (!target) return { status: 'not_found' }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { beforeEach, mock, test } from 'node:test'
-import { ChangeOrder, FIRST_WAIT_MS, GAP_WAIT_MS, MAX_WAITING } from './change-order.ts'
+import { EventOrder, FIRST_WAIT_MS, GAP_WAIT_MS, MAX_WAITING } from './event-order.ts'
 
 const told: number[] = []
 beforeEach(() => {
@@ -8,8 +8,8 @@ beforeEach(() => {
   mock.timers.reset()
   mock.timers.enable({ apis: ['setTimeout'] })
 })
-const order = () => new ChangeOrder<number>(change => told.push(change))
-const add = (changes: ChangeOrder<number>, ...checkpoints: number[]) => {
+const order = () => new EventOrder<number>(change => told.push(change))
+const add = (changes: EventOrder<number>, ...checkpoints: number[]) => {
   for (const checkpoint of checkpoints) changes.add('realm', checkpoint, checkpoint)
 }
 

@@ -1,0 +1,68 @@
+/**
+ * Tells the events of each series in the order of their indices: the changes of a realm, the messages of a user. Replicas
+ * of the metadata service commit in that order but may publish in another; what overtook waits here for what is on its
+ * way.
+ */
+
+/** Wait for an earlier event when the first one of a series is heard, milliseconds. */
+export const FIRST_WAIT_MS = 50
+/** Wait for a missing event: longer than another replica needs to sweep the outbox of a dead one. */
+export const GAP_WAIT_MS = 3_000
+/** Most events of a series that wait; one more, and all are told: they must fit into the queue of a client. */
+export const MAX_WAITING = 50
+
+type Series<T> = { next: number | undefined; readonly waiting: Map<number, T>; timer: NodeJS.Timeout | undefined }
+
+export class EventOrder<T> {
+  readonly #tell: (event: T) => void
+  readonly #series = new Map<string, Series<T>>()
+  constructor(tell: (event: T) => void) {
+    this.#tell = tell
+  }
+
+  /** Told at once when it is next or late, else when those before it are told or the wait is over. */
+  add(name: string, index: number, event: T): void {
+    let series = this.#series.get(name)
+    if (!series) {
+      series = { next: index === 1 ? 1 : undefined, waiting: new Map(), timer: undefined }
+      this.#series.set(name, series)
+    }
+    if (series.next !== undefined && index < series.next) return this.#tell(event)
+    series.waiting.set(index, event)
+    this.#tellNext(series)
+    if (series.waiting.size > MAX_WAITING) this.#tellAll(series)
+  }
+
+  /** Forgets everything, for when nobody listens any more. */
+  clear(): void {
+    for (const series of this.#series.values()) clearTimeout(series.timer)
+    this.#series.clear()
+  }
+
+  #tellNext(series: Series<T>): void {
+    while (series.next !== undefined) {
+      const event = series.waiting.get(series.next)
+      if (event === undefined) break
+      series.waiting.delete(series.next++)
+      this.#tell(event)
+    }
+    if (series.waiting.size === 0) {
+      clearTimeout(series.timer)
+      series.timer = undefined
+    } else
+      series.timer ??= setTimeout(
+        () => this.#tellAll(series),
+        series.next === undefined ? FIRST_WAIT_MS : GAP_WAIT_MS,
+      ).unref()
+  }
+  #tellAll(series: Series<T>): void {
+    clearTimeout(series.timer)
+    series.timer = undefined
+    for (const index of [...series.waiting.keys()].sort((a, b) => a - b)) {
+      const event = series.waiting.get(index)!
+      series.waiting.delete(index)
+      series.next = index + 1
+      this.#tell(event)
+    }
+  }
+}
