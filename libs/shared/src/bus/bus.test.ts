@@ -32,15 +32,19 @@ async function failureOf(promise: Promise<unknown>): Promise<Error> {
 }
 const bytes = (text: string): Buffer => Buffer.from(text)
 const subjectOf = (...tokens: string[]): string => ['test', randomUUID(), ...tokens].join('.')
+/** What is still held when a test has failed is released at the end, so that the failure is reported. */
+const releases: (() => void)[] = []
 function deferred<T = void>() {
-  const { promise, resolve, reject } = Promise.withResolvers<T>()
-  return { promise, resolve, reject }
+  const { promise, resolve } = Promise.withResolvers<T>()
+  releases.push(() => resolve(undefined as T))
+  return { promise, resolve }
 }
 
 /** A broker of the test's own. */
 class Broker {
   readonly port: number
   readonly #folder: string
+  readonly #buses: Bus[] = []
   #child: ChildProcess | undefined
   constructor(port: number, folder: string) {
     this.port = port
@@ -87,14 +91,18 @@ class Broker {
     await gone
   }
   async remove(): Promise<void> {
+    for (const release of releases.splice(0)) release()
+    await Promise.all(this.#buses.map(bus => bus.drain()))
     await this.kill()
     rmSync(this.#folder, { recursive: true })
   }
   url(user = 'any', password = PASSWORD): string {
     return `nats://${user}:${encodeURIComponent(password)}@127.0.0.1:${this.port}`
   }
-  connect(user?: string, password?: string): Promise<NatsBus> {
-    return NatsBus.connect({ url: this.url(user, password), name: 'test', log: silent })
+  async connect(user?: string, password?: string): Promise<NatsBus> {
+    const bus = await NatsBus.connect({ url: this.url(user, password), name: 'test', log: silent })
+    this.#buses.push(bus)
+    return bus
   }
 }
 

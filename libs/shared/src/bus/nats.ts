@@ -287,7 +287,7 @@ export class NatsBus implements Bus {
   }
   #onConnection(status: Status): void {
     if (status.type === 'disconnect') this.#onLost()
-    else if (status.type === 'reconnect') this.#onFound()
+    else if (status.type === 'reconnect') void this.#onFound()
     else if (status.type === 'error') this.#onError(status.error)
   }
   #onLost(): void {
@@ -299,8 +299,15 @@ export class NatsBus implements Bus {
     this.#failAll(new Unavailable('connection to NATS lost'))
     this.#tell(false)
   }
-  #onFound(): void {
-    if (this.#connected) return
+  /** Found again is what the broker has confirmed: from then on it has our subscriptions. */
+  async #onFound(): Promise<void> {
+    try {
+      await this.#nats.flush()
+    } catch {
+      // Lost once more; the next reconnection comes here too.
+      return
+    }
+    if (this.#connected || this.#state === 'closed') return
     this.#connected = true
     this.#maxPayload = this.#nats.info?.max_payload ?? this.#maxPayload
     this.#log.info('NATS connection restored')
