@@ -33,7 +33,7 @@ if (filter === '') {
   stage('types', 'tsc', ['-b'])
   stage('lint', 'biome', ['ci', '--error-on-warnings'])
 }
-stage('services', 'bash', ['tests/backing/services.sh', 'start'])
+stage('services', 'bash', ['tests/backing/services.sh', 'start'], { SERVICES: 'postgres nats' })
 await tests('unit tests', UNIT, UNIT_FILES_AT_ONCE)
 await tests('tests of whole servers', WHOLE, WHOLE_FILES_AT_ONCE)
 
@@ -43,9 +43,13 @@ console.log(`\n${totals.passed} passed, ${totals.failed} failed${skipped}`)
 process.exitCode = totals.failed > 0 ? 1 : 0
 
 /** A command that must end well. */
-function stage(name, command, argv) {
+function stage(name, command, argv, env = {}) {
   const started = performance.now()
-  const result = spawnSync(command, argv, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+  const result = spawnSync(command, argv, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  })
   const good = result.status === 0
   if (!good) {
     totals.failed++
