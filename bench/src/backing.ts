@@ -1,32 +1,67 @@
-/** PostgreSQL and NATS for a run: those of the tests, started when they are not up, and a database of its own. */
-import { execFile } from 'node:child_process'
+/** What a run stands on: the tests' PostgreSQL with databases of its own, and a NATS server of its own. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
+import { freePort } from './processes.ts'
 
 const run = promisify(execFile)
 const SERVICES = fileURLToPath(new URL('../../tests/backing/services.sh', import.meta.url))
+/** Debian keeps it out of the path of ordinary users. */
+const DEBIAN_NATS = '/usr/sbin/nats-server'
+const NATS_MAX_PAYLOAD = 8 * 1024 * 1024
+const NATS_START_DEADLINE_MS = 10_000
+const PROBE_EVERY_MS = 10
 
-export type Backing = { postgresUrl: string; natsUrl: string }
-
-/** Addresses that are given win over the tests' own services. `postgresUrl` needs the right to create databases. */
-export async function findBacking(given: {
-  postgresUrl?: string | undefined
-  natsUrl?: string | undefined
-}): Promise<Backing> {
-  if (given.postgresUrl && given.natsUrl) return { postgresUrl: given.postgresUrl, natsUrl: given.natsUrl }
+/** The URL of the tests' PostgreSQL, which is started (and its packages and those of NATS installed) when it is down. */
+export async function findPostgres(): Promise<string> {
   await run('env', ['SERVICES=postgres nats', 'bash', SERVICES, 'start'])
   const { stdout } = await run('bash', [SERVICES, 'env'])
-  const variable = (name: string): string => {
-    const value = new RegExp(`^export ${name}=(.*)$`, 'm').exec(stdout)?.[1]
-    if (!value) throw new Error(`${name} is not among the backing services' settings`)
-    return value.replace(/^'(.*)'$/, '$1')
+  const url = /^export TEST_PG_ADMIN_URL=(.*)$/m.exec(stdout)?.[1]
+  if (!url) throw new Error('the backing services do not tell the address of PostgreSQL')
+  return url.replace(/^'(.*)'$/, '$1')
+}
+
+/** A NATS server that nobody else uses: services of another deployment on it would answer each other's requests. */
+export async function startNats(folder: string): Promise<{ url: string; stop(): Promise<void> }> {
+  const port = await freePort()
+  const config = join(folder, 'nats.conf')
+  writeFileSync(config, `listen: "127.0.0.1:${port}"\nmax_payload: ${NATS_MAX_PAYLOAD}\n`)
+  const child = spawn(existsSync(DEBIAN_NATS) ? DEBIAN_NATS : 'nats-server', ['-c', config], { stdio: 'ignore' })
+  await once(child, 'spawn')
+  for (
+    const deadline = performance.now() + NATS_START_DEADLINE_MS;
+    !(await accepts(port));
+    await setTimeout(PROBE_EVERY_MS)
+  ) {
+    if (child.exitCode !== null || performance.now() > deadline) throw new Error('nats-server does not start')
   }
-  return {
-    postgresUrl: given.postgresUrl ?? variable('TEST_PG_ADMIN_URL'),
-    natsUrl: given.natsUrl ?? variable('TEST_NATS_URL'),
+  return { url: `nats://127.0.0.1:${port}`, stop: () => end(child) }
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect({ host: '127.0.0.1', port })
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
   }
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const ended = once(child, 'exit')
+  child.kill('SIGKILL')
+  await ended
 }
 
 /** Databases of this run, all dropped at its end. */

@@ -36,11 +36,13 @@ type Writer = { wire: Wire; version: number; write(version: number): Promise<unk
 /** The time of an operation is from the writer's request to the moment when one subscriber has the event. */
 export async function fanout({ urls, parts, subscribers, updates }: FanoutJob): Promise<LoadResult> {
   const key = parts && signingKeyOf(parts.listener)
-  const wires = await openMany(subscribers, i => {
+  const wires = await openMany(subscribers, async i => {
     const url = urls[i % urls.length]!
-    return parts && key ? connect(url, parts.listener, key) : Wire.open(url)
+    if (!parts || !key) return Wire.open(url)
+    const wire = await connect(url, parts.listener, key)
+    await wire.request({ cmd: 'events_subscribe' })
+    return wire
   })
-  if (parts) await Promise.all(wires.map(wire => wire.request({ cmd: 'events_subscribe' })))
   const writer = parts ? await createAuthor(urls[0]!, parts.author, parts.vlob) : await createRawWriter(urls[0]!)
 
   const meter = new Meter(0, Number.MAX_SAFE_INTEGER)

@@ -109,8 +109,11 @@ async function handshakes({ url, identity, connections, warmupMs, measureMs }: H
 
 async function hold({ url, identity, connections }: HoldJob): Promise<null> {
   const key = keyOf(identity)
-  const wires = await openMany(connections - held.length, () => open(url, identity, key))
+  const wires = await openMany(connections - held.length, async () => {
+    const wire = await open(url, identity, key)
+    if (identity) await wire.request({ cmd: 'events_subscribe' })
+    return wire
+  })
   held.push(...wires)
-  if (identity) await Promise.all(wires.map(wire => wire.request({ cmd: 'events_subscribe' })))
   return null
 }

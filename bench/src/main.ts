@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { Databases, findBacking } from './backing.ts'
+import { Databases, findPostgres, startNats } from './backing.ts'
 import { LoadProcess } from './processes.ts'
 import { formatTable, type Row } from './report.ts'
 import { block } from './scenarios/block.ts'
@@ -14,7 +14,7 @@ import { ping, pingNats } from './scenarios/ping.ts'
 import { type Play, SCAN, type Scenario, type Settings } from './scenarios/scenario.ts'
 import { startup } from './scenarios/startup.ts'
 import { vlobRead, vlobUpdate } from './scenarios/vlob.ts'
-import { type Deployment, profilingTo, startOneProcess, startSplit } from './server.ts'
+import { type Deployment, profilingTo, startOneProcess, startSplit, stopServers } from './server.ts'
 import { setStage } from './stage.ts'
 
 const SCENARIOS: readonly Scenario[] = [ping, pingNats, handshake, vlobUpdate, vlobRead, block, idle, fanout, startup]
@@ -30,7 +30,6 @@ const USAGE = `npm run bench -- [options]
   --json FILE          writes all figures to a file, too
   --cpu-prof FOLDER    writes a processor profile of each server process
   --postgres-url URL   instead of the tests' PostgreSQL; must be allowed to create databases
-  --nats-url URL       instead of the tests' NATS
   --help
 
 ${SCENARIOS.map(({ name, about }) => `  ${name.padEnd(20)} ${about}`).join('\n')}
@@ -42,7 +41,6 @@ type Arguments = {
   json?: string
   profiles?: string
   postgresUrl?: string
-  natsUrl?: string
 }
 
 /** Null for `--help`. Throws when an option is wrong. */
@@ -58,7 +56,6 @@ function readArguments(): Arguments | null {
       json: text,
       'cpu-prof': text,
       'postgres-url': text,
-      'nats-url': text,
       help: { type: 'boolean' },
     },
   })
@@ -86,14 +83,14 @@ function readArguments(): Arguments | null {
     ...(values.json && { json: values.json }),
     ...(values['cpu-prof'] && { profiles: values['cpu-prof'] }),
     ...(values['postgres-url'] && { postgresUrl: values['postgres-url'] }),
-    ...(values['nats-url'] && { natsUrl: values['nats-url'] }),
   }
 }
 
-async function bench({ scenarios, settings, json, profiles, postgresUrl, natsUrl }: Arguments): Promise<void> {
-  const backing = await findBacking({ postgresUrl, natsUrl })
+async function bench({ scenarios, settings, json, profiles, postgresUrl }: Arguments): Promise<void> {
+  const adminUrl = postgresUrl ?? (await findPostgres())
   const folder = mkdtempSync(join(tmpdir(), 'parsec-bench-'))
-  const databases = new Databases(backing.postgresUrl)
+  const databases = new Databases(adminUrl)
+  const nats = await startNats(folder)
   const load = new LoadProcess()
   const running = new Map<string, Deployment>()
   const keep = async (name: string, start: () => Promise<Deployment>): Promise<Deployment> => {
@@ -101,16 +98,29 @@ async function bench({ scenarios, settings, json, profiles, postgresUrl, natsUrl
     running.set(name, server)
     return server
   }
+  const cleanUp = async () => {
+    await stopServers()
+    await load.end()
+    await nats.stop()
+    await databases.dropAll()
+    rmSync(folder, { recursive: true, force: true })
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void cleanUp().finally(() => process.kill(process.pid, 'SIGKILL')))
+  }
   try {
     console.error('preparing the database')
     const connections = Math.max(...SCAN, settings.connections)
-    const stage = await setStage({ backing, databases, folder, load }, { connections, clients: settings.connections })
+    const stage = await setStage(
+      { natsUrl: nats.url, databases, folder, load },
+      { connections, clients: settings.connections },
+    )
     const nodeOptions = profiles === undefined ? [] : profilingTo(profiles)
     const play: Play = {
       stage,
       settings,
       oneProcess: () => keep('one process', () => startOneProcess(stage.databaseUrl, nodeOptions)),
-      split: () => keep('split', () => startSplit(stage.databaseUrl, backing.natsUrl, { nodeOptions })),
+      split: () => keep('split', () => startSplit(stage.databaseUrl, nats.url, { nodeOptions })),
     }
     const rows: Row[] = []
     const failures: string[] = []
@@ -127,10 +137,7 @@ async function bench({ scenarios, settings, json, profiles, postgresUrl, natsUrl
     if (json) writeFileSync(json, `${JSON.stringify(rows, null, 2)}\n`)
     if (failures.length > 0) throw new Error(failures.join('\n'))
   } finally {
-    for (const server of running.values()) await server.stop()
-    await load.end()
-    await databases.dropAll()
-    rmSync(folder, { recursive: true, force: true })
+    await cleanUp()
   }
 }
 

@@ -1,10 +1,10 @@
 /** Parsec servers under measurement, started by the command line as an operator starts them. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { freePort } from './processes.ts'
 
 const PARSEC = fileURLToPath(new URL('../../cli/bin/parsec.js', import.meta.url))
 const RECORDER = new URL('./record-sql.ts', import.meta.url).href
@@ -15,6 +15,13 @@ export const DATABASE_CONNECTIONS = 7
 const START_DEADLINE_MS = 30_000
 const STOP_DEADLINE_MS = 20_000
 const PROBE_EVERY_MS = 10
+
+/** Every server that runs. */
+const running = new Set<ServerProcess>()
+/** Stops all that was started and not yet stopped. */
+export async function stopServers(): Promise<void> {
+  await Promise.all([...running].map(server => server.stop()))
+}
 
 /** A running `parsec backend run`. */
 export type ServerProcess = { pid: number; port: number; stop(): Promise<void> }
@@ -144,7 +151,16 @@ async function startProcess(
       throw new Error(`parsec backend run ${options.join(' ')} does not start:\n${output.join('')}`)
     }
   }
-  return { pid: child.pid!, port, stop: () => stop(child) }
+  const server: ServerProcess = {
+    pid: child.pid!,
+    port,
+    stop: async () => {
+      running.delete(server)
+      await stop(child)
+    },
+  }
+  running.add(server)
+  return server
 }
 
 async function answers(url: string): Promise<boolean> {
@@ -164,13 +180,4 @@ async function stop(child: ChildProcess): Promise<void> {
   const deadline = AbortSignal.timeout(STOP_DEADLINE_MS)
   deadline.addEventListener('abort', () => child.kill('SIGKILL'))
   await ended
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { encode } from '@parsec/shared/codec/msgpack'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
-import { type Backing, type Databases, query } from './backing.ts'
+import { type Databases, query } from './backing.ts'
 import { connect, expectOk, type Identity, signingKeyOf, type Wire } from './client.ts'
 import { bootstrapOrganization, createDevice, createRealm, createVlob } from './identity.ts'
 import { createScript, type Recording, type Script } from './pgbench.ts'
@@ -21,7 +21,7 @@ const OUTBOX_CARE = /DELETE FROM outbox|SKIP LOCKED/
 
 /** Ids are 32 hex digits, one per connection; vlob `i` is the only one of realm `i`. */
 export type Stage = {
-  backing: Backing
+  natsUrl: string
   databases: Databases
   databaseUrl: string
   folder: string
@@ -36,7 +36,7 @@ export type Stage = {
 
 /** `connections`: most that any scenario loads at once; `clients`: of pgbench, and readers and writers of blocks. */
 export async function setStage(
-  { backing, databases, folder, load }: Pick<Stage, 'backing' | 'databases' | 'folder' | 'load'>,
+  { natsUrl, databases, folder, load }: Pick<Stage, 'natsUrl' | 'databases' | 'folder' | 'load'>,
   { connections, clients }: { connections: number; clients: number },
 ): Promise<Stage> {
   const databaseUrl = await databases.create('main')
@@ -74,7 +74,7 @@ export async function setStage(
     await databases.create('template', 'main')
     const hex = (ids: readonly Uuid[]) => ids.map(id => id.hex)
     return {
-      backing,
+      natsUrl,
       databases,
       databaseUrl,
       folder,

@@ -15,10 +15,10 @@ serveTasks(async ({ natsUrl }: { natsUrl: string }) => {
       for (const socket of server.clients) socket.send(data)
     },
   })
-  await nats.flush()
   server.on('connection', socket => {
     socket.on('message', (message: Buffer) => nats.publish(SUBJECT, message))
   })
   await once(server, 'listening')
+  await nats.flush()
   return (server.address() as AddressInfo).port
 })

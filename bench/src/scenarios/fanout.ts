@@ -17,9 +17,9 @@ export const fanout: Scenario = {
   about: `one update to ${SUBSCRIBERS} subscribers on two gateways`,
   run: async ({ stage, settings }) => {
     const raw = [new Worker('./ceilings/nats-fanout.ts'), new Worker('./ceilings/nats-fanout.ts')]
-    const server = await startSplit(stage.databaseUrl, stage.backing.natsUrl, { gateways: raw.length })
+    const server = await startSplit(stage.databaseUrl, stage.natsUrl, { gateways: raw.length })
     try {
-      const { natsUrl } = stage.backing
+      const { natsUrl } = stage
       const rawUrls = await Promise.all(raw.map(async worker => `ws://127.0.0.1:${await worker.ask({ natsUrl })}/ws`))
       const parts = { author: stage.author, listener: stage.listener, vlob: stage.vlobs[0]! }
       const tell = (subscribers: number, updates: number) =>

@@ -36,7 +36,7 @@ export const pingNats: Scenario = {
       service: new Worker('./ceilings/nats-service.ts'),
     }
     try {
-      const { natsUrl } = play.stage.backing
+      const { natsUrl } = play.stage
       await processes.service.ask({ natsUrl })
       const url = `ws://127.0.0.1:${await processes.gateway.ask({ natsUrl })}/ws`
       const server = await play.split()

@@ -21,6 +21,8 @@ export type NodeConfig =
   | { type: 'POSTGRESQL' }
   | { type: 'S3'; endpoint: string | null; region: string; bucket: string; key: string; secret: string }
   | { type: 'SWIFT'; authUrl: string; tenant: string; container: string; user: string; password: string }
+  /** An existing directory. */
+  | { type: 'FILE'; directory: string }
 export type StoreConfig = NodeConfig | { type: 'RAID0' | 'RAID1' | 'RAID5'; nodes: readonly NodeConfig[] }
 
 export type GatewayConfig = {
@@ -58,7 +60,12 @@ export type MetadataConfig = {
   organizationInitialUserProfileOutsiderAllowed: boolean
   administrationToken: string
 }
-export type BlockstoreConfig = { store: StoreConfig; database: DatabaseConfig }
+export type BlockstoreConfig = {
+  store: StoreConfig
+  database: DatabaseConfig
+  /** Whether RAID1 and RAID5 may store a block without the nodes that they can spare; off unless given. */
+  raidDegradedWrites?: boolean
+}
 export type AdminConfig = { administrationToken: string }
 export type HttpConfig = {
   host: string

@@ -40,13 +40,17 @@ export class AttemptError extends Error {
 }
 
 /**
- * Runs `attempt` up to `MAX_ATTEMPTS` times, each with a signal of its own that ends after `ATTEMPT_MS`. Rejects with
+ * Runs `attempt` up to `MAX_ATTEMPTS` times, each with a signal of its own that ends after `attemptMs`. Rejects with
  * the last error; with the first one that is not transient at once.
  */
-export async function withRetries<T>(signal: AbortSignal, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function withRetries<T>(
+  signal: AbortSignal,
+  attemptMs: number,
+  attempt: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   for (let attempts = 1; ; attempts++) {
     try {
-      return await withDeadline(signal, ATTEMPT_MS, attempt)
+      return await withDeadline(signal, attemptMs, attempt)
     } catch (error) {
       const late = !(error instanceof AttemptError)
       if (signal.aborted || attempts === MAX_ATTEMPTS || !(late || error.transient)) throw error

@@ -17,9 +17,14 @@ export const STORE_DEADLINE_MS = 22_000
 export const MAX_COMMANDS = 512
 
 /** `stopping` aborts what still runs when the service must end. */
-export type BlockDeps = { bus: Bus; store: BlockStore; stopping: AbortSignal }
+export type BlockDeps = { bus: Bus; store: BlockStore; stopping: AbortSignal; storeDeadlineMs: number }
 
-export function blockHandlers({ bus, store, stopping }: BlockDeps): Handlers<'block_create' | 'block_read'> {
+export function blockHandlers({
+  bus,
+  store,
+  stopping,
+  storeDeadlineMs,
+}: BlockDeps): Handlers<'block_create' | 'block_read'> {
   const creating = new Map<string, Promise<void>>()
   let commands = 0
 
@@ -50,7 +55,7 @@ export function blockHandlers({ bus, store, stopping }: BlockDeps): Handlers<'bl
     async block_create({ context, log }, { block_id, realm_id, block }) {
       try {
         return await counted(() =>
-          withDeadline(stopping, STORE_DEADLINE_MS, signal =>
+          withDeadline(stopping, storeDeadlineMs, signal =>
             alone(`${context.organization} ${block_id.hex}`, signal, async () => {
               const check = await callInternal(bus, 'block_check', { context, block_id, realm_id })
               if (check.status !== 'ok') return { status: check.status }
@@ -70,7 +75,7 @@ export function blockHandlers({ bus, store, stopping }: BlockDeps): Handlers<'bl
       if (access.status !== 'ok') return { status: access.status }
       try {
         const block = await counted(() =>
-          withDeadline(stopping, STORE_DEADLINE_MS, signal => store.read(context.organization_id, block_id, signal)),
+          withDeadline(stopping, storeDeadlineMs, signal => store.read(context.organization_id, block_id, signal)),
         )
         return { status: 'ok', block }
       } catch (error) {

@@ -3,13 +3,22 @@ import type { Bus } from '@parsec/shared/bus/bus'
 import { serveCommands } from '@parsec/shared/bus/rpc'
 import type { BlockstoreConfig } from '@parsec/shared/config'
 import type { Log } from '@parsec/shared/log'
+import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { Readiness, Service } from '@parsec/shared/service'
-import { blockHandlers } from './block.ts'
+import { blockHandlers, STORE_DEADLINE_MS } from './block.ts'
 import { DIRECT, type NetworkOptions } from './network.ts'
 import { openStore } from './open-store.ts'
 import { type NodeStatus, StoreError } from './store.ts'
 
-export type BlockstoreDeps = { bus: Bus; log: Log; config: BlockstoreConfig; network?: NetworkOptions }
+export type BlockstoreDeps = {
+  bus: Bus
+  log: Log
+  config: BlockstoreConfig
+  network?: NetworkOptions
+  metrics?: Metrics
+  /** Replaces `STORE_DEADLINE_MS`. */
+  storeDeadlineMs?: number
+}
 
 /** The service, and how its back ends do, for metrics. */
 export type BlockstoreService = Service & { nodes(): readonly NodeStatus[] }
@@ -18,16 +27,15 @@ export type BlockstoreService = Service & { nodes(): readonly NodeStatus[] }
 const ABORT_MARGIN_MS = 500
 
 /** Opens the store and serves. Throws `OperatorError` when the store is misconfigured or away (spec 06 §7.3, §7.4). */
-export async function startBlockstore({
-  bus,
-  log,
-  config,
-  network = DIRECT,
-}: BlockstoreDeps): Promise<BlockstoreService> {
-  const store = await openStore(config, log, network)
+export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreService> {
+  const { bus, log, config, network = DIRECT, metrics = noMetrics, storeDeadlineMs = STORE_DEADLINE_MS } = deps
+  const store = await openStore({ config, log, network, metrics })
   const stopping = new AbortController()
-  const handlers = blockHandlers({ bus, store, stopping: stopping.signal })
-  const serving = await serveCommands(bus, 'blockstore', handlers, log)
+  const handlers = blockHandlers({ bus, store, stopping: stopping.signal, storeDeadlineMs })
+  const serving = await serveCommands(bus, 'blockstore', handlers, log).catch(async error => {
+    await store.close()
+    throw error
+  })
   let draining = false
 
   return {
@@ -55,10 +63,12 @@ export async function startBlockstore({
 /** A node that is away does not make the service unready: the others may serve, and no replica could do better. */
 function readiness(ready: boolean, nodes: readonly NodeStatus[]): Readiness {
   const detail: { [name: string]: string } = {}
-  for (const [index, { name, failingSince, failures }] of nodes.entries()) {
-    if (failingSince === null) continue
-    detail[`blockstore node ${index}`] =
-      `${name}: failing since ${new Date(failingSince).toISOString()}, ${failures} failures`
+  for (const [index, { name, failingSince, failures, missing }] of nodes.entries()) {
+    const troubles = [
+      failingSince === null ? '' : `failing since ${new Date(failingSince).toISOString()}, ${failures} failures`,
+      missing === 0 ? '' : `${missing} reads found nothing`,
+    ].filter(trouble => trouble !== '')
+    if (troubles.length > 0) detail[`blockstore node ${index}`] = `${name}: ${troubles.join(', ')}`
   }
   return { ready, detail }
 }

@@ -10,6 +10,8 @@ export type NetworkOptions = {
   caFile: string | null
   /** `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` and their lower-case forms, as the environment has them. */
   proxy: { readonly [variable: string]: string | undefined }
+  /** Replaces `ATTEMPT_MS`. */
+  attemptMs?: number
 }
 
 export const DIRECT: NetworkOptions = { caFile: null, proxy: {} }

@@ -1,6 +1,7 @@
 /** One back end with what every back end needs: bounded concurrency, and a memory of how it does. */
 import type { Uuid } from '@parsec/shared/codec/values'
 import type { LogKeys } from '@parsec/shared/log'
+import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { Gate } from './gate.ts'
 import { type BlockStore, type NodeStatus, StoreError } from './store.ts'
@@ -8,18 +9,26 @@ import { type BlockStore, type NodeStatus, StoreError } from './store.ts'
 /** Most operations that run on one back end at once. */
 export const NODE_CONCURRENCY = 32
 
+export type NodeOptions = { metrics?: Metrics; concurrency?: number }
+
 export class StoreNode implements BlockStore {
   readonly name: string
   readonly #store: BlockStore
   readonly #gate: Gate
+  readonly #metrics: Metrics
   #failingSince: number | null = null
   #operations = 0
   #failures = 0
   #missing = 0
 
-  constructor(name: string, store: BlockStore, concurrency = NODE_CONCURRENCY) {
+  constructor(
+    name: string,
+    store: BlockStore,
+    { metrics = noMetrics, concurrency = NODE_CONCURRENCY }: NodeOptions = {},
+  ) {
     this.name = name
     this.#store = store
+    this.#metrics = metrics
     this.#gate = new Gate(concurrency)
   }
   get keys(): LogKeys {
@@ -61,6 +70,7 @@ export class StoreNode implements BlockStore {
         cause instanceof StoreError ? cause : new StoreError((cause as Error)?.message ?? String(cause), { cause })
       if (error.cancelled) throw error
       this.#operations++
+      this.#metrics.blockstoreError(this.name)
       if (error.missing) {
         this.#missing++
         this.#failingSince = null

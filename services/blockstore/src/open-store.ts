@@ -2,7 +2,9 @@
 import type { BlockstoreConfig, NodeConfig, StoreConfig } from '@parsec/shared/config'
 import { OperatorError } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
+import type { Metrics } from '@parsec/shared/metrics'
 import { connectionFromUrl, Database } from '@parsec/shared/postgres'
+import { FileStore } from './file.ts'
 import { MockedStore } from './mocked.ts'
 import type { NetworkOptions } from './network.ts'
 import { StoreNode } from './node.ts'
@@ -14,11 +16,12 @@ import { S3Store } from './s3.ts'
 import { type BlockStore, StoreError } from './store.ts'
 import { SwiftStore } from './swift.ts'
 
+export type StoreDeps = { config: BlockstoreConfig; log: Log; metrics: Metrics; network: NetworkOptions }
+
 /** Opens the store. Throws `OperatorError` when the configuration cannot work; nothing stays open then. */
-export async function openStore(config: BlockstoreConfig, log: Log, network: NetworkOptions): Promise<BlockStore> {
-  const { store } = config
-  const opened =
-    'nodes' in store ? await makeRaid(store, config, log, network) : await makeNode(store, config, log, network)
+export async function openStore(deps: StoreDeps): Promise<BlockStore> {
+  const { store } = deps.config
+  const opened = 'nodes' in store ? await makeRaid(store, deps) : await makeNode(store, deps)
   try {
     await opened.open()
   } catch (error) {
@@ -29,17 +32,19 @@ export async function openStore(config: BlockstoreConfig, log: Log, network: Net
   return opened
 }
 
-async function makeRaid(
-  { type, nodes }: Extract<StoreConfig, { nodes: unknown }>,
-  config: BlockstoreConfig,
-  log: Log,
-  network: NetworkOptions,
-): Promise<BlockStore> {
-  if (type === 'RAID5' && nodes.length < RAID5_MIN_NODES)
-    throw new OperatorError('RAID5 block store needs at least 3 nodes')
-  const members = await Promise.all(nodes.map(node => makeNode(node, config, log, network)))
-  const options = { log, partialCreateOk: false }
-  switch (type) {
+async function makeRaid(raid: Extract<StoreConfig, { nodes: unknown }>, deps: StoreDeps): Promise<BlockStore> {
+  if (raid.type === 'RAID5' && raid.nodes.length < RAID5_MIN_NODES) {
+    throw new OperatorError(`RAID5 block store needs at least ${RAID5_MIN_NODES} nodes`)
+  }
+  const members: BlockStore[] = []
+  try {
+    for (const node of raid.nodes) members.push(await makeNode(node, deps))
+  } catch (error) {
+    await Promise.all(members.map(member => member.close()))
+    throw error
+  }
+  const options = { log: deps.log, partialCreateOk: deps.config.raidDegradedWrites ?? false }
+  switch (raid.type) {
     case 'RAID0':
       return new Raid0Store(members, options)
     case 'RAID1':
@@ -49,24 +54,27 @@ async function makeRaid(
   }
 }
 
-async function makeNode(
-  node: NodeConfig,
-  { database }: BlockstoreConfig,
-  log: Log,
-  network: NetworkOptions,
-): Promise<BlockStore> {
+async function makeNode(node: NodeConfig, { config, log, metrics, network }: StoreDeps): Promise<BlockStore> {
   switch (node.type) {
     case 'MOCKED':
-      return new StoreNode('MOCKED', new MockedStore())
+      return new StoreNode('MOCKED', new MockedStore(), { metrics })
     case 'POSTGRESQL': {
+      const { database } = config
       if (database.kind === 'MOCKED') throw new OperatorError('PostgreSQL block store is not available')
       const { url, maxConnections } = database
       const pool = new Database({ connection: connectionFromUrl(url), minConnections: 0, maxConnections }, log)
-      return new StoreNode('POSTGRESQL', new PostgresqlStore(pool), maxConnections)
+      // Who waits for the gate waits within its deadline; who waits for the pool would fail after a few seconds.
+      return new StoreNode('POSTGRESQL', new PostgresqlStore(pool), { metrics, concurrency: maxConnections })
     }
-    case 'S3':
-      return new StoreNode(`S3 ${node.bucket}`, await S3Store.make(node, network))
-    case 'SWIFT':
-      return new StoreNode(`Swift ${node.container}`, await SwiftStore.make(node, network))
+    case 'S3': {
+      const store = await S3Store.make(node, network)
+      return new StoreNode(`S3 ${node.bucket} at ${store.host}`, store, { metrics })
+    }
+    case 'SWIFT': {
+      const store = await SwiftStore.make(node, network)
+      return new StoreNode(`Swift ${node.container} at ${store.host}`, store, { metrics })
+    }
+    case 'FILE':
+      return new StoreNode(`file ${node.directory}`, new FileStore(node.directory), { metrics })
   }
 }

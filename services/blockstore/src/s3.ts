@@ -6,7 +6,7 @@ import type { Uuid } from '@parsec/shared/codec/values'
 import type { NodeConfig } from '@parsec/shared/config'
 import { OperatorError } from '@parsec/shared/errors'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import { AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
+import { ATTEMPT_MS, AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
 import { readBody } from './body.ts'
 import { withDeadline } from './deadline.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
@@ -21,9 +21,12 @@ const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {} }
 
 export class S3Store implements BlockStore {
   readonly keys: { blockstore_type: 'S3'; s3_region: string; s3_bucket: string }
+  /** Names the service for people. */
+  readonly host: string
   readonly #sdk: Sdk
   readonly #client: S3Client
   readonly #agents: Agents
+  readonly #attemptMs: number
   readonly #bucket: string
   readonly #where: string
 
@@ -38,16 +41,18 @@ export class S3Store implements BlockStore {
     const sdk = await import('@aws-sdk/client-s3').catch(cause => {
       throw new OperatorError('S3 block store is not available', { cause })
     })
-    return new S3Store(sdk, config, makeAgents(network, NODE_CONCURRENCY))
+    return new S3Store(sdk, config, makeAgents(network, NODE_CONCURRENCY), network.attemptMs ?? ATTEMPT_MS)
   }
 
-  private constructor(sdk: Sdk, config: S3Config, agents: Agents) {
+  private constructor(sdk: Sdk, config: S3Config, agents: Agents, attemptMs: number) {
     const { endpoint, region, bucket, key, secret } = config
     this.keys = { blockstore_type: 'S3', s3_region: region, s3_bucket: bucket }
     this.#sdk = sdk
     this.#agents = agents
+    this.#attemptMs = attemptMs
     this.#bucket = bucket
-    this.#where = `bucket \`${bucket}\` at ${endpoint ?? `Amazon, region \`${region}\``}`
+    this.host = endpoint === null ? `Amazon ${region}` : new URL(endpoint).host
+    this.#where = `bucket \`${bucket}\` at ${this.host}`
     this.#client = new sdk.S3Client({
       region,
       ...(endpoint !== null && { endpoint, forcePathStyle: true }),
@@ -136,7 +141,7 @@ export class S3Store implements BlockStore {
   }
 
   #attempts<T>(signal: AbortSignal, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return withRetries(signal, async attemptSignal => {
+    return withRetries(signal, this.#attemptMs, async attemptSignal => {
       try {
         return await attempt(attemptSignal)
       } catch (error) {
@@ -151,6 +156,9 @@ type SdkError = Error & {
   $metadata?: { httpStatusCode?: number; clockSkewCorrected?: boolean }
 }
 
+/** Refusals (400) of what the network changed or delayed on its way. */
+const TRANSIENT_NAMES = new Set(['BadDigest', 'XAmzContentSHA256Mismatch', 'IncompleteBody', 'RequestTimeout'])
+
 /** Only the name and the status go into the text: what the service says may quote credentials. */
 function judge(cause: unknown): AttemptError {
   if (cause instanceof AttemptError) return cause
@@ -160,6 +168,6 @@ function judge(cause: unknown): AttemptError {
     const text = code ?? (name === 'TimeoutError' ? 'no connection in time' : `${name}: ${message}`)
     return new AttemptError(text, { transient: isTransientCode(code) || name === 'TimeoutError', cause })
   }
-  const transient = isTransientStatus(status) || $metadata?.clockSkewCorrected === true
+  const transient = isTransientStatus(status) || TRANSIENT_NAMES.has(name) || $metadata?.clockSkewCorrected === true
   return new AttemptError(`${name} (${status})`, { transient, status, cause })
 }

@@ -1,10 +1,12 @@
 /** The grammar of `--blockstore` (spec 06 §4). Error texts are part of the command line and never show a value's secrets. */
+import { resolve } from 'node:path'
 import type { NodeConfig, StoreConfig } from '@parsec/shared/config'
 
 const RAID_MODES = ['RAID0', 'RAID1', 'RAID5'] as const
 type RaidMode = (typeof RAID_MODES)[number]
 
 const S3_FORM = 'Invalid S3 config, must be `s3:[<endpoint_url>]:<region>:<bucket>:<key>:<secret>`'
+const FILE_FORM = 'Invalid FILE config, must be `file:<directory>`'
 const SWIFT_FORM = 'Invalid SWIFT config, must be `swift:<auth_url>:<tenant>:<container>:<user>:<password>`'
 
 /** Parses the values of `--blockstore`, in their order. Throws `Error` with the text for the user (spec 06 §4.2). */
@@ -62,6 +64,11 @@ function parseNode(value: string): NodeConfig {
       const [authUrl, tenant, container, user, password] = fields as Five
       return { type: 'SWIFT', authUrl: authUrl === '' ? '' : withScheme(authUrl), tenant, container, user, password }
     }
+    case 'FILE': {
+      const [directory = ''] = fields
+      if (fields.length !== 1 || directory === '') throw new Error(FILE_FORM)
+      return { type: 'FILE', directory }
+    }
     default:
       throw new Error(`Invalid blockstore type \`${type}\``)
   }
@@ -113,5 +120,7 @@ function keySpace(node: NodeConfig): string | null {
       return JSON.stringify(['S3', node.endpoint ?? node.region, node.bucket])
     case 'SWIFT':
       return JSON.stringify(['SWIFT', node.authUrl, node.tenant, node.container])
+    case 'FILE':
+      return JSON.stringify(['FILE', resolve(node.directory)])
   }
 }

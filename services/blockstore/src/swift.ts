@@ -9,7 +9,7 @@ import type { NodeConfig } from '@parsec/shared/config'
 import { OperatorError } from '@parsec/shared/errors'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { ClientError, Identity, SendOptions, StorageClient } from 'pkgcloud'
-import { AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
+import { ATTEMPT_MS, AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
 import { orAborted, withDeadline } from './deadline.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
 import { NODE_CONCURRENCY } from './node.ts'
@@ -34,8 +34,11 @@ const UNPROCESSABLE = 422
 
 export class SwiftStore implements BlockStore {
   readonly keys: { blockstore_type: 'Swift'; authurl: string; container: string }
+  /** Names the service for people. */
+  readonly host: string
   readonly #config: SwiftConfig
   readonly #agents: Agents
+  readonly #attemptMs: number
   readonly #client: StorageClient
   readonly #identity: SessionIdentity
   readonly #where: string
@@ -52,19 +55,27 @@ export class SwiftStore implements BlockStore {
     const { default: pkgcloud } = await import('pkgcloud').catch(cause => {
       throw new OperatorError('Swift block store is not available', { cause })
     })
-    return new SwiftStore(pkgcloud.storage.createClient, config, makeAgents(network, NODE_CONCURRENCY))
+    return new SwiftStore(
+      pkgcloud.storage.createClient,
+      config,
+      makeAgents(network, NODE_CONCURRENCY),
+      network.attemptMs ?? ATTEMPT_MS,
+    )
   }
 
   private constructor(
     createClient: typeof import('pkgcloud').default.storage.createClient,
     config: SwiftConfig,
     agents: Agents,
+    attemptMs: number,
   ) {
-    const { origin, pathname } = new URL(config.authUrl)
+    const { host, origin, pathname } = new URL(config.authUrl)
+    this.host = host
     this.keys = { blockstore_type: 'Swift', authurl: origin + pathname, container: config.container }
     this.#where = `container \`${config.container}\` at ${this.keys.authurl}`
     this.#config = config
     this.#agents = agents
+    this.#attemptMs = attemptMs
     this.#client = createClient({
       provider: 'openstack',
       authUrl: config.authUrl,
@@ -165,7 +176,7 @@ export class SwiftStore implements BlockStore {
     options: SendOptions,
     check: (answer: Answer, signal: AbortSignal) => Promise<void> = async () => {},
   ): Promise<Answer> {
-    return withRetries(signal, async attemptSignal => {
+    return withRetries(signal, this.#attemptMs, async attemptSignal => {
       const answer = await this.#send(options, successes, attemptSignal)
       await check(answer, attemptSignal)
       return answer
@@ -215,7 +226,9 @@ export class SwiftStore implements BlockStore {
         })
     })
     exchange.on('response', (response: IncomingMessage) => {
-      if (options.method !== 'HEAD' && Number(response.headers['content-length']) > MAX_OBJECT_BYTES) {
+      // Some servers send the end marker of a body behind the answer to a HEAD, which breaks the connection.
+      if (options.method === 'HEAD') resolve({ body: EMPTY, response })
+      else if (Number(response.headers['content-length']) > MAX_OBJECT_BYTES) {
         exchange.abort()
         reject(new AttemptError(`object over ${MAX_OBJECT_BYTES} bytes`, { transient: false }))
       }

@@ -1,0 +1,141 @@
+/**
+ * Blocks as files of a directory: `<organization id>/<first two digits of the id>/<block id>`. A file appears under its
+ * name when all its bytes are on the disk, never before.
+ */
+import { randomUUID } from 'node:crypto'
+import { constants } from 'node:fs'
+import { access, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { Uuid } from '@parsec/shared/codec/values'
+import { OperatorError } from '@parsec/shared/errors'
+import type { OrganizationID } from '@parsec/shared/protocol/types'
+import { type BlockStore, MAX_OBJECT_BYTES, type NodeStatus, StoreError } from './store.ts'
+
+/** Where files are written before they get their name; no organization id starts with a dot. */
+const INCOMING = '.incoming'
+/** Milliseconds after which a file in `INCOMING` belongs to no running server: far longer than any write. */
+const ABANDONED_MS = 24 * 60 * 60 * 1000
+
+export class FileStore implements BlockStore {
+  readonly keys: { blockstore_type: 'FILE'; directory: string }
+  readonly #directory: string
+  readonly #incoming: string
+  constructor(directory: string) {
+    this.keys = { blockstore_type: 'FILE', directory }
+    this.#directory = directory
+    this.#incoming = join(directory, INCOMING)
+  }
+
+  /**
+   * Throws `OperatorError` when the directory does not exist (it might be a mount that is missing), cannot be written,
+   * or does not tell capital letters from small ones, since organization ids do.
+   */
+  async open(): Promise<void> {
+    try {
+      await access(this.#directory, constants.R_OK | constants.W_OK | constants.X_OK)
+      await mkdir(this.#incoming, { recursive: true })
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      throw new OperatorError(
+        `File block store: directory \`${this.#directory}\` cannot be used (${code}); it must exist and be writable (--blockstore)`,
+        { cause: error },
+      )
+    }
+    await this.#clearAbandoned()
+    await this.#refuseCaseFolding()
+  }
+
+  async read(organization_id: OrganizationID, block_id: Uuid): Promise<Buffer> {
+    let file: FileHandle
+    try {
+      file = await open(this.#path(organization_id, block_id), 'r')
+    } catch (error) {
+      if (!isMissing(error)) throw error
+      throw new StoreError('no such file', { missing: true })
+    }
+    try {
+      const { size } = await file.stat()
+      if (size > MAX_OBJECT_BYTES) throw new StoreError(`file over ${MAX_OBJECT_BYTES} bytes`)
+      return await file.readFile()
+    } finally {
+      await file.close()
+    }
+  }
+
+  /** An existing file is replaced. */
+  async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {
+    const path = this.#path(organization_id, block_id)
+    const incoming = join(this.#incoming, randomUUID())
+    try {
+      const file = await open(incoming, 'wx', 0o600)
+      try {
+        await file.writeFile(data)
+        await file.datasync()
+      } finally {
+        await file.close()
+      }
+      await this.#move(incoming, path)
+    } catch (error) {
+      await rm(incoming, { force: true })
+      throw error
+    }
+    await syncDirectory(dirname(path))
+  }
+
+  nodes(): readonly NodeStatus[] {
+    return []
+  }
+  async close(): Promise<void> {}
+
+  #path(organization_id: OrganizationID, block_id: Uuid): string {
+    return join(this.#directory, organization_id, block_id.hex.slice(0, 2), block_id.hyphenated)
+  }
+
+  async #move(from: string, to: string): Promise<void> {
+    try {
+      await rename(from, to)
+    } catch (error) {
+      if (!isMissing(error)) throw error
+      const shard = dirname(to)
+      await mkdir(shard, { recursive: true })
+      await syncDirectory(dirname(shard))
+      await syncDirectory(this.#directory)
+      await rename(from, to)
+    }
+  }
+
+  async #clearAbandoned(): Promise<void> {
+    for (const name of await readdir(this.#incoming)) {
+      const path = join(this.#incoming, name)
+      const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }))
+      if (Date.now() - mtimeMs > ABANDONED_MS) await rm(path, { force: true })
+    }
+  }
+  async #refuseCaseFolding(): Promise<void> {
+    const probe = join(this.#incoming, `a${randomUUID()}`)
+    const file = await open(probe, 'wx', 0o600)
+    await file.close()
+    try {
+      await access(join(this.#incoming, `A${probe.slice(this.#incoming.length + 2)}`))
+    } catch {
+      return
+    } finally {
+      await rm(probe, { force: true })
+    }
+    throw new OperatorError(
+      `File block store: the file system of \`${this.#directory}\` ignores case, which would mix up organizations (--blockstore)`,
+    )
+  }
+}
+
+const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT'
+
+/** Makes the names in a directory durable. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
