@@ -5,6 +5,7 @@
  * failure is a bug. A query on the database inside a transaction's callback would wait for ever on a pool of one:
  * use the transaction that the callback is given.
  */
+import type { Duplex } from 'node:stream'
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { DateTime, Uuid } from './codec/values.ts'
@@ -111,6 +112,7 @@ export class Database implements Queryable {
     const client = await this.#connect()
     const sent: Promise<unknown>[] = []
     const send = (statement: Sql): Promise<pg.QueryResult> => {
+      gatherWrites(client)
       const result = this.#query(client, statement)
       sent.push(result)
       return result
@@ -180,6 +182,14 @@ export class Database implements Queryable {
       cause: error,
     })
   }
+}
+
+/** What is sent in one turn of the event loop goes out in one write. */
+function gatherWrites(client: pg.PoolClient): void {
+  const { stream } = (client as unknown as { connection: { stream: Duplex } }).connection
+  if (stream.writableCorked > 0) return
+  stream.cork()
+  process.nextTick(() => stream.uncork())
 }
 
 const plain = (text: string): Sql => ({ name: '', text, values: [] })
