@@ -4,13 +4,14 @@ import type { CommandName } from '@parsec/shared/protocol/registry'
 import type { Deps, Handlers } from './context.ts'
 import { ping } from './domains/events.ts'
 import { legacy } from './domains/legacy.ts'
+import { maintenance } from './domains/maintenance.ts'
 import { message } from './domains/message.ts'
 import { organization } from './domains/organization.ts'
 import { realm } from './domains/realm.ts'
 import { user } from './domains/user.ts'
 import { vlob } from './domains/vlob.ts'
 
-const handlers = { ...organization, ...user, ...message, ...realm, ...vlob, ...legacy, ping }
+const handlers = { ...organization, ...user, ...message, ...realm, ...maintenance, ...vlob, ...legacy, ping }
 
 /** The handlers with what this replica works with. */
 export const commandHandlers = (deps: Deps): BusHandlers<keyof typeof handlers> =>

@@ -31,7 +31,6 @@ export const maintenance = {
       'participants_mismatch',
       'participant_mismatch',
     ],
-    pending: true,
     section: '05-data §8.1',
   }),
   vlob_maintenance_get_reencryption_batch: command<{ batch: { vlob_id: Uuid; version: number; blob: Buffer }[] }>()({
@@ -39,7 +38,6 @@ export const maintenance = {
     callers: EVERY_AUTHENTICATED,
     request: { realm_id: uuid(), encryption_revision: int({ min: 0 }), size: int({ min: 0, max: 1000 }) },
     statuses: BATCH_STATUSES,
-    pending: true,
     section: '05-data §8.2',
   }),
   vlob_maintenance_save_reencryption_batch: command<{ total: number; done: number }>()({
@@ -51,7 +49,6 @@ export const maintenance = {
       batch: list(struct({ vlob_id: uuid(), version: int({ min: 0 }), blob: bytes() })),
     },
     statuses: BATCH_STATUSES,
-    pending: true,
     section: '05-data §8.3',
   }),
   realm_finish_reencryption_maintenance: command()({
@@ -66,7 +63,6 @@ export const maintenance = {
       'bad_encryption_revision',
       'maintenance_error',
     ],
-    pending: true,
     section: '05-data §8.4',
   }),
 }

@@ -77,7 +77,6 @@ export const realm = {
       'require_greater_timestamp',
     ],
     since: '2.10',
-    pending: true,
     section: '05-data §7.2',
   }),
   archiving_config: command<{
@@ -92,7 +91,6 @@ export const realm = {
     callers: AUTHENTICATED,
     request: {},
     since: '2.10',
-    pending: true,
     section: '05-data §7.3',
   }),
 }

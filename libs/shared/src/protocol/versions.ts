@@ -46,3 +46,9 @@ export function releaseOf(userAgent: string | undefined): readonly [number, numb
   const match = /^parsec\/v?(\d+)\.(\d+)/.exec(userAgent ?? '')
   return match ? [Number(match[1]), Number(match[2])] : undefined
 }
+
+/** How the client's release spells that messages and participants differ: only the matching word makes it try again. */
+export const mismatchStatus = (release: readonly [number, number] | null) =>
+  release !== null && (release[0] > 2 || (release[0] === 2 && release[1] >= 13))
+    ? 'participant_mismatch'
+    : 'participants_mismatch'
