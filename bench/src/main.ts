@@ -98,15 +98,19 @@ async function bench({ scenarios, settings, json, profiles, postgresUrl }: Argum
     running.set(name, server)
     return server
   }
-  const cleanUp = async () => {
-    await stopServers()
-    await load.end()
-    await nats.stop()
-    await databases.dropAll()
-    rmSync(folder, { recursive: true, force: true })
+  const cleaning: { done?: Promise<void> } = {}
+  const cleanUp = (): Promise<void> => {
+    cleaning.done ??= (async () => {
+      await stopServers()
+      await load.end()
+      await nats.stop()
+      await databases.dropAll()
+      rmSync(folder, { recursive: true, force: true })
+    })()
+    return cleaning.done
   }
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => void cleanUp().finally(() => process.kill(process.pid, 'SIGKILL')))
+    process.once(signal, () => void cleanUp().finally(() => process.kill(process.pid, signal)))
   }
   try {
     console.error('preparing the database')

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import type { Environment } from './argv.ts'
 import { words } from './argv.ts'
-import type { Option, OptionTable, Values } from './options.ts'
+import type { Option, OptionTable, Values } from './option.ts'
 import { UsageError, usageLines } from './output.ts'
 import { BOOL, FILE } from './values.ts'
 

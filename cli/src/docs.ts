@@ -1,7 +1,8 @@
 /** `docs/configuration.md`, made from the option table so that it cannot differ from what the program does. */
 import { fileForm, fileVariable } from './command-line.ts'
 import { defaultText, optionSyntax } from './help.ts'
-import { GROUPS, migrateOptions, type Option, type OptionTable, runOptions } from './options.ts'
+import { GROUPS, type Option, type OptionTable } from './option.ts'
+import { migrateOptions, runOptions } from './options.ts'
 
 export function configurationPage(): string {
   return [

@@ -1,6 +1,6 @@
 /** Help texts of commands and of groups of commands, made from the option table. */
 import { fileForm } from './command-line.ts'
-import { GROUPS, type Option, type OptionTable } from './options.ts'
+import { GROUPS, type Option, type OptionTable } from './option.ts'
 
 /** Columns of a line, and where descriptions start. */
 const WIDTH = 100

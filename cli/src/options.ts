@@ -5,6 +5,7 @@
  */
 import { LOG_FORMATS, LOG_LEVELS } from '@parsec/shared/log'
 import type { ServiceName } from '@parsec/shared/protocol/command'
+import { flag, type OptionTable, optional, required, type Values, withDefault } from './option.ts'
 import {
   ADDR,
   BLOCKSTORE,
@@ -19,65 +20,9 @@ import {
   NON_EMPTY,
   POSTGRESQL_URL,
   TEXT,
-  type ValueType,
 } from './values.ts'
 
 export const SERVICE_NAMES = ['gateway', 'metadata', 'blockstore', 'admin'] as const satisfies readonly ServiceName[]
-
-export const GROUPS = [
-  'Network',
-  'Database',
-  'Block storage',
-  'Administration',
-  'Organizations',
-  'Mail',
-  'TLS',
-  'Logs and telemetry',
-  'Several processes',
-  'General',
-] as const
-export type Group = (typeof GROUPS)[number]
-
-type Row<T> = {
-  /** Long name without dashes. */
-  readonly name: string
-  readonly short?: string
-  /** Other long names, of older releases. */
-  readonly aliases?: readonly string[]
-  /** Variables, the first that is set counts. */
-  readonly env?: readonly string[]
-  /** Variables that belong to other programs too: ignored unless their value fits. */
-  readonly sharedEnv?: readonly string[]
-  /** Absent for a flag, which takes no value on the command line. */
-  readonly type: ValueType<T>
-  readonly flag?: boolean
-  readonly repeatable?: boolean
-  /** May also be read from the file named by `--<name>-file` or `<VARIABLE>_FILE`. */
-  readonly secret?: boolean
-  /** Must be given; where services are named, when one of them runs. */
-  readonly required?: true | readonly ServiceName[]
-  /** Services that use the option. */
-  readonly services?: readonly ServiceName[]
-  /** The default as shown to people, when it is not plainly `default`. */
-  readonly defaultText?: string
-  readonly group: Group
-  readonly text: string
-  /** Still accepted, not shown by `--help`; a variable with a bad value is ignored. */
-  readonly retired?: boolean
-}
-/** One option; `T` includes undefined when it has no default. */
-export type Option<T = unknown> = Row<T> & { readonly default: T | undefined }
-export type OptionTable = { readonly [key: string]: Option }
-export type Values<O extends OptionTable> = { readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never }
-
-const required = <T>(by: true | readonly ServiceName[], row: Row<T>): Option<T | undefined> => ({
-  ...row,
-  required: by,
-  default: undefined,
-})
-const optional = <T>(row: Row<T>): Option<T | undefined> => ({ ...row, default: undefined })
-const withDefault = <T>(value: T, row: Row<T>): Option<T> => ({ ...row, default: value })
-const flag = (row: Omit<Row<boolean>, 'type'>): Option<boolean> => ({ ...row, type: BOOL, flag: true, default: false })
 
 const DATABASE_USERS = ['metadata', 'blockstore'] as const
 const HTTP_USERS = ['gateway', 'admin'] as const
@@ -210,7 +155,14 @@ export const runOptions = {
     secret: true,
     services: ['blockstore'],
     group: 'Block storage',
-    text: 'Where encrypted blocks are kept: `s3:[<endpoint_url>]:<region>:<bucket>:<key>:<secret>`, `swift:<auth_url>:<tenant>:<container>:<user>:<password>`, POSTGRESQL (the --db database) or MOCKED (memory); the last two are for trials. A colon inside a part is written `\\:`. Given several times as `<RAID0|RAID1|RAID5>:<node>:<store>` it is an array; the order of nodes must never change once there is data. The variable holds several values separated by blanks, the file one a line.',
+    text: 'Where encrypted blocks are kept: `s3:[<endpoint_url>]:<region>:<bucket>:<key>:<secret>`, `swift:<auth_url>:<tenant>:<container>:<user>:<password>`, `file:<directory>` (an existing directory of this machine), POSTGRESQL (the --db database) or MOCKED (memory); the last two are for trials. A colon inside a part is written `\\:`. Given several times as `<RAID0|RAID1|RAID5>:<node>:<store>` it is an array; the order of nodes must never change once there is data. The variable holds several values separated by blanks, the file one a line.',
+  }),
+  raidDegradedWrites: flag({
+    name: 'raid-degraded-writes',
+    env: ['PARSEC_RAID_DEGRADED_WRITES'],
+    services: ['blockstore'],
+    group: 'Block storage',
+    text: 'Accept a new block while a node of a RAID1 or RAID5 is away, as long as it can still be read back. Its redundancy is missing until the array is repaired.',
   }),
   administrationToken: required(['gateway', 'admin'], {
     name: 'administration-token',

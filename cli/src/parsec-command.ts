@@ -2,7 +2,7 @@
 import { Command } from '@oclif/core/command'
 import { type CommandSpec, readCommandLine } from './command-line.ts'
 import { type CommandHelp, commandHelp } from './help.ts'
-import type { OptionTable, Values } from './options.ts'
+import type { OptionTable, Values } from './option.ts'
 import { EXIT_OK, type Output, reportFailure } from './output.ts'
 import { versionLine } from './version.ts'
 

@@ -155,7 +155,14 @@ export class ServerProcess {
       }
       case 'blockstore': {
         const { startBlockstore } = await import('@parsec/blockstore/main')
-        return startBlockstore({ bus, log, config: settings.blockstore!, network: settings.network })
+        return startBlockstore({
+          bus,
+          log,
+          config: settings.blockstore!,
+          network: settings.network,
+          metrics: this.#metrics,
+          ...(this.#database && { database: this.#database.database }),
+        })
       }
       case 'gateway': {
         const { startGateway } = await import('@parsec/gateway/main')

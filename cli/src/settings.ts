@@ -134,11 +134,14 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
           organizationBootstrapWebhook: values.organizationBootstrapWebhook || null,
           organizationInitialActiveUsersLimit: values.organizationInitialActiveUsersLimit ?? null,
           organizationInitialUserProfileOutsiderAllowed: values.organizationInitialUserProfileOutsiderAllowed,
-          administrationToken,
         }
       : null,
     blockstore: chosen.has('blockstore')
-      ? { store: values.blockstore!, database: database ?? { kind: 'MOCKED' } }
+      ? {
+          store: values.blockstore!,
+          database: database ?? { kind: 'MOCKED' },
+          raidDegradedWrites: values.raidDegradedWrites,
+        }
       : null,
     admin: chosen.has('admin') ? { administrationToken } : null,
     network: {

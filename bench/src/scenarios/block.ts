@@ -3,7 +3,7 @@ import type { BlocksTask } from '../ceilings/blocks.ts'
 import type { LoadResult } from '../meter.ts'
 import { Worker } from '../processes.ts'
 import type { Row } from '../report.ts'
-import { compare, rateRow, withCost } from '../rounds.ts'
+import { type Costed, compare, rateRow, withCost } from '../rounds.ts'
 import { DATABASE_CONNECTIONS } from '../server.ts'
 import { BLOCK_BYTES } from '../stage.ts'
 import type { Workload } from '../workload.ts'
@@ -43,7 +43,7 @@ function load({ stage, settings }: Play, url: string, command: 'block_create' | 
   return stage.load.run({ job: 'commands', url, identity: stage.author, connections, workload, warmupMs, measureMs })
 }
 
-async function bare({ stage, settings }: Play, operation: 'put' | 'get'): Promise<LoadResult> {
+async function bare({ stage, settings }: Play, operation: 'put' | 'get'): Promise<Costed> {
   const worker = new Worker('./ceilings/blocks.ts')
   const databaseUrl = await stage.databases.create('ceiling', 'template')
   try {
@@ -56,7 +56,8 @@ async function bare({ stage, settings }: Play, operation: 'put' | 'get'): Promis
       warmupMs: settings.warmupMs,
       measureMs: settings.measureMs,
     }
-    return (await worker.ask(task)) as LoadResult
+    const result = (await worker.ask(task)) as LoadResult
+    return { ...result, cpuUs: { bare: Math.round((result.cpuMs * 1000) / result.operations) } }
   } finally {
     await worker.end()
     await stage.databases.drop('ceiling')

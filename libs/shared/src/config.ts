@@ -58,7 +58,6 @@ export type MetadataConfig = {
   organizationBootstrapWebhook: string | null
   organizationInitialActiveUsersLimit: number | null
   organizationInitialUserProfileOutsiderAllowed: boolean
-  administrationToken: string
 }
 export type BlockstoreConfig = {
   store: StoreConfig

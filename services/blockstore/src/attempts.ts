@@ -1,5 +1,6 @@
 /** Repeats what failed for a passing reason, within the deadline of the operation. */
 import { pause, withDeadline } from './deadline.ts'
+import { StoreError } from './store.ts'
 
 export const MAX_ATTEMPTS = 5
 /** Milliseconds for one attempt: a silent server must leave time for another. */
@@ -7,6 +8,8 @@ export const ATTEMPT_MS = 8_000
 /** The first pause between attempts; each is twice as long as the one before, and up to half of it is left to chance. */
 const FIRST_PAUSE_MS = 200
 
+/** How codes of answers that are not HTTP start. */
+const BROKEN_HTTP = 'HPE_'
 /** Error codes of connections that may work the next time. */
 const TRANSIENT_CODES = new Set([
   'ECONNREFUSED',
@@ -17,12 +20,13 @@ const TRANSIENT_CODES = new Set([
   'EHOSTUNREACH',
   'ENETUNREACH',
   'EAI_AGAIN',
+  'ENOTFOUND',
   'ERR_STREAM_PREMATURE_CLOSE',
-  'HPE_INVALID_CONSTANT',
 ])
 
 export const isTransientStatus = (status: number): boolean => status === 408 || status === 429 || status >= 500
-export const isTransientCode = (code: unknown): boolean => typeof code === 'string' && TRANSIENT_CODES.has(code)
+export const isTransientCode = (code: unknown): boolean =>
+  typeof code === 'string' && (TRANSIENT_CODES.has(code) || code.startsWith(BROKEN_HTTP))
 
 /** An attempt failed; `transient` when another one may succeed. */
 export class AttemptError extends Error {
@@ -41,7 +45,7 @@ export class AttemptError extends Error {
 
 /**
  * Runs `attempt` up to `MAX_ATTEMPTS` times, each with a signal of its own that ends after `attemptMs`. Rejects with
- * the last error; with the first one that is not transient at once.
+ * the last error; at once with the first that another attempt would meet again.
  */
 export async function withRetries<T>(
   signal: AbortSignal,
@@ -52,8 +56,8 @@ export async function withRetries<T>(
     try {
       return await withDeadline(signal, attemptMs, attempt)
     } catch (error) {
-      const late = !(error instanceof AttemptError)
-      if (signal.aborted || attempts === MAX_ATTEMPTS || !(late || error.transient)) throw error
+      const worthwhile = error instanceof AttemptError ? error.transient : error instanceof StoreError
+      if (signal.aborted || attempts === MAX_ATTEMPTS || !worthwhile) throw error
       const longest = FIRST_PAUSE_MS * 2 ** (attempts - 1)
       await pause(longest * (1 - Math.random() / 2), signal)
     }

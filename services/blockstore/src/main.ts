@@ -4,6 +4,7 @@ import { serveCommands } from '@parsec/shared/bus/rpc'
 import type { BlockstoreConfig } from '@parsec/shared/config'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
+import type { Database } from '@parsec/shared/postgres'
 import type { Readiness, Service } from '@parsec/shared/service'
 import { blockHandlers, STORE_DEADLINE_MS } from './block.ts'
 import { DIRECT, type NetworkOptions } from './network.ts'
@@ -16,6 +17,8 @@ export type BlockstoreDeps = {
   config: BlockstoreConfig
   network?: NetworkOptions
   metrics?: Metrics
+  /** Shared with the metadata service of the same process; it is not closed here. */
+  database?: Database
   /** Replaces `STORE_DEADLINE_MS`. */
   storeDeadlineMs?: number
 }
@@ -28,8 +31,16 @@ const ABORT_MARGIN_MS = 500
 
 /** Opens the store and serves. Throws `OperatorError` when the store is misconfigured or away (spec 06 §7.3, §7.4). */
 export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreService> {
-  const { bus, log, config, network = DIRECT, metrics = noMetrics, storeDeadlineMs = STORE_DEADLINE_MS } = deps
-  const store = await openStore({ config, log, network, metrics })
+  const {
+    bus,
+    log,
+    config,
+    network = DIRECT,
+    metrics = noMetrics,
+    storeDeadlineMs = STORE_DEADLINE_MS,
+    database = null,
+  } = deps
+  const store = await openStore({ config, log, network, metrics, database })
   const stopping = new AbortController()
   const handlers = blockHandlers({ bus, store, stopping: stopping.signal, storeDeadlineMs })
   const serving = await serveCommands(bus, 'blockstore', handlers, log).catch(async error => {

@@ -34,8 +34,13 @@ export class StoreNode implements BlockStore {
   get keys(): LogKeys {
     return this.#store.keys
   }
-  open(): Promise<void> {
-    return this.#store.open()
+  async open(): Promise<void> {
+    try {
+      await this.#store.open()
+    } catch (error) {
+      this.#failingSince = Date.now()
+      throw error
+    }
   }
   read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
     return this.#observe(this.#gate.run(signal, () => this.#store.read(organization_id, block_id, signal)))

@@ -16,7 +16,17 @@ import { S3Store } from './s3.ts'
 import { type BlockStore, StoreError } from './store.ts'
 import { SwiftStore } from './swift.ts'
 
-export type StoreDeps = { config: BlockstoreConfig; log: Log; metrics: Metrics; network: NetworkOptions }
+export type StoreDeps = {
+  config: BlockstoreConfig
+  log: Log
+  metrics: Metrics
+  network: NetworkOptions
+  /** That of the metadata service in the same process, null in a process of its own. */
+  database: Database | null
+}
+
+/** Connections of a shared pool that blocks leave to everything else. */
+const SPARED_CONNECTIONS = 2
 
 /** Opens the store. Throws `OperatorError` when the configuration cannot work; nothing stays open then. */
 export async function openStore(deps: StoreDeps): Promise<BlockStore> {
@@ -54,7 +64,10 @@ async function makeRaid(raid: Extract<StoreConfig, { nodes: unknown }>, deps: St
   }
 }
 
-async function makeNode(node: NodeConfig, { config, log, metrics, network }: StoreDeps): Promise<BlockStore> {
+async function makeNode(
+  node: NodeConfig,
+  { config, log, metrics, network, database: shared }: StoreDeps,
+): Promise<BlockStore> {
   switch (node.type) {
     case 'MOCKED':
       return new StoreNode('MOCKED', new MockedStore(), { metrics })
@@ -62,9 +75,12 @@ async function makeNode(node: NodeConfig, { config, log, metrics, network }: Sto
       const { database } = config
       if (database.kind === 'MOCKED') throw new OperatorError('PostgreSQL block store is not available')
       const { url, maxConnections } = database
-      const pool = new Database({ connection: connectionFromUrl(url), minConnections: 0, maxConnections }, log)
+      const own = shared
+        ? null
+        : new Database({ connection: connectionFromUrl(url), minConnections: 0, maxConnections }, log)
       // Who waits for the gate waits within its deadline; who waits for the pool would fail after a few seconds.
-      return new StoreNode('POSTGRESQL', new PostgresqlStore(pool), { metrics, concurrency: maxConnections })
+      const concurrency = shared ? Math.max(1, maxConnections - SPARED_CONNECTIONS) : maxConnections
+      return new StoreNode('POSTGRESQL', new PostgresqlStore(shared ?? own!, own), { metrics, concurrency })
     }
     case 'S3': {
       const store = await S3Store.make(node, network)

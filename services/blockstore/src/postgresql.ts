@@ -1,4 +1,4 @@
-/** Blocks in the table `block_data` of the metadata's database, over connections of its own (spec 06 §7.5). */
+/** Blocks in the table `block_data` of the metadata's database, (spec 06 §7.5). */
 import type { Uuid } from '@parsec/shared/codec/values'
 import { type Database, sql } from '@parsec/shared/postgres'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
@@ -7,8 +7,11 @@ import { type BlockStore, type NodeStatus, StoreError } from './store.ts'
 export class PostgresqlStore implements BlockStore {
   readonly keys = { blockstore_type: 'POSTGRESQL' }
   readonly #database: Database
-  constructor(database: Database) {
+  readonly #own: Database | null
+  /** `own` is closed with the store. */
+  constructor(database: Database, own: Database | null) {
     this.#database = database
+    this.#own = own
   }
 
   /** Nothing to check: the metadata service judges the database, and this store works again when it is back. */
@@ -30,7 +33,7 @@ export class PostgresqlStore implements BlockStore {
   nodes(): readonly NodeStatus[] {
     return []
   }
-  close(): Promise<void> {
-    return this.#database.close()
+  async close(): Promise<void> {
+    await this.#own?.close()
   }
 }

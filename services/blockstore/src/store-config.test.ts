@@ -27,6 +27,15 @@ test('every recorded value gives its configuration or its error (06-server §4)'
   }
 })
 
+test('a directory for files: one part, never two nodes in one place', () => {
+  assert.deepEqual(parseStores(['file:/srv/blocks']), { type: 'FILE', directory: '/srv/blocks' })
+  assert.deepEqual(parseStores(['FILE:C\\:/blocks']), { type: 'FILE', directory: 'C:/blocks' })
+  for (const value of ['file', 'file:', 'file:a:b']) {
+    assert.throws(() => parseStores([value]), { message: 'Invalid FILE config, must be `file:<directory>`' })
+  }
+  assert.throws(() => parseStores(['RAID1:0:file:/srv/a', 'RAID1:1:file:/srv/b/../a/']), /share one storage/)
+})
+
 test('no error shows a secret, whatever is wrong around it (06-server#21)', () => {
   const s3 = 's3:h:r:b:KEYID:TOPSECRET'
   for (const values of [['RAID0:0:MOCKED', s3], [`${s3}:x`], [s3, s3], [`RAID1:0:${s3}`, `RAID1:1:${s3}`]]) {

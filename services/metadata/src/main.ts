@@ -8,7 +8,6 @@ import type { Database } from '@parsec/shared/postgres'
 import type { Service } from '@parsec/shared/service'
 import { administrationHandlers } from './administration.ts'
 import type { Deps } from './context.ts'
-import { openDatabase } from './database.ts'
 import { blockHandlers } from './domains/block.ts'
 import { commandHandlers } from './handlers.ts'
 import { requireMigrated } from './migrations.ts'
@@ -19,30 +18,13 @@ export type MetadataDeps = {
   bus: Bus
   log: Log
   config: MetadataConfig
-  /** Shared with other services of the process; without it the service opens its own. */
-  database?: Database
+  /** Of the whole process; the caller opens and closes it. */
+  database: Database
 }
 
-/** Throws `OperatorError` when the schema is not that of this release, and the driver's error when the database is away. */
-export async function startMetadata({ bus, log, config, database: shared }: MetadataDeps): Promise<Service> {
-  const own = shared ? undefined : await openDatabase(config.database, log)
-  const database = shared ?? own!.database
-  try {
-    await requireMigrated(database)
-    return await serve({ bus, log, config, database, close: async () => own?.close() })
-  } catch (error) {
-    await own?.close()
-    throw error
-  }
-}
-
-async function serve({
-  bus,
-  log,
-  config,
-  database,
-  close,
-}: Required<MetadataDeps> & { close: () => Promise<void> }): Promise<Service> {
+/** Throws `OperatorError` when the schema is not that of this release. */
+export async function startMetadata({ bus, log, config, database }: MetadataDeps): Promise<Service> {
+  await requireMigrated(database)
   const outbox = new Outbox(database, bus, log)
   const deps: Deps = { bus, db: database, outbox, config, log, now: DateTime.now }
   outbox.start()
@@ -63,6 +45,6 @@ async function serve({
       await Promise.all(serving.map(subscription => subscription.close()))
       await outbox.drain()
     },
-    stop: close,
+    stop: async () => {},
   }
 }

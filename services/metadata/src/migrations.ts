@@ -74,8 +74,11 @@ function apply(database: Database, { number, file, text, checksum }: Migration):
 
 /** The newest applied number; 1 for a schema from before the record was kept, 0 for none. */
 async function appliedLevel(database: Queryable): Promise<number> {
+  // A look into the catalogue: names resolved through the cache may miss what another run has just committed.
   const tables = await database.one<{ has_record: boolean; has_schema: boolean }>(sql`
-    SELECT to_regclass('migration') IS NOT NULL AS has_record, to_regclass('organization') IS NOT NULL AS has_schema`)
+    SELECT coalesce(bool_or(relname = 'migration'), FALSE) AS has_record,
+      coalesce(bool_or(relname = 'organization'), FALSE) AS has_schema
+    FROM pg_catalog.pg_class WHERE relname IN ('migration', 'organization') AND pg_catalog.pg_table_is_visible(oid)`)
   if (!tables?.has_record) return tables?.has_schema ? 1 : 0
   const newest = await database.one<{ level: number }>(sql`SELECT coalesce(max(_id), 0)::int AS level FROM migration`)
   return newest?.level ?? 0

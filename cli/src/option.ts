@@ -1,0 +1,63 @@
+/** What an option is: one row of the table in `options.ts`, and how rows are made. */
+import type { ServiceName } from '@parsec/shared/protocol/command'
+import { BOOL, type ValueType } from './values.ts'
+
+export const GROUPS = [
+  'Network',
+  'Database',
+  'Block storage',
+  'Administration',
+  'Organizations',
+  'Mail',
+  'TLS',
+  'Logs and telemetry',
+  'Several processes',
+  'General',
+] as const
+export type Group = (typeof GROUPS)[number]
+
+type Row<T> = {
+  /** Long name without dashes. */
+  readonly name: string
+  readonly short?: string
+  /** Other long names, of older releases. */
+  readonly aliases?: readonly string[]
+  /** Variables, the first that is set counts. */
+  readonly env?: readonly string[]
+  /** Variables that belong to other programs too: ignored unless their value fits. */
+  readonly sharedEnv?: readonly string[]
+  /** Absent for a flag, which takes no value on the command line. */
+  readonly type: ValueType<T>
+  readonly flag?: boolean
+  readonly repeatable?: boolean
+  /** May also be read from the file named by `--<name>-file` or `<VARIABLE>_FILE`. */
+  readonly secret?: boolean
+  /** Must be given; where services are named, when one of them runs. */
+  readonly required?: true | readonly ServiceName[]
+  /** Services that use the option. */
+  readonly services?: readonly ServiceName[]
+  /** The default as shown to people, when it is not plainly `default`. */
+  readonly defaultText?: string
+  readonly group: Group
+  readonly text: string
+  /** Still accepted, not shown by `--help`; a variable with a bad value is ignored. */
+  readonly retired?: boolean
+}
+/** One option; `T` includes undefined when it has no default. */
+export type Option<T = unknown> = Row<T> & { readonly default: T | undefined }
+export type OptionTable = { readonly [key: string]: Option }
+export type Values<O extends OptionTable> = { readonly [K in keyof O]: O[K] extends Option<infer T> ? T : never }
+
+export const required = <T>(by: true | readonly ServiceName[], row: Row<T>): Option<T | undefined> => ({
+  ...row,
+  required: by,
+  default: undefined,
+})
+export const optional = <T>(row: Row<T>): Option<T | undefined> => ({ ...row, default: undefined })
+export const withDefault = <T>(value: T, row: Row<T>): Option<T> => ({ ...row, default: value })
+export const flag = (row: Omit<Row<boolean>, 'type'>): Option<boolean> => ({
+  ...row,
+  type: BOOL,
+  flag: true,
+  default: false,
+})
