@@ -68,7 +68,10 @@ export class Forwarder {
   forward(spec: CommandSpec, context: Buffer, request_id: string, message: Buffer): Promise<Buffer> {
     let route = this.#routes.get(spec)
     if (!route) {
-      route = { subject: subjects.command(spec.service, spec.name), options: { timeoutMs: spec.deadlineMs } }
+      route = {
+        subject: subjects.command(spec.service, spec.name),
+        options: { timeoutMs: spec.deadlineMs, owned: true },
+      }
       this.#routes.set(spec, route)
     }
     return this.#bus.request(route.subject, seal(context, request_id, message), route.options)

@@ -11,9 +11,11 @@ export type RequestOptions = {
   timeoutMs: number
   /** Aborting rejects the request with the signal's reason; the work that was asked for is not undone. */
   signal?: AbortSignal
+  /** The caller gives the payload away and will not touch it again, so that it need not be copied. */
+  owned?: boolean
 }
 
-/** Answers a request; what it throws reaches the caller as `Unavailable` or `RemoteFailure`. */
+/** Answers a request, and gives the reply away; what it throws reaches the caller as `Unavailable` or `RemoteFailure`. */
 export type Server = (payload: Buffer, subject: string) => Promise<Buffer>
 export type Listener = (payload: Buffer, subject: string) => void
 

@@ -1,6 +1,6 @@
 /**
- * The bus inside one process. It copies every message and delivers on a later turn of the event loop, so that code
- * which leans on shared memory or on synchronous delivery fails here too and not only on NATS.
+ * The bus inside one process. It copies what it is not given for good and delivers on a later turn of the event loop, so
+ * that code which leans on shared memory or on synchronous delivery fails here too and not only on NATS.
  */
 import { RemoteFailure, Unavailable } from '../errors.ts'
 import type { Bus, Listener, RequestOptions, Server, Subscription } from './bus.ts'
@@ -27,7 +27,7 @@ export class LocalBus implements Bus {
     return this.#open
   }
 
-  request(subject: string, payload: Uint8Array, { timeoutMs, signal }: RequestOptions): Promise<Buffer> {
+  request(subject: string, payload: Uint8Array, { timeoutMs, signal, owned = false }: RequestOptions): Promise<Buffer> {
     if (!this.#open) return Promise.reject(new Unavailable('the bus is closed'))
     if (payload.length > this.maxPayload)
       return Promise.reject(new RangeError(`message of ${payload.length} bytes on ${subject}`))
@@ -35,7 +35,7 @@ export class LocalBus implements Bus {
     const { servers } = this.#route(subject)
     if (servers.length === 0) return Promise.reject(new Unavailable(`nobody serves ${subject}`))
     const serving = servers[this.#turn++ % servers.length]!
-    const copy = Buffer.from(payload)
+    const message = owned ? bufferOf(payload) : Buffer.from(payload)
     return new Promise((resolve, reject) => {
       const onAbort = () => settle(() => reject(signal!.reason))
       const timer = setTimeout(
@@ -49,7 +49,7 @@ export class LocalBus implements Bus {
       }
       signal?.addEventListener('abort', onAbort, { once: true })
       setImmediate(() => {
-        const work = this.#answer(serving, copy, subject).then(
+        const work = this.#answer(serving, message, subject).then(
           reply => settle(() => resolve(reply)),
           error => settle(() => reject(error)),
         )
@@ -64,7 +64,7 @@ export class LocalBus implements Bus {
     try {
       const reply = await server(payload, subject)
       if (reply.length > this.maxPayload) throw new RangeError(`reply of ${reply.length} bytes on ${subject}`)
-      return Buffer.from(reply)
+      return reply
     } catch (error) {
       if (error instanceof Unavailable) throw new Unavailable(error.message)
       throw new RemoteFailure(`${subject}: ${error instanceof Error ? error.message : String(error)}`)
@@ -147,5 +147,8 @@ export class LocalBus implements Bus {
     return route
   }
 }
+
+const bufferOf = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 const nextTurn = () => new Promise<void>(resolve => setImmediate(resolve))

@@ -2,8 +2,8 @@
  * Commands and internal requests over the bus: encoding, validation, dispatch. A service gives handlers by name; what
  * they return is the reply.
  *
- * A command travels as the array `[context, request_id, client's own bytes]`: the gateway copies these bytes once and
- * never re-encodes them, nor the service's reply.
+ * A command travels as the array `[encoded context, request_id, client's own bytes]`: the gateway copies these bytes once
+ * and never re-encodes them, nor the service's reply.
  */
 import { parse } from '../codec/fields.ts'
 import { decode, decodeMap, type Encodable, encode } from '../codec/msgpack.ts'
@@ -40,18 +40,39 @@ export const maxClientMessage = (bus: Bus): number =>
 
 /** The envelope of a client's message. `context` is the encoded context, made once per connection. */
 export function seal(context: Buffer, request_id: string, message: Buffer): Buffer {
-  const head = encode(request_id)
-  const envelope = Buffer.allocUnsafe(context.length + head.length + message.length + ENVELOPE_OVERHEAD)
+  const id = encode(request_id)
+  const envelope = Buffer.allocUnsafe(context.length + id.length + message.length + ENVELOPE_OVERHEAD)
   let at = envelope.writeUInt8(0x93)
-  at += context.copy(envelope, at)
-  at += head.copy(envelope, at)
-  at = envelope.writeUInt8(0xc6, at)
-  at = envelope.writeUInt32BE(message.length, at)
-  at += message.copy(envelope, at)
+  at = writeBin(envelope, at, context)
+  at += id.copy(envelope, at)
+  at = writeBin(envelope, at, message)
   return envelope.subarray(0, at)
 }
-function open(envelope: Buffer): [Context, string, Buffer] {
-  return decode(envelope, { maxBinBytes: MAX_CLIENT_MESSAGE_BYTES }) as unknown as [Context, string, Buffer]
+function writeBin(envelope: Buffer, at: number, bin: Buffer): number {
+  const start = envelope.writeUInt32BE(bin.length, envelope.writeUInt8(0xc6, at))
+  return start + bin.copy(envelope, start)
+}
+function open(envelope: Buffer): [context: Buffer, request_id: string, message: Buffer] {
+  return decode(envelope, { maxBinBytes: MAX_CLIENT_MESSAGE_BYTES }) as [Buffer, string, Buffer]
+}
+
+/** Most contexts that a replica remembers; beyond, it starts anew. */
+const REMEMBERED_CONTEXTS = 10_000
+
+/** A connection sends the same context with each of its commands: it is decoded once. Handlers must not change it. */
+class Contexts {
+  readonly #known = new Map<string, Context>()
+  read(bytes: Buffer): Context {
+    const key = bytes.toString('latin1')
+    let context = this.#known.get(key)
+    if (!context) {
+      if (this.#known.size >= REMEMBERED_CONTEXTS) this.#known.clear()
+      // A copy: a context must not keep the envelope of its first command in memory.
+      context = Object.freeze(decode(Buffer.from(bytes)) as unknown as Context)
+      this.#known.set(key, context)
+    }
+    return context
+  }
 }
 
 /** Serves the commands of a service: decodes, validates (`bad_message`), calls the handler, encodes. */
@@ -68,10 +89,12 @@ export async function serveCommands<N extends CommandName>(
       return [spec.name, { spec, handler }] as const
     }),
   )
+  const contexts = new Contexts()
   return bus.serve(subjects.everyCommandOf(service), service, async (payload, subject) => {
     const entry = table.get(subjects.nameOf(subject))
     if (!entry) throw new Error(`unknown command on ${subject}`)
-    const [context, request_id, message] = open(payload)
+    const [sender, request_id, message] = open(payload)
+    const context = contexts.read(sender)
     if (entry.spec.adminOnly && context.kind === 'authenticated' && context.profile !== 'ADMIN')
       return encode({ status: 'not_allowed', reason: `User \`${context.user_id}\` is not admin` })
     const request = parse(entry.spec.request, decodeMap(message))
@@ -120,6 +143,7 @@ export async function callInternal<N extends InternalName>(
   const { service, deadlineMs } = internalRequests[name]
   const reply = await bus.request(subjects.internal(service, name), encode(request as unknown as Encodable), {
     timeoutMs: deadlineMs,
+    owned: true,
     ...(signal && { signal }),
   })
   return decode(reply) as unknown as InternalReply<N>
