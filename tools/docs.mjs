@@ -1,7 +1,7 @@
 /** Writes the generated pages of docs/. */
 import { writeFileSync } from 'node:fs'
 import { configurationPage } from '../cli/src/docs.ts'
-import { commandsPage } from './commands-page.ts'
+import { commandsPage } from '../libs/shared/src/protocol/commands-page.ts'
 
 writeFileSync(new URL('../docs/configuration.md', import.meta.url), configurationPage())
 writeFileSync(new URL('../docs/commands.md', import.meta.url), commandsPage())

@@ -91,8 +91,13 @@ export class EventHub {
     organization.subscribers.add(session)
     // Hearing comes before reading, so that a change in between is not missed; certificates say which is newer.
     await this.#hearClientEvents(organization)
-    const { realms } = await callInternal(this.#bus, 'realm_memberships', keys)
-    for (const { realm_id, certified_on } of realms) session.user.remember(realm_id, true, certified_on)
+    const { realms, message_count } = await callInternal(this.#bus, 'realm_memberships', keys)
+    const order = this.#entries.get(organization.id)?.order
+    for (const { realm_id, certified_on, checkpoint } of realms) {
+      session.user.remember(realm_id, true, certified_on)
+      order?.startAfter(realm_id.hex, checkpoint)
+    }
+    order?.startAfter(`@${session.user.id}`, message_count)
     if (session.subscribed) organization.catchUp(session)
   }
   async #hearClientEvents(organization: Organization): Promise<void> {
@@ -133,6 +138,8 @@ export class EventHub {
       if (this.#seen.add(event.id)) return
       if ('control' in event) obey(organization, event.control)
       else {
+        if (event.fields.event === 'realm.roles_updated' && event.checkpoint !== undefined)
+          order.startAfter(event.fields.realm_id.hex, event.checkpoint)
         const place = placeOf(event.recipients, event.fields)
         if (place) order.add(place.series, place.index, new HeardEvent(event))
         else organization.deliver(new HeardEvent(event))

@@ -59,3 +59,23 @@ test('what is cleared is forgotten', () => {
   mock.timers.tick(GAP_WAIT_MS)
   assert.deepEqual(told, [1])
 })
+test('the first event of all starts its series, even when the second was faster', () => {
+  const events = order()
+  add(events, 2, 1)
+  assert.deepEqual(told, [1, 2])
+})
+test('a series whose newest index is known waits for nothing before it', () => {
+  const events = order()
+  events.startAfter('realm', 7)
+  add(events, 8, 10, 9)
+  assert.deepEqual(told, [8, 9, 10])
+  events.startAfter('realm', 3)
+  add(events, 11)
+  assert.deepEqual(told, [8, 9, 10, 11])
+})
+test('events that came before the start was known are told when it is', () => {
+  const events = order()
+  add(events, 6, 5)
+  events.startAfter('realm', 5)
+  assert.deepEqual(told, [6, 5])
+})

@@ -24,13 +24,24 @@ export class EventOrder<T> {
   add(name: string, index: number, event: T): void {
     let series = this.#series.get(name)
     if (!series) {
-      series = { next: index === 1 ? 1 : undefined, waiting: new Map(), timer: undefined }
+      series = { next: undefined, waiting: new Map(), timer: undefined }
       this.#series.set(name, series)
     }
+    if (index === 1) series.next ??= 1
     if (series.next !== undefined && index < series.next) return this.#tell(event)
     series.waiting.set(index, event)
     this.#tellNext(series)
     if (series.waiting.size > MAX_WAITING) this.#tellAll(series)
+  }
+
+  /** `index` was the newest of a series at a time when its events were already heard here: the next one comes after it. */
+  startAfter(name: string, index: number): void {
+    const series = this.#series.get(name)
+    if (!series) this.#series.set(name, { next: index + 1, waiting: new Map(), timer: undefined })
+    else if (series.next === undefined) {
+      series.next = index + 1
+      this.#tellNext(series)
+    }
   }
 
   /** Forgets everything, for when nobody listens any more. */
@@ -44,6 +55,12 @@ export class EventOrder<T> {
       const event = series.waiting.get(series.next)
       if (event === undefined) break
       series.waiting.delete(series.next++)
+      this.#tell(event)
+    }
+    // What came before its start was known, and lies before it.
+    for (const [index, event] of series.waiting) {
+      if (series.next === undefined || index >= series.next) continue
+      series.waiting.delete(index)
       this.#tell(event)
     }
     if (series.waiting.size === 0) {

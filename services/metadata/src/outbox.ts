@@ -17,14 +17,17 @@ import type { OrganizationID } from '@parsec/shared/protocol/types'
 /** An event on its way: where to publish it, and the bytes. */
 export type OutboxEvent = { subject: string; event: Buffer }
 
+/** What a role event tells besides: the certificate's timestamp, and the realm's newest change. */
+export type Membership = { certified_on: DateTime; checkpoint: number }
+
 export const clientEvent = (
   organization_id: OrganizationID,
   recipients: Recipients,
   fields: ClientEvent,
-  certified_on?: DateTime,
+  membership?: Membership,
 ): OutboxEvent => ({
   subject: subjects.clientEvents(organization_id),
-  event: encode({ id: randomUUID(), organization_id, recipients, fields, certified_on } as Encodable),
+  event: encode({ id: randomUUID(), organization_id, recipients, fields, ...membership } as Encodable),
 })
 export const controlEvent = (organization_id: OrganizationID, control: ControlEvent): OutboxEvent => ({
   subject: subjects.controlEvents(organization_id),

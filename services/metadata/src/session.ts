@@ -2,6 +2,7 @@
 
 import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { HumanHandle } from '@parsec/shared/codec/fields'
+import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
 import { sql } from '@parsec/shared/postgres'
 import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
@@ -79,11 +80,16 @@ export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
     return {}
   },
 
-  realm_memberships: async ({ user }) => ({
-    realms: await deps.db.all(sql`
-      SELECT realm.realm_id, realm_user.certified_on FROM realm_user JOIN realm ON realm._id = realm_user.realm
-      WHERE realm_user.user_ = ${user} AND realm_user.role IS NOT NULL`),
-  }),
+  realm_memberships: async ({ user }) => {
+    const [realms, counted] = await Promise.all([
+      deps.db.all<{ realm_id: Uuid; certified_on: DateTime; checkpoint: number }>(sql`
+        SELECT realm.realm_id, realm_user.certified_on, realm.checkpoint
+        FROM realm_user JOIN realm ON realm._id = realm_user.realm
+        WHERE realm_user.user_ = ${user} AND realm_user.role IS NOT NULL`),
+      deps.db.one<{ message_count: number }>(sql`SELECT message_count FROM user_ WHERE _id = ${user}`),
+    ])
+    return { realms, message_count: counted!.message_count }
+  },
 })
 
 const findOrganization = ({ db, now }: Deps, organization_id: OrganizationID) =>

@@ -1,14 +1,13 @@
 /** A change of the database together with the events that tell of it: both happen, or neither. */
-import type { DateTime } from '@parsec/shared/codec/values'
 import type { Queryable } from '@parsec/shared/postgres'
 import type { ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { Deps } from './context.ts'
-import { clientEvent, controlEvent, Outbox, type OutboxEvent } from './outbox.ts'
+import { clientEvent, controlEvent, type Membership, Outbox, type OutboxEvent } from './outbox.ts'
 
 export type Tx = Queryable & {
   /** Tells subscribed connections, if this transaction commits. */
-  emit(recipients: Recipients, fields: ClientEvent, certified_on?: DateTime): void
+  emit(recipients: Recipients, fields: ClientEvent, membership?: Membership): void
   /** Orders gateways, if this transaction commits. */
   control(control: ControlEvent): void
 }
@@ -25,8 +24,8 @@ export async function transaction<R extends { status: string }>(
     async queries => {
       const reply = await body({
         ...queries,
-        emit: (recipients, fields, certified_on) =>
-          void events.push(clientEvent(organization_id, recipients, fields, certified_on)),
+        emit: (recipients, fields, membership) =>
+          void events.push(clientEvent(organization_id, recipients, fields, membership)),
         control: control => void events.push(controlEvent(organization_id, control)),
       })
       if (reply.status === 'ok' && events.length > 0) rows = Outbox.insert(queries, events)

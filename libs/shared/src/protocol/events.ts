@@ -36,10 +36,11 @@ export type ControlEvent =
 /**
  * As published. `id` is unique for ever: delivery is at least once, and receivers drop what they saw.
  * Role events carry the timestamp of their certificate: two replicas may publish in another order than they committed,
- * and only the newest certificate says whether the user is in the realm.
+ * and only the newest certificate says whether the user is in the realm. They also carry the realm's checkpoint, after
+ * which its changes are told in order.
  */
 export type BusEvent = { id: string; organization_id: string } & (
-  | { recipients: Recipients; fields: ClientEvent; certified_on?: DateTime }
+  | { recipients: Recipients; fields: ClientEvent; certified_on?: DateTime; checkpoint?: number }
   | { control: ControlEvent }
 )
 

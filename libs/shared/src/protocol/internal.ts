@@ -67,10 +67,10 @@ type Requests = {
   }
   /** Re-tells every gateway that the organization has expired (spec 01 §7.4). */
   organization_expired: { request: { organization_id: OrganizationID }; reply: Record<never, never> }
-  /** The realms in which the user has a role now. */
+  /** The realms in which the user has a role now, and how far their changes and the user's messages have come. */
   realm_memberships: {
     request: { organization: number; user: number }
-    reply: { realms: { realm_id: Uuid; certified_on: DateTime }[] }
+    reply: { realms: { realm_id: Uuid; certified_on: DateTime; checkpoint: number }[]; message_count: number }
   }
 
   // metadata, for the block store

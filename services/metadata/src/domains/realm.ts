@@ -30,7 +30,7 @@ export const realm: Handlers<keyof typeof table> = {
       tx.emit(
         { to: 'users', user_ids: [user_id] },
         { event: 'realm.roles_updated', realm_id, role: 'OWNER' },
-        timestamp,
+        { certified_on: timestamp, checkpoint: 0 },
       )
       return { status: 'ok' }
     })
@@ -107,7 +107,7 @@ export const realm: Handlers<keyof typeof table> = {
       tx.emit(
         { to: 'users', user_ids: [certificate.user_id] },
         { event: 'realm.roles_updated', realm_id, role },
-        timestamp,
+        { certified_on: timestamp, checkpoint: facts.checkpoint! },
       )
       if (recipient_message !== null && recipient_message.length > 0)
         await appendMessage(
@@ -207,6 +207,7 @@ type Sharing = {
   revoked_on: DateTime | null
   /** Null when there is no such realm. */
   realm: number | null
+  checkpoint: number | null
   maintenance_type: MaintenanceType | null
   archiving: 'AVAILABLE' | 'ARCHIVED' | 'DELETION_PLANNED'
   deletion_date: DateTime | null
@@ -226,8 +227,8 @@ const sharing = (
   author: number,
 ) =>
   tx.one<Sharing>(sql`
-    SELECT user_._id AS user, user_.profile, user_.revoked_on, realm._id AS realm, realm.maintenance_type, realm.archiving,
-      realm.deletion_date, target.role, target.certified_on, target.last_role_change, target.last_vlob_update,
+    SELECT user_._id AS user, user_.profile, user_.revoked_on, realm._id AS realm, realm.checkpoint, realm.maintenance_type,
+      realm.archiving, realm.deletion_date, target.role, target.certified_on, target.last_role_change, target.last_vlob_update,
       target.last_archiving_change, author.role AS author_role
     FROM user_
     LEFT JOIN realm ON realm.organization = user_.organization AND realm.realm_id = ${realm_id}

@@ -1,6 +1,6 @@
 /** `docs/commands.md`, made from the protocol table. */
-import type { CommandSpec } from '@parsec/shared/protocol/command'
-import { everyCommand } from '@parsec/shared/protocol/registry'
+import type { CommandSpec } from './command.ts'
+import { everyCommand } from './registry.ts'
 
 const HEAD = `# Commands
 
@@ -16,7 +16,12 @@ export const commandsPage = (): string => HEAD + everyCommand.map(row).join('')
 
 function row(spec: CommandSpec): string {
   const callers = (['v1', 'v2'] as const).flatMap(era => (spec.callers[era] ?? []).map(kind => `${kind} ${era}`))
-  const notes = [spec.service, spec.cancellable && 'cancellable', spec.adminOnly && 'ADMIN only', spec.pending && '*not yet*']
+  const notes = [
+    spec.service,
+    spec.cancellable && 'cancellable',
+    spec.adminOnly && 'ADMIN only',
+    spec.pending && '*not yet*',
+  ]
   const statuses = spec.statuses.map(status => `\`${status}\``).join(' ')
   return `| \`${spec.cmd}\` | ${callers.join(', ')} | ${spec.since} | ${notes.filter(Boolean).join(', ')} | ${statuses} | ${spec.section} |\n`
 }
