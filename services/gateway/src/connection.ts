@@ -19,9 +19,10 @@ import { formatVersion } from '@parsec/shared/protocol/versions'
 import { WebSocket } from 'ws'
 import type { EventHub } from './event-hub.ts'
 import { EventQueue } from './event-queue.ts'
-import { LATER, LocalCall, type LocalCaller, type LocalCommands, type LocalReply } from './events.ts'
+import { GONE, LATER, LocalCall, type LocalCaller, type LocalCommands, type LocalReply } from './events.ts'
 import { encodeContext, type Forwarder, GENERIC_REPLIES, readMessage, statusOf } from './forward.ts'
 import { HANDSHAKE_MS, type Judge, judgeAnswer, TEXT_ANSWER, type Verdict } from './handshake.ts'
+import type { Claimer } from './invited.ts'
 import type { Organization, Peer, Session } from './session.ts'
 
 /** Close codes (RFC 6455 §7.4.1). Clients treat all alike; proxies and operators do not. */
@@ -71,6 +72,7 @@ export class Connection implements Peer, LocalCaller {
   #context: Buffer | undefined
   #organization: Organization | null = null
   #session: Session | null = null
+  #claimer: Claimer | undefined
   /** Counts commands: a reply that comes back for another turn than the current one is too late. */
   #turn = 0
   #startedAt = 0
@@ -79,8 +81,8 @@ export class Connection implements Peer, LocalCaller {
   #listening = false
   #local: LocalCall | undefined
   #ended = false
-  /** Close code of a connection that ends after the command in progress. */
-  #leaving = 0
+  /** How the connection ends after the command in progress. */
+  #leaving: Farewell | undefined
   /** Messages that came while a command ran; null is a text message. */
   #pending: (Buffer | null)[] | undefined
   readonly #events = new EventQueue()
@@ -163,13 +165,15 @@ export class Connection implements Peer, LocalCaller {
         reason: `${verdict.refused.result}: ${verdict.refused.help}`,
       })
     }
-    const { context, organization, session } = verdict.accepted
+    const { context, organization, session, claimer } = verdict.accepted
     if (this.#ended) {
+      claimer?.leave()
       if (organization) this.#all.hub.exit(organization, session)
       return
     }
     this.#organization = organization
     this.#session = session
+    this.#claimer = claimer
     this.#context = encodeContext(context)
     this.#kind = context.kind
     this.#major = context.api_version[0]
@@ -184,6 +188,7 @@ export class Connection implements Peer, LocalCaller {
     this.#all.known(this)
     this.#log.info('Connection established', { client_api_version: formatVersion(context.api_version) })
     this.#send(resultMessage({ result: 'ok' }))
+    claimer?.arrive(() => this.#invitationDeleted())
     this.#continue()
   }
 
@@ -234,20 +239,21 @@ export class Connection implements Peer, LocalCaller {
     if (reply instanceof Promise) {
       this.#local = call
       void this.#waitLocal(spec.cmd, reply)
-    } else if (reply !== LATER) this.#sendLocal(spec.cmd, reply)
+    } else if (reply !== LATER && reply !== GONE) this.#sendLocal(spec.cmd, reply)
   }
   async #waitLocal(cmd: string, promise: Promise<LocalReply>): Promise<void> {
     const turn = this.#turn
     try {
       const reply = await promise
       if (turn !== this.#turn || reply === LATER) return
+      if (reply === GONE) return this.end(INVITATION_DELETED.why, INVITATION_DELETED.code)
       this.#sendLocal(cmd, reply)
       this.#continue()
     } catch (error) {
       if (turn === this.#turn) this.#fail(cmd, error)
     }
   }
-  #sendLocal(cmd: string, reply: Exclude<LocalReply, typeof LATER>): void {
+  #sendLocal(cmd: string, reply: Exclude<LocalReply, typeof LATER | typeof GONE>): void {
     const bytes = Buffer.isBuffer(reply) ? reply : encode(reply)
     this.#logRequest(cmd, statusOf(bytes))
     this.#send(bytes)
@@ -274,9 +280,9 @@ export class Connection implements Peer, LocalCaller {
   #send(reply: Buffer): void {
     this.#cancellable = false
     this.#local = undefined
-    if (this.#leaving > 0) {
+    if (this.#leaving) {
       this.#socket.send(reply)
-      return this.end('server stops', this.#leaving)
+      return this.end(this.#leaving.why, this.#leaving.code)
     }
     if (this.#socket.bufferedAmount + reply.length <= MAX_UNSENT_BYTES) {
       this.#busy = false
@@ -288,7 +294,7 @@ export class Connection implements Peer, LocalCaller {
     this.#socket.send(reply, error => {
       if (error || turn !== this.#turn) return
       this.#busy = false
-      if (this.#leaving > 0) this.end('server stops', this.#leaving)
+      if (this.#leaving) this.end(this.#leaving.why, this.#leaving.code)
       else this.#continue()
     })
   }
@@ -302,6 +308,10 @@ export class Connection implements Peer, LocalCaller {
     const event = this.#events.shift()
     if (!event) this.#listening = wait
     return event
+  }
+  setCancellable(cancellable: boolean): void {
+    this.#cancellable = cancellable
+    if (cancellable) this.#continue()
   }
   offer(event: Buffer): void {
     if (this.#ended) return
@@ -321,8 +331,16 @@ export class Connection implements Peer, LocalCaller {
   }
   /** Ends the connection as soon as a command that a service works on is answered. */
   leave(code: number): void {
-    if (this.#busy && !this.#cancellable && !this.#local && this.#context) this.#leaving = code
+    if (this.#busy && !this.#cancellable && !this.#local && this.#context) this.#leaving = { code, why: 'server stops' }
     else this.end('server stops', code)
+  }
+  /**
+   * No claimer stays with a deleted invitation. An exchange in progress finds out by itself: what the greeter has taken
+   * already is still answered (spec 04 §8.4).
+   */
+  #invitationDeleted(): void {
+    if (this.#local) this.#leaving = INVITATION_DELETED
+    else this.end(INVITATION_DELETED.why, INVITATION_DELETED.code)
   }
   /** Ends the socket without any manners. */
   terminate(): void {
@@ -355,6 +373,8 @@ export class Connection implements Peer, LocalCaller {
     }
     this.#cancel()
     this.#pending = undefined
+    this.#claimer?.leave()
+    this.#claimer = undefined
     if (this.#organization) this.#all.hub.exit(this.#organization, this.#session)
     this.#organization = this.#session = null
   }
@@ -365,6 +385,8 @@ export class Connection implements Peer, LocalCaller {
   }
 }
 
+type Farewell = { readonly code: number; readonly why: string }
+const INVITATION_DELETED: Farewell = { code: CLOSE_NORMAL, why: 'invitation deleted' }
 const TEXT_MESSAGE = { spec: undefined, status: 'invalid_msg_format' } as const
 
 function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {

@@ -159,6 +159,7 @@ function placeOf(recipients: Recipients, fields: ClientEvent): { series: string;
 }
 
 function obey(organization: Organization, order: ControlEvent): void {
+  for (const watcher of [...organization.watchers]) watcher(order)
   switch (order.control) {
     case 'user.revoked':
     case 'user.frozen':

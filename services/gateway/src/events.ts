@@ -9,6 +9,8 @@ export interface LocalCaller {
   subscribe(hub: EventHub, keys: { organization: number; user: number }): Promise<void>
   /** The oldest event; undefined when there is none: then, with `wait`, the next one is the reply to the command. */
   nextEvent(wait: boolean): Buffer | undefined
+  /** Whether a next message may cancel the command in progress: one that writes before it waits does so undisturbed. */
+  setCancellable(cancellable: boolean): void
 }
 
 /** A command on its way to a local handler. */
@@ -31,14 +33,18 @@ export class LocalCall {
     this.#abort ??= new AbortController()
     return this.#abort.signal
   }
-  abort(): void {
-    this.#abort?.abort()
+  abort(reason?: Error): void {
+    this.#abort?.abort(reason)
   }
 }
 
-/** What a local handler answers: a reply, encoded or not, or `LATER` when an event will be the reply. */
-export type LocalReply = Encodable | typeof LATER
+/**
+ * What a local handler answers: a reply, encoded or not, `LATER` when an event will be the reply, or `GONE` when the
+ * invitation of the client has been deleted: then there is none.
+ */
+export type LocalReply = Encodable | typeof LATER | typeof GONE
 export const LATER = Symbol('reply comes with the next event')
+export const GONE = Symbol('invitation deleted')
 export type LocalHandler<N extends CommandName> = (
   call: LocalCall,
   request: Request<N>,

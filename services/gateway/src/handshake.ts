@@ -21,16 +21,22 @@ import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/int
 import { type OrganizationID, userOf } from '@parsec/shared/protocol/types'
 import { type ApiVersion, answersWithMap, noOverlap, settle } from '@parsec/shared/protocol/versions'
 import type { EventHub } from './event-hub.ts'
+import { Claimer } from './invited.ts'
 import type { Organization, Peer, Session } from './session.ts'
 
 /** Time for the whole handshake, from the upgrade to the result. */
-export const HANDSHAKE_MS = 30_000
+export const HANDSHAKE_MS = 60_000
 
 export type Judge = { bus: Bus; hub: EventHub; log: Log; administrationToken: string }
 /** What is known about a connection before its answer. */
 export type Caller = { conn_id: string; release: Context['release']; peer: Peer }
-/** An accepted client. Whoever gets it owes the hub an `exit` of `organization`, when there is one. */
-export type Accepted = { context: Context; organization: Organization | null; session: Session | null }
+/** An accepted client. Whoever gets it owes the hub an `exit` of `organization`, when there is one, and the claimer a `leave`. */
+export type Accepted = {
+  context: Context
+  organization: Organization | null
+  session: Session | null
+  claimer?: Claimer
+}
 export type Verdict = { accepted: Accepted } | { refused: HandshakeRefusal }
 
 const refuse = (result: HandshakeRefusal['result'], help: string): { refused: HandshakeRefusal } => ({
@@ -187,9 +193,8 @@ async function invited(
   judge: Judge,
   hello: Hello,
   organization: Organization,
-  answer: InvitedAnswer,
+  { organization_id, token, invitation_type }: InvitedAnswer,
 ): Promise<Verdict> {
-  const { organization_id, token, invitation_type } = answer
   const facts = await callInternal(judge.bus, 'session_open_invited', { organization_id, token })
   if (!facts.organization) return BAD_IDENTITY
   if (facts.organization.is_expired) return EXPIRED
@@ -208,7 +213,15 @@ async function invited(
     invitation_type,
     token,
   }
-  return { accepted: { context, organization, session: null } }
+  const { organization: key } = facts.organization
+  // What is deleted from now on is heard, what was deleted since the facts were read is told by the first sign of life.
+  const claimer = new Claimer(judge.bus, judge.log, organization, {
+    organization_id,
+    organization: key,
+    token,
+    conn_id,
+  })
+  return { accepted: { context, organization, session: null, claimer } }
 }
 
 async function anonymous(judge: Judge, hello: Hello, { organization_id, rvk }: AnonymousAnswer): Promise<Verdict> {

@@ -17,7 +17,7 @@ import { type OrganizationID, userOf } from '@parsec/shared/protocol/types'
 import { type ApiVersion, formatVersion, releaseOf } from '@parsec/shared/protocol/versions'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { EventHub } from './event-hub.ts'
-import { LATER, LocalCall, type LocalCommands } from './events.ts'
+import { GONE, LATER, LocalCall, type LocalCommands, type LocalReply } from './events.ts'
 import { encodeContext, type Forwarder, readMessage, statusOf } from './forward.ts'
 import { authenticatedContext } from './handshake.ts'
 import {
@@ -62,6 +62,8 @@ type Route = (call: Call) => Promise<FastifyReply>
 export class HttpRpc {
   readonly #deps: RpcDeps
   readonly #streams = new Set<EventStream>()
+  /** Commands that wait for somebody. */
+  readonly #waiting = new Set<LocalCall>()
   constructor(deps: RpcDeps) {
     this.#deps = deps
   }
@@ -73,8 +75,9 @@ export class HttpRpc {
     app.post('/invited/:organization_id', this.#route(this.#invited))
     app.get('/authenticated/:organization_id/events', this.#route(this.#events))
   }
-  /** Ends every stream of events. */
+  /** Ends every stream of events, and every command that waits for somebody. */
   endStreams(why: string): void {
+    for (const call of this.#waiting) call.abort(new Unavailable(why))
     for (const stream of this.#streams) stream.end(why)
   }
 
@@ -118,9 +121,11 @@ export class HttpRpc {
     if (!isMsgpack(request.headers)) return reply.code(415).send()
     const context: Context = { kind: 'anonymous', ...caller, organization_id }
     return this.#run(call, context, async cmd => {
+      if (organization) return undefined
+      if (cmd !== 'organization_bootstrap') return 404
       // Created before the command runs, so that it stays when the command is refused (spec 02 §3.1.4).
-      if (!organization && cmd === 'organization_bootstrap')
-        await callInternal(this.#deps.bus, 'organization_find', { organization_id, create: true })
+      await callInternal(this.#deps.bus, 'organization_find', { organization_id, create: true })
+      return undefined
     })
   }
 
@@ -173,18 +178,19 @@ export class HttpRpc {
     })
   }
 
-  /** Runs the command of the body. */
+  /** Runs the command of the body, unless `before` gives a code that refuses it. */
   async #run(
     { request, reply }: Call,
     context: Context,
-    before?: (cmd: string) => Promise<void>,
+    before?: (cmd: string) => Promise<number | undefined>,
   ): Promise<FastifyReply> {
     const { forwarder, local, log, metrics } = this.#deps
     const startedAt = performance.now()
     const body = request.body as Buffer
     const { spec, ...reading } = readMessage(body, context.kind, context.api_version[0])
     if (!spec || NEEDS_CONNECTION.has(spec.name)) return reply.code(415).send()
-    await before?.(spec.cmd)
+    const code = await before?.(spec.cmd)
+    if (code) return reply.code(code).send()
     const request_id = forwarder.requestId()
     const bytes = encodeContext(context)
     let answer: Buffer
@@ -193,9 +199,12 @@ export class HttpRpc {
       const fields = parse(spec.request, 'message' in reading ? reading.message : {})
       if (!fields.ok) answer = encode({ status: 'bad_message', reason: 'Invalid message.', errors: fields.errors })
       else {
-        const call = new LocalCall(bytes, request_id, null)
-        reply.raw.once('close', () => call.abort())
-        const result = await local.get(spec.name)?.(call, fields.value as never)
+        const result = await this.#wait(reply, new LocalCall(bytes, request_id, null), call =>
+          local.get(spec.name)?.(call, fields.value as never),
+        )
+        // The client has left; nobody needs an answer.
+        if (reply.raw.destroyed) return reply.hijack()
+        if (result === GONE) return reply.code(410).send()
         if (result === undefined || result === LATER) throw new Error(`no answer to ${spec.name} over HTTP`)
         answer = Buffer.isBuffer(result) ? result : encode(result)
       }
@@ -210,6 +219,26 @@ export class HttpRpc {
       status,
     })
     return sendMsgpack(reply, answer)
+  }
+
+  /** Runs a local command until it ends or the client leaves. */
+  async #wait(
+    reply: FastifyReply,
+    call: LocalCall,
+    run: (call: LocalCall) => LocalReply | undefined | Promise<LocalReply>,
+  ): Promise<LocalReply | undefined> {
+    const leave = () => call.abort()
+    reply.raw.once('close', leave)
+    this.#waiting.add(call)
+    try {
+      return await run(call)
+    } catch (error) {
+      if (!reply.raw.destroyed) throw error
+      return undefined
+    } finally {
+      this.#waiting.delete(call)
+      reply.raw.off('close', leave)
+    }
   }
 
   /** The stream of events of a device. Orders are heard before the device is looked up, as in a handshake. */

@@ -14,8 +14,10 @@ import type { Service } from '@parsec/shared/service'
 import { type Server, WebSocketServer } from 'ws'
 import { CLOSE_UNAVAILABLE, ClientSocket, Connection, type Surroundings } from './connection.ts'
 import { drainConnections } from './drain.ts'
+import { enrollmentCommands } from './enrollment.ts'
 import { EventHub } from './event-hub.ts'
 import { eventCommands, type LocalHandler } from './events.ts'
+import { exchangeCommands } from './exchange.ts'
 import { Forwarder } from './forward.ts'
 import { HttpRpc } from './http-rpc.ts'
 import { registerPages } from './pages.ts'
@@ -33,7 +35,9 @@ export type GatewayDeps = { bus: Bus; log: Log; config: GatewayConfig; http: Htt
 export async function startGateway({ bus, log, config, http, metrics = noMetrics }: GatewayDeps): Promise<Service> {
   const hub = new EventHub(bus, log)
   const forwarder = new Forwarder(bus)
-  const local = new Map(Object.entries(eventCommands(hub))) as ReadonlyMap<string, LocalHandler<CommandName>>
+  const local = new Map(
+    Object.entries({ ...eventCommands(hub), ...enrollmentCommands(hub, bus), ...exchangeCommands(hub, bus) }),
+  ) as unknown as ReadonlyMap<string, LocalHandler<CommandName>>
   const sockets = new Sockets(
     {
       bus,

@@ -1,4 +1,5 @@
 /** What a browser may ask for: the welcome page, its two assets, and links of mails that lead to the client (spec 02 §6). */
+import { crc32, deflateSync } from 'node:zlib'
 import type { BackendAddr } from '@parsec/shared/config'
 import { HTML, htmlPage } from '@parsec/shared/http'
 import type { FastifyInstance } from 'fastify'
@@ -12,11 +13,14 @@ h1 { font-weight: 600; color: #0058cc }
 `
 /** 16 × 16 pixels in the colour of the headings. */
 const ICON = favicon(0x00, 0x58, 0xcc)
+/** The same as a picture, for mails. */
+const LOGO = png(0x00, 0x58, 0xcc)
 
 export function registerPages(app: FastifyInstance, backendAddr: BackendAddr): void {
   app.get('/', (_request, reply) => reply.type(HTML).send(WELCOME))
   app.get('/static/base.css', (_request, reply) => reply.type('text/css; charset=utf-8').send(STYLE))
   app.get('/static/favicon.ico', (_request, reply) => reply.type('image/vnd.microsoft.icon').send(ICON))
+  app.get('/static/parsec-vert.png', (_request, reply) => reply.type('image/png').send(LOGO))
   app.get('/redirect/*', (request, reply) => {
     const path = (request.params as { '*': string })['*']
     if (path === '') return reply.callNotFound()
@@ -72,4 +76,25 @@ function favicon(red: number, green: number, blue: number): Buffer {
   header.writeUInt32LE(bitmap.length + pixels.length + mask.length, 14)
   header.writeUInt32LE(header.length, 18)
   return Buffer.concat([header, bitmap, pixels, mask])
+}
+
+/** A PNG file of 64 × 64 pixels of a single colour. */
+function png(red: number, green: number, blue: number): Buffer {
+  const side = 64
+  const row = Buffer.concat([Buffer.alloc(1), Buffer.alloc(side * 3, Buffer.from([red, green, blue]))])
+  const header = Buffer.alloc(13)
+  header.writeUInt32BE(side, 0)
+  header.writeUInt32BE(side, 4)
+  // Eight bits for each of three colours.
+  header.set([8, 2], 8)
+  const pixels = deflateSync(Buffer.concat(Array.from({ length: side }, () => row)))
+  const signature = Buffer.from('89504e470d0a1a0a', 'hex')
+  return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', pixels), chunk('IEND', Buffer.alloc(0))])
+}
+function chunk(type: string, data: Buffer): Buffer {
+  const body = Buffer.concat([Buffer.from(type), data])
+  const [length, checksum] = [Buffer.alloc(4), Buffer.alloc(4)]
+  length.writeUInt32BE(data.length)
+  checksum.writeUInt32BE(crc32(body))
+  return Buffer.concat([length, body, checksum])
 }

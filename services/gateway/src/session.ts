@@ -5,7 +5,7 @@
  */
 import { encode } from '@parsec/shared/codec/msgpack'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
-import type { BusEvent, ClientEvent, Recipients } from '@parsec/shared/protocol/events'
+import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { DeviceID, OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import { type ApiVersion, knowsEvent } from '@parsec/shared/protocol/versions'
 
@@ -93,6 +93,8 @@ export class Organization {
   readonly id: OrganizationID
   readonly users = new Map<UserID, User>()
   readonly subscribers = new Set<Session>()
+  /** Told of every order: commands that wait for one. */
+  readonly watchers = new Set<(order: ControlEvent) => void>()
   constructor(id: OrganizationID) {
     this.id = id
   }

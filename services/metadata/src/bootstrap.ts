@@ -7,7 +7,7 @@ import { badTimestamp } from '@parsec/shared/protocol/ballpark'
 import type { AnonymousContext } from '@parsec/shared/protocol/context'
 import { userOf } from '@parsec/shared/protocol/types'
 import type { Deps } from './context.ts'
-import { enrollment, insertUser } from './people.ts'
+import { enrollment, insertUser, tellUserCreated } from './people.ts'
 import { loadNewUser, type NewUser, redactionRefusal } from './rules/enrollment.ts'
 import { transaction } from './transaction.ts'
 import { notifyBootstrap } from './webhook.ts'
@@ -41,6 +41,7 @@ export async function bootstrap(ctx: Deps & { context: AnonymousContext }, reque
     if (facts.active_users_limit !== null && facts.active_users >= facts.active_users_limit)
       return { status: 'active_users_limit_reached' as const }
     void insertUser(tx, { organization: organization.organization, human: null, certifier: null, newUser })
+    tellUserCreated(tx, newUser)
     void tx.run(sql`
       UPDATE organization SET root_verify_key = ${request.root_verify_key}, bootstrapped_on = ${now},
         sequester_authority_certificate = ${request.sequester_authority_certificate},

@@ -6,6 +6,7 @@ import type { MetadataConfig } from '@parsec/shared/config'
 import type { Log } from '@parsec/shared/log'
 import type { Database } from '@parsec/shared/postgres'
 import type { CallerOf, CommandName, Reply, Request } from '@parsec/shared/protocol/registry'
+import type { Mailer } from './mail.ts'
 import type { Outbox } from './outbox.ts'
 
 export type Deps = {
@@ -13,6 +14,8 @@ export type Deps = {
   db: Database
   outbox: Outbox
   config: MetadataConfig
+  /** Null: mails cannot be sent. */
+  mailer: Mailer | null
   log: Log
   /** The server's clock, microseconds. */
   now: () => DateTime

@@ -7,11 +7,15 @@ import type { Log } from '@parsec/shared/log'
 import type { Database } from '@parsec/shared/postgres'
 import type { Service } from '@parsec/shared/service'
 import { administrationHandlers } from './administration.ts'
+import { conduitHandlers } from './conduit.ts'
 import type { Deps } from './context.ts'
 import { blockHandlers } from './domains/block.ts'
+import { legacyInvitationHandlers } from './domains/legacy-invitation.ts'
 import { commandHandlers } from './handlers.ts'
+import { Mailer } from './mail.ts'
 import { requireMigrated } from './migrations.ts'
 import { Outbox } from './outbox.ts'
+import { PresenceSweep, presenceHandlers } from './presence.ts'
 import { sessionHandlers } from './session.ts'
 
 export type MetadataDeps = {
@@ -26,9 +30,19 @@ export type MetadataDeps = {
 export async function startMetadata({ bus, log, config, database }: MetadataDeps): Promise<Service> {
   await requireMigrated(database)
   const outbox = new Outbox(database, bus, log)
-  const deps: Deps = { bus, db: database, outbox, config, log, now: DateTime.now }
+  const mailer = config.mail && (await Mailer.open(config.mail, config.backendAddr, log))
+  const deps: Deps = { bus, db: database, outbox, config, mailer, log, now: DateTime.now }
+  const presenceSweep = new PresenceSweep(deps)
   outbox.start()
-  const internal = { ...sessionHandlers(deps), ...administrationHandlers(deps), ...blockHandlers(deps) }
+  presenceSweep.start()
+  const internal = {
+    ...sessionHandlers(deps),
+    ...administrationHandlers(deps),
+    ...blockHandlers(deps),
+    ...legacyInvitationHandlers(deps),
+    ...conduitHandlers(deps),
+    ...presenceHandlers(deps),
+  }
   const serving = [
     await serveInternal(bus, 'metadata', internal, log),
     await serveCommands(bus, 'metadata', commandHandlers(deps), log),
@@ -43,6 +57,7 @@ export async function startMetadata({ bus, log, config, database }: MetadataDeps
     drain: async () => {
       draining = true
       await Promise.all(serving.map(subscription => subscription.close()))
+      await presenceSweep.drain()
       await outbox.drain()
     },
     stop: async () => {},

@@ -5,7 +5,7 @@ import { type Queryable, sql } from '@parsec/shared/postgres'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { Deps } from './context.ts'
 import type { NewDevice, NewUser } from './rules/enrollment.ts'
-import { transaction } from './transaction.ts'
+import { type Tx, transaction } from './transaction.ts'
 
 /** Orders changes of the organization's people and of its limit. */
 export const lockPeople = (tx: Queryable, organization: number) =>
@@ -16,38 +16,55 @@ type Author = Deps & { context: AuthenticatedContext }
 /** Lines 4 to 7 of `user_create` (spec 03 §4.2). */
 export const createUser = (ctx: Author, newUser: NewUser) =>
   transaction(ctx, ctx.context.organization_id, async tx => {
-    const { organization, device } = ctx.context
-    void lockPeople(tx, organization)
-    void refuseRevokedAuthor(tx, ctx.context)
-    const facts = await enrollment(tx, organization, newUser, ctx.now())
-    if (facts.active_users_limit !== null && facts.active_users >= facts.active_users_limit)
-      return { status: 'active_users_limit_reached' as const }
-    if (facts.exists)
-      return { status: 'already_exists' as const, reason: `User \`${newUser.user.user_id}\` already exists` }
-    if (facts.is_enrolled) {
-      const [email, label] = newUser.user.human_handle!
-      return {
-        status: 'already_exists' as const,
-        reason: `Human handle \`${label} <${email}>\` already corresponds to a non-revoked user`,
-      }
-    }
-    void insertUser(tx, { organization, human: facts.human, certifier: device, newUser })
-    return { status: 'ok' as const }
+    void lockPeople(tx, ctx.context.organization)
+    const [refusal] = await Promise.all([addUser(tx, ctx, newUser), refuseRevokedAuthor(tx, ctx.context)])
+    return refusal ?? { status: 'ok' as const }
   })
 
-export const createDevice = (ctx: Author, { device, device_certificate, redacted_device_certificate }: NewDevice) =>
+/** Adds a user, in a transaction that holds the people's lock, or says why not. */
+export async function addUser(tx: Tx, ctx: Author, newUser: NewUser) {
+  const { organization, device } = ctx.context
+  const facts = await enrollment(tx, organization, newUser, ctx.now())
+  if (facts.active_users_limit !== null && facts.active_users >= facts.active_users_limit)
+    return { status: 'active_users_limit_reached' as const }
+  if (facts.exists)
+    return { status: 'already_exists' as const, reason: `User \`${newUser.user.user_id}\` already exists` }
+  if (facts.is_enrolled) {
+    const [email, label] = newUser.user.human_handle!
+    return {
+      status: 'already_exists' as const,
+      reason: `Human handle \`${label} <${email}>\` already corresponds to a non-revoked user`,
+    }
+  }
+  void insertUser(tx, { organization, human: facts.human, certifier: device, newUser })
+  tellUserCreated(tx, newUser)
+  return undefined
+}
+
+export const tellUserCreated = (tx: Tx, { user, user_certificate, device_certificate }: NewUser) =>
+  tx.control({ control: 'user.created', user_id: user.user_id, user_certificate, device_certificate })
+
+/** `encrypted_answer`: what an API v1 client says to the claimer of the device. */
+export const createDevice = (
+  ctx: Author,
+  { device, device_certificate, redacted_device_certificate }: NewDevice,
+  encrypted_answer: Buffer = Buffer.alloc(0),
+) =>
   transaction(ctx, ctx.context.organization_id, async tx => {
     const { organization, user, device: certifier } = ctx.context
     void lockPeople(tx, organization)
-    void refuseRevokedAuthor(tx, ctx.context)
-    const created = await tx.run(sql`
-      INSERT INTO device (organization, user_, device_id, device_label, verify_key, device_certificate,
-        redacted_device_certificate, device_certifier, created_on)
-      VALUES (${organization}, ${user}, ${device.device_id}, ${device.device_label}, ${device.verify_key}, ${device_certificate},
-        ${redacted_device_certificate}, ${certifier}, ${device.timestamp})
-      ON CONFLICT DO NOTHING`)
+    const [created] = await Promise.all([
+      tx.run(sql`
+        INSERT INTO device (organization, user_, device_id, device_label, verify_key, device_certificate,
+          redacted_device_certificate, device_certifier, created_on)
+        VALUES (${organization}, ${user}, ${device.device_id}, ${device.device_label}, ${device.verify_key}, ${device_certificate},
+          ${redacted_device_certificate}, ${certifier}, ${device.timestamp})
+        ON CONFLICT DO NOTHING`),
+      refuseRevokedAuthor(tx, ctx.context),
+    ])
     if (created === 0)
       return { status: 'already_exists' as const, reason: `Device \`${device.device_id}\` already exists` }
+    tx.control({ control: 'device.created', device_id: device.device_id, device_certificate, encrypted_answer })
     return { status: 'ok' as const }
   })
 

@@ -32,6 +32,14 @@ export type ControlEvent =
   | { control: 'user.revoked'; user_id: UserID }
   | { control: 'user.frozen'; user_id: UserID }
   | { control: 'organization.expired' }
+  | { control: 'invitation.deleted'; token: Uuid }
+  /** Somebody talked, or took what the other said (spec 04 §6.2); `attempt` is theirs. */
+  | { control: 'invite.conduit_updated'; token: Uuid; attempt: Uuid }
+  // What commands of API v1 wait for (spec 03 §9.1)
+  | { control: 'user.created'; user_id: UserID; user_certificate: Buffer; device_certificate: Buffer }
+  | { control: 'device.created'; device_id: DeviceID; device_certificate: Buffer; encrypted_answer: Buffer }
+  | { control: 'enrollment.claimed'; invited: UserID | DeviceID; encrypted_claim: Buffer }
+  | { control: 'enrollment.cancelled'; invited: UserID | DeviceID }
 
 /**
  * As published. `id` is unique for ever: delivery is at least once, and receivers drop what they saw.

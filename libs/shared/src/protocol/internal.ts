@@ -6,6 +6,7 @@ import type { HumanHandle } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
 import type { ServiceName } from './command.ts'
 import type { AuthenticatedContext } from './context.ts'
+import type { ConduitSide, ConduitState } from './invite.ts'
 import type { OrganizationStats } from './organization.ts'
 import type { DeviceID, InvitationType, OrganizationID, UserID, UserProfile } from './types.ts'
 
@@ -48,6 +49,20 @@ export type OrganizationSettings = {
 export type AdministeredUser = { user_id: UserID; user_email: string; user_name: string; frozen: boolean }
 export type ServerStatsItem = { organization_id: OrganizationID } & Omit<OrganizationStats, 'users'>
 
+/** Which conduit, and what a side does there. `greeter` null: that of the only greeter. */
+export type ConduitParty = {
+  organization_id: OrganizationID
+  organization: number
+  token: Uuid
+  side: ConduitSide
+  greeter: UserID | null
+  state: ConduitState
+  /** Names this exchange of this side. */
+  attempt: Uuid
+}
+/** A connection of an invited client. */
+export type ClaimerConnection = { organization_id: OrganizationID; organization: number; token: Uuid; conn_id: string }
+
 type Requests = {
   // metadata, for the gateway
   /** `organization` null: unknown; `device` null: no such device. */
@@ -72,6 +87,35 @@ type Requests = {
     request: { organization: number; user: number }
     reply: { realms: { realm_id: Uuid; certified_on: DateTime; checkpoint: number }[]; message_count: number }
   }
+
+  /** Stores an API v1 invitation of a user or device; a later one replaces it (spec 03 §6.3). */
+  legacy_invite: {
+    request: { context: AuthenticatedContext; invited: UserID | DeviceID }
+    reply: { status: 'ok' | 'already_exists' }
+  }
+  /** Tells whoever invited what the claimer sends (spec 03 §6.5). */
+  legacy_claim: {
+    request: { organization_id: OrganizationID; invited: UserID | DeviceID; encrypted_claim: Buffer }
+    reply: { status: 'ok' | 'not_found' }
+  }
+
+  /** Sends a payload; `peer` is what the other side had already sent (spec 04 §6.2). */
+  conduit_talk: {
+    request: ConduitParty & { payload: Buffer }
+    reply:
+      | { status: 'ok'; peer: { attempt: Uuid; payload: Buffer } | null }
+      | { status: 'not_found' | 'already_deleted' | 'invalid_state' }
+  }
+  /** What has become of an attempt that met `peer`. `taken`: the other side has it, and its payload is the result. */
+  conduit_listen: {
+    request: ConduitParty & { peer: Uuid | null }
+    reply:
+      | { status: 'ok'; payload: Buffer }
+      | { status: 'taken' | 'waiting' | 'not_found' | 'already_deleted' | 'invalid_state' }
+  }
+  /** The claimer is there, for a while: the gateway repeats it (spec 04 §5). */
+  claimer_present: { request: ClaimerConnection; reply: { is_deleted: boolean } }
+  claimer_gone: { request: ClaimerConnection; reply: Record<never, never> }
 
   // metadata, for the block store
   /** The checks of `block_create` before the upload (spec 05 §10.1, lines 1–5). */
@@ -146,6 +190,12 @@ export const internalRequests: { readonly [N in InternalName]: { service: Servic
   organization_find: { service: 'metadata', deadlineMs: 5_000 },
   organization_expired: { service: 'metadata', deadlineMs: 5_000 },
   realm_memberships: { service: 'metadata', deadlineMs: 5_000 },
+  legacy_invite: { service: 'metadata', deadlineMs: 5_000 },
+  legacy_claim: { service: 'metadata', deadlineMs: 5_000 },
+  conduit_talk: { service: 'metadata', deadlineMs: 5_000 },
+  conduit_listen: { service: 'metadata', deadlineMs: 5_000 },
+  claimer_present: { service: 'metadata', deadlineMs: 5_000 },
+  claimer_gone: { service: 'metadata', deadlineMs: 5_000 },
   block_check: { service: 'metadata', deadlineMs: 5_000 },
   block_commit: { service: 'metadata', deadlineMs: 5_000 },
   block_access: { service: 'metadata', deadlineMs: 5_000 },

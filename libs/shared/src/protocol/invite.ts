@@ -8,13 +8,34 @@ import {
   type HumanHandle,
   key,
   nullable,
-  text,
   userId,
   uuid,
+  verbatimText,
 } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
 import { AUTHENTICATED, command, INVITED } from './command.ts'
 import { INVITATION_DELETED_REASONS, type InvitationStatus, type UserID } from './types.ts'
+
+/** The states of an exchange in their order; the last one follows itself (spec 04 §6.1). */
+export const CONDUIT_STATES = [
+  '1_WAIT_PEERS',
+  '2_1_CLAIMER_HASHED_NONCE',
+  '2_2_GREETER_NONCE',
+  '2_3_CLAIMER_NONCE',
+  '3_1_CLAIMER_TRUST',
+  '3_2_GREETER_TRUST',
+  '4_COMMUNICATE',
+] as const
+export type ConduitState = (typeof CONDUIT_STATES)[number]
+export type ConduitSide = 'greeter' | 'claimer'
+
+/** Most characters of an invited address, which need not look like one; compared as it is, so it is not normalised. */
+const MAX_CLAIMER_EMAIL_LENGTH = 255
+const claimerEmail = () =>
+  verbatimText().refine(
+    v => v.length > 0 && [...v].length <= MAX_CLAIMER_EMAIL_LENGTH && !v.includes('\0') && v.isWellFormed(),
+    'Invalid data',
+  )
 
 const GREETER_STATUSES = ['not_found', 'already_deleted', 'invalid_state'] as const
 const CLAIMER_STATUSES = ['not_found', 'invalid_state'] as const
@@ -32,7 +53,6 @@ const greeterStep = <const Name extends string, Ok extends object, S extends z.Z
     request: { token: uuid(), ...request },
     statuses: GREETER_STATUSES,
     since: '2.0',
-    pending: true,
     section: '04-invite §7',
   })
 /** A step of the claimer; only the first may be cancelled by a next message. */
@@ -50,7 +70,6 @@ const claimerStep = <const Name extends string, Ok extends object, S extends z.Z
     statuses: CLAIMER_STATUSES,
     cancellable,
     since: '2.0',
-    pending: true,
     section: '04-invite §7',
   })
 const shape = <T>() => undefined as T | undefined
@@ -63,7 +82,7 @@ export const invite = {
     request: z.discriminatedUnion('type', [
       z.object({
         type: constant('USER') as unknown as z.ZodLiteral<'USER'>,
-        claimer_email: text(),
+        claimer_email: claimerEmail(),
         send_email: bool(),
       }),
       z.object({ type: constant('DEVICE') as unknown as z.ZodLiteral<'DEVICE'>, send_email: bool() }),
@@ -75,7 +94,6 @@ export const invite = {
     ]),
     statuses: ['not_available', 'not_allowed', 'already_member', 'shamir_recovery_not_setup'],
     since: '2.0',
-    pending: true,
     section: '04-invite §4.1',
   }),
   invite_delete: command()({
@@ -84,7 +102,6 @@ export const invite = {
     request: { token: uuid(), reason: enumeration(INVITATION_DELETED_REASONS) },
     statuses: ['not_found', 'already_deleted'],
     since: '2.0',
-    pending: true,
     section: '04-invite §4.2',
   }),
   invite_list: command<{
@@ -98,7 +115,6 @@ export const invite = {
     callers: AUTHENTICATED,
     request: {},
     since: '2.0',
-    pending: true,
     section: '04-invite §4.3',
   }),
   invite_info: command<
@@ -114,7 +130,6 @@ export const invite = {
     callers: INVITED,
     request: {},
     since: '2.0',
-    pending: true,
     section: '04-invite §4.4',
   }),
   invite_1_claimer_wait_peer: claimerStep(

@@ -116,7 +116,6 @@ export const legacy = {
     request: { user_id: userId() },
     statuses: ['not_allowed', 'already_exists', 'timeout'],
     cancellable: true,
-    pending: true,
     section: '03-users §6.3',
   }),
   user_get_invitation_creator: command<{
@@ -128,7 +127,6 @@ export const legacy = {
     callers: ANONYMOUS_V1,
     request: { invited_user_id: userId() },
     statuses: ['not_found'],
-    pending: true,
     section: '03-users §6.4',
   }),
   user_claim: command<{ user_certificate: Buffer; device_certificate: Buffer }>()({
@@ -138,15 +136,14 @@ export const legacy = {
     request: { invited_user_id: userId(), encrypted_claim: bytes() },
     statuses: ['not_found', 'denied', 'timeout'],
     cancellable: true,
-    pending: true,
     section: '03-users §6.5',
   }),
   user_cancel_invitation: command()({
     name: 'user_cancel_invitation',
+    adminOnly: true,
     callers: AUTHENTICATED_V1,
     request: { user_id: userId() },
     statuses: ['not_allowed'],
-    pending: true,
     section: '03-users §6.6',
   }),
   device_invite: command<{ encrypted_claim: Buffer }>()({
@@ -156,7 +153,6 @@ export const legacy = {
     request: { invited_device_name: deviceName() },
     statuses: ['already_exists', 'timeout'],
     cancellable: true,
-    pending: true,
     section: '03-users §6.3',
   }),
   device_get_invitation_creator: command<{
@@ -168,7 +164,6 @@ export const legacy = {
     callers: ANONYMOUS_V1,
     request: { invited_device_id: deviceId() },
     statuses: ['not_found'],
-    pending: true,
     section: '03-users §6.4',
   }),
   device_claim: command<{ device_certificate: Buffer; encrypted_answer: Buffer }>()({
@@ -178,14 +173,12 @@ export const legacy = {
     request: { invited_device_id: deviceId(), encrypted_claim: bytes() },
     statuses: ['not_found', 'denied', 'timeout'],
     cancellable: true,
-    pending: true,
     section: '03-users §6.5',
   }),
   device_cancel_invitation: command()({
     name: 'device_cancel_invitation',
     callers: AUTHENTICATED_V1,
     request: { invited_device_name: deviceName() },
-    pending: true,
     section: '03-users §6.6',
   }),
 }

@@ -26,7 +26,6 @@ export const pki = {
       'email_already_used',
     ],
     since: '2.6',
-    pending: true,
     section: '03-users §7.3',
   }),
   pki_enrollment_info: command<
@@ -48,7 +47,6 @@ export const pki = {
     request: { enrollment_id: uuid() },
     statuses: ['not_found'],
     since: '2.6',
-    pending: true,
     section: '03-users §7.4',
   }),
   pki_enrollment_list: command<{
@@ -66,7 +64,6 @@ export const pki = {
     request: {},
     statuses: ['not_allowed'],
     since: '2.6',
-    pending: true,
     section: '03-users §7.5',
   }),
   pki_enrollment_reject: command()({
@@ -76,7 +73,6 @@ export const pki = {
     request: { enrollment_id: uuid() },
     statuses: ['not_allowed', 'not_found', 'no_longer_available'],
     since: '2.6',
-    pending: true,
     section: '03-users §7.6',
   }),
   pki_enrollment_accept: command()({
@@ -104,7 +100,6 @@ export const pki = {
       'already_exists',
     ],
     since: '2.6',
-    pending: true,
     section: '03-users §7.7',
   }),
 }

@@ -13,7 +13,6 @@ export const shamir = {
     },
     statuses: ['invalid_data'],
     since: '2.9',
-    pending: true,
     section: '03-users §8.2',
   }),
   shamir_recovery_self_info: command<{ self_info: Buffer | null }>()({
@@ -21,7 +20,6 @@ export const shamir = {
     callers: AUTHENTICATED,
     request: {},
     since: '2.9',
-    pending: true,
     section: '03-users §8.3',
   }),
   shamir_recovery_others_list: command<{ brief_certificates: Buffer[]; share_certificates: Buffer[] }>()({
@@ -29,7 +27,6 @@ export const shamir = {
     callers: AUTHENTICATED,
     request: {},
     since: '2.9',
-    pending: true,
     section: '03-users §8.4',
   }),
   invite_shamir_recovery_reveal: command<{ ciphered_data: Buffer }>()({
@@ -38,7 +35,6 @@ export const shamir = {
     request: { reveal_token: uuid() },
     statuses: ['not_found'],
     since: '2.9',
-    pending: true,
     section: '03-users §8.5',
   }),
 }

@@ -47,6 +47,9 @@ export function releaseOf(userAgent: string | undefined): readonly [number, numb
   return match ? [Number(match[1]), Number(match[2])] : undefined
 }
 
+/** A list with an invitation of a type that the client does not know is of no use to it (spec 04 §4.3). */
+export const knowsRecovery = (client: ApiVersion): boolean => speaks(client, 9, 3)
+
 /** How the client's release spells that messages and participants differ: only the matching word makes it try again. */
 export const mismatchStatus = (release: readonly [number, number] | null) =>
   release !== null && (release[0] > 2 || (release[0] === 2 && release[1] >= 13))

@@ -1,4 +1,4 @@
-/** Commands and shapes of API v1 (spec 02 §4, 03 §3.3 and §6). */
+/** Commands and shapes of API v1 (spec 02 §4, 03 §3.3 and §6), but for its invitations. */
 
 import { isName } from '@parsec/shared/codec/fields'
 import { sql } from '@parsec/shared/postgres'
@@ -12,9 +12,10 @@ import { checkNewDevice, checkNewUser } from '../rules/enrollment.ts'
 import { escapeLike } from '../rules/search.ts'
 import { organizationStats } from '../statistics.ts'
 
-type Pending = `${'user' | 'device'}_${'invite' | 'get_invitation_creator' | 'claim' | 'cancel_invitation'}`
+/** Those have a file of their own. */
+type Invitation = `${'user' | 'device'}_${'invite' | 'get_invitation_creator' | 'claim' | 'cancel_invitation'}`
 
-export const legacy: Handlers<Exclude<keyof typeof table, Pending>> = {
+export const legacy: Handlers<Exclude<keyof typeof table, Invitation>> = {
   v1_organization_bootstrap: (ctx, request) => bootstrap(ctx, { ...request, sequester_authority_certificate: null }),
 
   organization_create: async (ctx, { organization_id, expiration_date }) => {
@@ -81,7 +82,7 @@ export const legacy: Handlers<Exclude<keyof typeof table, Pending>> = {
     return checked.ok ? createUser(ctx, checked.value) : checked.refusal
   },
 
-  v1_device_create: async (ctx, { device_certificate }) => {
+  v1_device_create: async (ctx, { device_certificate, encrypted_answer }) => {
     const { device_id, user_id, verify_key } = ctx.context
     const signer = { author: device_id, verify_key }
     const checked = checkNewDevice(
@@ -91,6 +92,6 @@ export const legacy: Handlers<Exclude<keyof typeof table, Pending>> = {
       ctx.now(),
       'label first',
     )
-    return checked.ok ? createDevice(ctx, checked.value) : checked.refusal
+    return checked.ok ? createDevice(ctx, checked.value, encrypted_answer) : checked.refusal
   },
 }

@@ -1,0 +1,109 @@
+/**
+ * Sends invitation mails, over SMTP or into a folder (spec 04 §10.1, 06 §3.3). A mail that cannot be sent never fails the
+ * command: the invitation exists, and its sender is told.
+ */
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { getCACertificates } from 'node:tls'
+import { Uuid } from '@parsec/shared/codec/values'
+import type { BackendAddr, MailConfig } from '@parsec/shared/config'
+import type { Log } from '@parsec/shared/log'
+import type { INVITATION_EMAIL_SENT_STATUSES } from '@parsec/shared/protocol/types'
+import { addressOf, composeMail, type InvitationMail, isPlainAddress } from './mail-template.ts'
+
+export type EmailSent = (typeof INVITATION_EMAIL_SENT_STATUSES)[number]
+/** Takes a composed mail to its recipient; rejects when it cannot. */
+type Carrier = (to: string, message: string) => Promise<void>
+
+/** Milliseconds for the whole dialogue, well within the deadline of the command; and for its parts. */
+const SMTP_MS = 30_000
+const CONNECT_MS = 10_000
+const SILENCE_MS = 20_000
+
+export class Mailer {
+  readonly #carry: Carrier
+  readonly #sender: string
+  readonly #addr: BackendAddr
+  readonly #log: Log
+  private constructor(carry: Carrier, sender: string, addr: BackendAddr, log: Log) {
+    this.#carry = carry
+    this.#sender = sender
+    this.#addr = addr
+    this.#log = log
+  }
+  /** For `MOCKED` it makes the folder. */
+  static async open(config: MailConfig, addr: BackendAddr, log: Log): Promise<Mailer> {
+    const carry = config.kind === 'SMTP' ? smtp(config) : await mailFolder()
+    return new Mailer(carry, config.sender, addr, log)
+  }
+
+  /** Resolves to what becomes of the mail, within `SMTP_MS`; never rejects. */
+  async send(mail: InvitationMail): Promise<EmailSent> {
+    try {
+      if (!isPlainAddress(mail.to)) throw new Error('the address of the recipient is none that SMTP can carry')
+      await this.#carry(mail.to, composeMail(mail, this.#addr, this.#sender))
+      return 'SUCCESS'
+    } catch (error) {
+      const { code, command, responseCode, rejectedErrors } = error as SmtpFailure
+      if (responseCode !== undefined) this.#log.warning('SMTP error', { code, command, response_code: responseCode })
+      else this.#log.warning('Unexpected exception while sending an email', { reason: (error as Error).message })
+      return rejectedErrors?.length ? 'BAD_RECIPIENT' : 'NOT_AVAILABLE'
+    }
+  }
+}
+
+/** What nodemailer adds to its errors. */
+type SmtpFailure = { code?: string; command?: string; responseCode?: number; rejectedErrors?: readonly unknown[] }
+
+function smtp({ host, port, login, security, sender }: Extract<MailConfig, { kind: 'SMTP' }>): Carrier {
+  return async (to, message) => {
+    const { default: SMTPConnection } = await import('nodemailer/lib/smtp-connection')
+    const connection = new SMTPConnection({
+      host,
+      port,
+      secure: security === 'implicit',
+      requireTLS: security === 'starttls',
+      ignoreTLS: security === 'none',
+      connectionTimeout: CONNECT_MS,
+      dnsTimeout: CONNECT_MS,
+      greetingTimeout: CONNECT_MS,
+      socketTimeout: SILENCE_MS,
+      tls: {
+        minVersion: 'TLSv1.2',
+        ...(security !== 'none' && { ca: [...getCACertificates('default'), ...getCACertificates('system')] }),
+      },
+    })
+    let timer: NodeJS.Timeout | undefined
+    try {
+      await new Promise<void>((resolve, reject) => {
+        timer = setTimeout(() => reject(new Error(`not sent within ${SMTP_MS} ms`)), SMTP_MS)
+        const then = (next: () => void) => (error?: Error | null) => (error ? reject(error) : next())
+        const send = () => connection.send({ from: addressOf(sender), to: [to] }, message, then(resolve))
+        connection.on('error', reject)
+        connection.once('end', () => reject(new Error('the server has closed the connection')))
+        connection.connect(
+          then(() => (login ? connection.login({ user: login.user, pass: login.password }, then(send)) : send())),
+        )
+      })
+      connection.quit()
+    } catch (error) {
+      connection.close()
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+/** For trials: each mail becomes a file, announced on stderr. */
+async function mailFolder(): Promise<Carrier> {
+  const folder = await mkdtemp(join(tmpdir(), 'tmp-email-folder-'))
+  return async (to, message) => {
+    const path = join(folder, `tmp-email-${Uuid.random()}.html`)
+    await writeFile(path, message, { mode: 0o600 })
+    process.stderr.write(
+      `A request to send an e-mail to ${to} has been triggered and mocked.\nThe mail file can be found here: ${path}\n`,
+    )
+  }
+}
