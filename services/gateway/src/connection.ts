@@ -187,8 +187,10 @@ export class Connection implements Peer, LocalCaller {
     }
     this.#all.known(this)
     this.#log.info('Connection established', { client_api_version: formatVersion(context.api_version) })
+    // READY is told before the claimer is let in, so that it never comes after what the claimer does next.
+    await claimer?.arrive(() => this.#invitationDeleted())
+    if (this.#ended) return
     this.#send(resultMessage({ result: 'ok' }))
-    claimer?.arrive(() => this.#invitationDeleted())
     this.#continue()
   }
 

@@ -32,12 +32,13 @@ export class Claimer {
     organization.watchers.add(this.#hear)
   }
 
-  /** The client is let in. `onDeleted` is called once, maybe at once. */
-  arrive(onDeleted: () => void): void {
+  /** The client is about to be let in: resolves when its presence was told. `onDeleted` is called once, maybe at once. */
+  async arrive(onDeleted: () => void): Promise<void> {
     this.#onDeleted = onDeleted
     if (this.#isDeleted) return onDeleted()
     this.#timer = setInterval(() => this.#renew(), RENEW_EVERY_MS)
     this.#renew()
+    await this.#told
   }
   leave(): void {
     this.#organization.watchers.delete(this.#hear)
