@@ -1,9 +1,31 @@
 /** Every command by its words, as oclif finds them. */
+import { HumanAccesses } from './commands/backend/human-accesses.ts'
 import { Init } from './commands/backend/init.ts'
 import { Migrate } from './commands/backend/migrate.ts'
 import { Run } from './commands/backend/run.ts'
+import { Scrub } from './commands/backend/scrub.ts'
+import { CreateService } from './commands/backend/sequester/create-service.ts'
+import { ExportRealm } from './commands/backend/sequester/export-realm.ts'
+import { ExtractRealmExport } from './commands/backend/sequester/extract-realm-export.ts'
+import { GenerateServiceCertificate } from './commands/backend/sequester/generate-service-certificate.ts'
+import { ImportServiceCertificate } from './commands/backend/sequester/import-service-certificate.ts'
+import { ListServices } from './commands/backend/sequester/list-services.ts'
+import { UpdateService } from './commands/backend/sequester/update-service.ts'
 
-export const COMMANDS = { 'backend:run': Run, 'backend:migrate': Migrate, 'backend:init': Init }
+export const COMMANDS = {
+  'backend:run': Run,
+  'backend:migrate': Migrate,
+  'backend:init': Init,
+  'backend:scrub': Scrub,
+  'backend:human_accesses': HumanAccesses,
+  'backend:sequester:create_service': CreateService,
+  'backend:sequester:generate_service_certificate': GenerateServiceCertificate,
+  'backend:sequester:import_service_certificate': ImportServiceCertificate,
+  'backend:sequester:list_services': ListServices,
+  'backend:sequester:update_service': UpdateService,
+  'backend:sequester:export_realm': ExportRealm,
+  'backend:sequester:extract_realm_export': ExtractRealmExport,
+}
 
 /** Groups of commands: what they are for, and examples. */
 export const GROUPS_OF_COMMANDS: {
@@ -23,6 +45,14 @@ export const GROUPS_OF_COMMANDS: {
       'parsec backend migrate --db postgresql://parsec:secret@db/parsec',
       'parsec backend run --host 0.0.0.0 --db postgresql://parsec:secret@db/parsec \\',
       "      --blockstore 's3:https\\://s3.example.com:region:bucket:key:secret' --administration-token-file /run/secrets/token",
+    ],
+  },
+  'backend:sequester': {
+    description:
+      'Manage sequester services: holders of a key for which clients encrypt a copy of what they write, in organizations that were bootstrapped with a sequester authority.',
+    examples: [
+      'parsec backend sequester list_services --organization Acme',
+      'parsec backend sequester create_service --help',
     ],
   },
 }

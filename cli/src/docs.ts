@@ -2,7 +2,8 @@
 import { fileForm, fileVariable } from './command-line.ts'
 import { defaultText, optionSyntax } from './help.ts'
 import { GROUPS, type Option, type OptionTable } from './option.ts'
-import { migrateOptions, runOptions } from './options.ts'
+import { migrateOptions, runOptions, scrubOptions } from './options.ts'
+import { toolOptions } from './tool-options.ts'
 
 export function configurationPage(): string {
   return [
@@ -13,6 +14,13 @@ export function configurationPage(): string {
     table(Object.values(runOptions).filter(o => o.retired)),
     MIGRATE,
     table(Object.values(migrateOptions).filter(o => !o.retired)),
+    SCRUB,
+    table(Object.values<Option>(scrubOptions).filter(o => !o.retired)),
+    TOOLS,
+    ...Object.entries<OptionTable>(toolOptions).flatMap(([words, options]) => [
+      `### \`parsec backend ${words}\``,
+      table(Object.values(options).filter(o => !SHARED_NAMES.has(o.name))),
+    ]),
     ENDING,
   ].join('\n\n')
 }
@@ -69,6 +77,20 @@ const MIGRATE = `## \`parsec backend migrate\`
 
 Creates or updates the tables; also known as \`parsec backend init\`. Run it before the first start and before each start
 of a newer release. Exit code 1 when a step failed.`
+
+const SCRUB = `## \`parsec backend scrub\`
+
+Compares the block store with the database, and repairs it; see [operations](operations.md). Exit code 0: all is well; 3:
+something was wrong and is repaired; 4: something is wrong still, or could not be checked; 1: the scrub could not be
+finished.`
+
+const TOOLS = `## Commands about organizations
+
+Beside what is listed here, those that look into the database take --db, --db-min-connections, --db-max-connections and
+the three log options, \`export_realm\` takes --blockstore, and all take --debug, as \`parsec backend run\` does. The
+database must be PostgreSQL. Exit code 1 when the command could not do all of what it was asked for; see
+[operations](operations.md#sequester-services).`
+const SHARED_NAMES = new Set(Object.values<Option>(runOptions).map(o => o.name))
 
 const ENDING = `## Signals of \`parsec backend run\`
 

@@ -5,15 +5,35 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, suite, test } from 'node:test'
 import { fileForm, optionForms, readCommandLine } from './command-line.ts'
+import { humanAccessesSpec } from './commands/backend/human-accesses.ts'
 import { migrateSpec } from './commands/backend/migrate.ts'
 import { runSpec } from './commands/backend/run.ts'
+import { scrubSpec } from './commands/backend/scrub.ts'
+import { createServiceSpec } from './commands/backend/sequester/create-service.ts'
+import { exportRealmSpec } from './commands/backend/sequester/export-realm.ts'
+import { extractRealmExportSpec } from './commands/backend/sequester/extract-realm-export.ts'
+import { generateServiceCertificateSpec } from './commands/backend/sequester/generate-service-certificate.ts'
+import { importServiceCertificateSpec } from './commands/backend/sequester/import-service-certificate.ts'
+import { listServicesSpec } from './commands/backend/sequester/list-services.ts'
+import { updateServiceSpec } from './commands/backend/sequester/update-service.ts'
 import { configurationPage } from './docs.ts'
 import { commandHelp } from './help.ts'
 import type { Option } from './option.ts'
-import { migrateOptions, runOptions } from './options.ts'
+import { migrateOptions, runOptions, scrubOptions } from './options.ts'
 import { UsageError } from './output.ts'
 import { serverSettings } from './settings.ts'
+import { toolOptions } from './tool-options.ts'
 
+const TOOLS = [
+  humanAccessesSpec,
+  createServiceSpec,
+  generateServiceCertificateSpec,
+  importServiceCertificateSpec,
+  listServicesSpec,
+  updateServiceSpec,
+  exportRealmSpec,
+  extractRealmExportSpec,
+] as const
 const ENOUGH = ['--db=MOCKED', '-b', 'MOCKED', '--administration-token=t']
 const run = (argv: string[], environment = {}) => {
   const line = readCommandLine(runSpec, argv, environment)
@@ -26,7 +46,12 @@ test('docs/configuration.md is what `npm run docs` makes', () => {
   assert.equal(readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8'), configurationPage())
 })
 
-for (const [name, table] of Object.entries({ run: runOptions, migrate: migrateOptions })) {
+for (const [name, table] of Object.entries({
+  run: runOptions,
+  migrate: migrateOptions,
+  scrub: scrubOptions,
+  ...toolOptions,
+})) {
   test(`${name}: every name, letter and variable is unique and spelled like its option`, () => {
     const options: Option[] = Object.values(table)
     const forms = options.flatMap(o => [...optionForms(o), ...(o.secret ? [fileForm(o)] : [])])
@@ -44,7 +69,7 @@ for (const [name, table] of Object.entries({ run: runOptions, migrate: migrateOp
 }
 
 test('help names every option that is not retired, and its variable', () => {
-  for (const spec of [runSpec, migrateSpec]) {
+  for (const spec of [runSpec, migrateSpec, scrubSpec, ...TOOLS]) {
     const help = commandHelp(spec, spec.options)
     for (const option of Object.values<Option>(spec.options)) {
       assert.equal(new RegExp(`--${option.name}[ ,\\n]`).test(help), !option.retired, option.name)
@@ -199,4 +224,28 @@ suite('settings', () => {
     for (const port of [-1, 65_536])
       assert.throws(() => settings([`--port=${port}`]), { message: `--port must be between 0 and 65535, not ${port}` })
   })
+})
+
+test('values of the commands about organizations (06-server §6.3)', () => {
+  const read = (argv: string[]) => readCommandLine(updateServiceSpec, ['--organization=Org', '--enable', ...argv], {})
+  const id = '0123456789abcdef0123456789ABCDEF'
+  const line = read(['--db=postgres:///x', `--service=${id}`])
+  assert.ok(line.kind === 'run')
+  assert.equal(line.values.service?.hex, id.toLowerCase())
+  for (const [argv, pattern] of [
+    [['--db=mocked', `--service=${id}`], /MOCKED DB can not be used with sequester services/],
+    [['--db=postgres:///x', '--service=12'], /'12' is not a valid id/],
+    [['--db=postgres:///x'], /Missing option '--service'/],
+    [['--db=postgres:///x', `--service=${id}`, '--organization=a b'], /'a b' is not a valid organization id/],
+  ] as const)
+    assert.throws(() => read([...argv]), usageError(pattern))
+  const [file] = process.argv.slice(1)
+  const extract = (day: string) => {
+    const argv = [`--service-decryption-key=${file}`, `--input=${file}`, '--output=x', `--filter-date=${day}`]
+    const line = readCommandLine(extractRealmExportSpec, argv, {})
+    return line.kind === 'run' ? line.values.filterDate?.toString() : line.kind
+  }
+  assert.equal(extract('2024-02-29'), '2024-02-29T00:00:00.000000Z')
+  for (const day of ['2023-02-29', '2024-2-1', '2024-01-01T00:00:00Z'])
+    assert.throws(() => extract(day), usageError(/is not a day in the form YYYY-MM-DD/))
 })

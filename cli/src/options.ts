@@ -5,6 +5,7 @@
  */
 import { LOG_FORMATS, LOG_LEVELS } from '@parsec/shared/log'
 import type { ServiceName } from '@parsec/shared/protocol/command'
+import { duration } from './duration.ts'
 import { flag, type OptionTable, optional, required, type Values, withDefault } from './option.ts'
 import {
   ADDR,
@@ -17,6 +18,7 @@ import {
   FLOAT,
   FORWARDED_PROTO,
   INT,
+  NETWORKS,
   NON_EMPTY,
   POSTGRESQL_URL,
   TEXT,
@@ -287,6 +289,15 @@ export const runOptions = {
     group: 'TLS',
     text: 'Behind a proxy that terminates TLS: redirect requests to https when this header is present with another value, e.g. X-Forwarded-Proto:https.',
   }),
+  trustedProxies: withDefault<readonly string[]>([], {
+    name: 'trusted-proxies',
+    env: ['PARSEC_TRUSTED_PROXIES'],
+    type: NETWORKS,
+    services: HTTP_USERS,
+    defaultText: 'none',
+    group: 'Network',
+    text: 'Addresses and networks of proxies in front of the server, e.g. 10.0.0.0/8,127.0.0.1: the client that they name in X-Forwarded-For is the one in the log and the one whose attempts are counted.',
+  }),
   sslKeyfile: optional({
     name: 'ssl-keyfile',
     env: ['PARSEC_SSL_KEYFILE'],
@@ -435,5 +446,65 @@ export const migrateOptions = {
   debug,
 } as const satisfies OptionTable
 
+/** Options of `parsec backend scrub`. */
+export const scrubOptions = {
+  db: required(true, {
+    ...migrateOptions.db,
+    text: 'PostgreSQL database of the server, which knows the blocks: postgresql://user:password@host:port/database?parameters.',
+  }),
+  blockstore: required(true, {
+    ...runOptions.blockstore,
+    text: 'The block store of the server, written as for `parsec backend run`: all nodes, in the same order.',
+  }),
+  repair: flag({
+    name: 'repair',
+    group: 'Block storage',
+    text: 'Write what is missing or corrupt, as far as the other nodes of a RAID1 or RAID5 tell what it should be.',
+  }),
+  node: optional({
+    name: 'node',
+    type: INT,
+    group: 'Block storage',
+    defaultText: 'all',
+    text: 'Compare this node only and believe the others. With --repair it refills a node that was replaced.',
+  }),
+  deleteOrphans: flag({
+    name: 'delete-orphans',
+    group: 'Block storage',
+    text: 'Remove objects that belong to no block of the database. Never those of organizations that it does not know.',
+  }),
+  olderThan: withDefault(24 * 3_600_000, {
+    name: 'older-than',
+    type: duration('1h'),
+    group: 'Block storage',
+    defaultText: '24h',
+    text: 'Age from which orphans are removed, at least 1h: 15m, 24h, 7d.',
+  }),
+  maxRate: optional({
+    name: 'max-rate',
+    type: FLOAT,
+    group: 'Block storage',
+    defaultText: 'no limit',
+    text: 'Most MiB a second that are read and written, over all nodes.',
+  }),
+  state: optional({
+    name: 'state',
+    type: { ...TEXT, metavar: 'PATH' },
+    group: 'General',
+    defaultText: 'none',
+    text: 'File that remembers how far the work has come; the same command then goes on after an interruption. It is removed at the end.',
+  }),
+  json: flag({ name: 'json', group: 'General', text: 'Print one JSON object a line.' }),
+  dbFirstTriesNumber,
+  dbFirstTriesSleep,
+  maximumDatabaseConnectionAttempts: migrateOptions.maximumDatabaseConnectionAttempts,
+  pauseBeforeRetryDatabaseConnection: runOptions.pauseBeforeRetryDatabaseConnection,
+  logLevel,
+  logFormat,
+  logFile,
+  debug,
+} as const satisfies OptionTable
+
+export type ScrubValues = Values<typeof scrubOptions>
 export type RunValues = Values<typeof runOptions>
 export type MigrateValues = Values<typeof migrateOptions>

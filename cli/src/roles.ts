@@ -4,7 +4,6 @@
  */
 
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Server as TlsServer } from 'node:tls'
 import type { OpenDatabase } from '@parsec/metadata/database'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { MAX_CLIENT_MESSAGE_BYTES, MAX_ENVELOPE_BYTES } from '@parsec/shared/bus/rpc'
@@ -99,8 +98,9 @@ export class ServerProcess {
   reloadTls(): void {
     try {
       const tls = this.#settings.readTls()
-      if (tls && this.#http)
-        (this.#http.app.server as unknown as TlsServer).setSecureContext({ ...tls, minVersion: 'TLSv1.2' })
+      if (!tls || !this.#http) return
+      this.#http.renewTls(tls)
+      this.#log.info('TLS files reloaded')
     } catch (error) {
       this.#log.error('TLS files not reloaded', { reason: describe(error) })
     }
@@ -145,7 +145,8 @@ export class ServerProcess {
   }
 
   async #startService(name: ServiceName, bus: Bus): Promise<Service> {
-    const { settings, log } = { settings: this.#settings, log: this.#log }
+    const settings = this.#settings
+    const log = this.#log.child({ service: name })
     switch (name) {
       case 'metadata': {
         const { openDatabase } = await import('@parsec/metadata/database')

@@ -20,7 +20,7 @@ import { OperatorError } from '@parsec/shared/errors'
 import type { LogOptions } from '@parsec/shared/log'
 import type { ServiceName } from '@parsec/shared/protocol/command'
 import type { Environment } from './argv.ts'
-import { type MigrateValues, type RunValues, SERVICE_NAMES } from './options.ts'
+import { type MigrateValues, type RunValues, type ScrubValues, SERVICE_NAMES } from './options.ts'
 import { UsageError, usageLines } from './output.ts'
 
 export type NatsSettings = {
@@ -28,7 +28,13 @@ export type NatsSettings = {
   credsFile: string | null
   tls: { ca: string; cert?: string; key?: string } | null
 }
-export type SentrySettings = { dsn: string; environment: string }
+export type SentrySettings = {
+  dsn: string
+  environment: string
+  services: readonly ServiceName[]
+  /** Values that must not be in a report. */
+  secrets: readonly string[]
+}
 /** Private key and certificate chain, PEM. */
 export type TlsFiles = NonNullable<HttpConfig['tls']>
 
@@ -98,7 +104,14 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
     everyService,
     nats: natsSettings(values),
     log: logOptions(values),
-    sentry: values.sentryDsn ? { dsn: values.sentryDsn, environment: values.sentryEnvironment } : null,
+    sentry: values.sentryDsn
+      ? {
+          dsn: values.sentryDsn,
+          environment: values.sentryEnvironment,
+          services: START_ORDER.filter(s => chosen.has(s)),
+          secrets: secretsOf(values),
+        }
+      : null,
     debug: values.debug,
     dev: values.dev,
     drainMs: values.drainSeconds * 1_000,
@@ -114,6 +127,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
           debug: values.debug,
           tls,
           forwardProtoEnforceHttps: values.forwardProtoEnforceHttps ?? null,
+          trustedProxies: values.trustedProxies,
         }
       : null,
     gateway: chosen.has('gateway')
@@ -144,19 +158,36 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
         }
       : null,
     admin: chosen.has('admin') ? { administrationToken } : null,
-    network: {
-      caFile: environment.AWS_CA_BUNDLE || null,
-      proxy: Object.fromEntries(
-        PROXY_VARIABLES.flatMap(name => [name, name.toLowerCase()]).map(name => [name, environment[name]]),
-      ),
-    },
+    network: networkOptions(environment),
     readTls,
   })
 }
 
+/** How object stores are reached. */
+export const networkOptions = (environment: Environment): NetworkOptions => ({
+  caFile: environment.AWS_CA_BUNDLE || null,
+  proxy: Object.fromEntries(
+    PROXY_VARIABLES.flatMap(name => [name, name.toLowerCase()]).map(name => [name, environment[name]]),
+  ),
+})
+
 /** The database of `parsec backend migrate`. Throws `OperatorError`. */
 export function migrateDatabase(values: MigrateValues): Extract<DatabaseConfig, { kind: 'POSTGRESQL' }> {
   return { kind: 'POSTGRESQL', url: values.db!, minConnections: 0, maxConnections: 1, ...retries(values) }
+}
+
+/** Connections of a scrub: for its pages, for what it claims, and for a POSTGRESQL store. */
+const SCRUB_CONNECTIONS = 6
+/** The database of `parsec backend scrub`. Throws `OperatorError`. */
+export function scrubDatabase(values: ScrubValues): Extract<DatabaseConfig, { kind: 'POSTGRESQL' }> {
+  const connections = { minConnections: 0, maxConnections: SCRUB_CONNECTIONS }
+  return { kind: 'POSTGRESQL', url: values.db!, ...connections, ...retries(values) }
+}
+/** Bytes a second, null for no limit. Throws `OperatorError`. */
+export function scrubRate({ maxRate }: Pick<ScrubValues, 'maxRate'>): number | null {
+  if (maxRate !== undefined && !(maxRate > 0 && maxRate < Infinity))
+    return refuse(`--max-rate must be greater than 0, not ${maxRate}`)
+  return maxRate === undefined ? null : maxRate * 1024 * 1024
 }
 
 export function logOptions(values: Pick<RunValues, 'logLevel' | 'logFormat' | 'logFile'>): LogOptions {
@@ -170,12 +201,17 @@ function runDatabase(values: RunValues): DatabaseConfig {
     return refuse(
       `invalid DSN: scheme is expected to be either "postgresql" or "postgres", got '${/:/.test(values.db!) ? scheme : ''}'`,
     )
+  return { ...postgresPool(values), ...retries(values) }
+}
+
+/** A database and the connections to it. Throws `OperatorError`. */
+export function postgresPool(values: Pick<RunValues, 'db' | 'dbMinConnections' | 'dbMaxConnections'>) {
   const { dbMinConnections: minConnections, dbMaxConnections: maxConnections } = values
   if (maxConnections <= 0) return refuse('max_size is expected to be greater than zero (--db-max-connections)')
   if (minConnections < 0) return refuse('min_size is expected to be greater or equal to zero (--db-min-connections)')
   if (minConnections > maxConnections)
     return refuse('min_size is greater than max_size (--db-min-connections, --db-max-connections)')
-  return { kind: 'POSTGRESQL', url: values.db!, minConnections, maxConnections, ...retries(values) }
+  return { kind: 'POSTGRESQL' as const, url: values.db!, minConnections, maxConnections }
 }
 
 /** The older options count when they are given; theirs is the opposite meaning of 0. */
@@ -249,6 +285,20 @@ function natsSettings(values: RunValues): NatsSettings | null {
       }
     : null
   return { url, credsFile: natsCreds ?? null, tls }
+}
+
+/** Every secret among the options. */
+function secretsOf({ administrationToken, emailHostPassword, db, natsUrl, blockstore }: RunValues): string[] {
+  const nodes = blockstore === undefined ? [] : 'nodes' in blockstore ? blockstore.nodes : [blockstore]
+  const stores = nodes.flatMap(node =>
+    node.type === 'S3' ? [node.key, node.secret] : node.type === 'SWIFT' ? [node.password] : [],
+  )
+  const inUrls = [db, natsUrl].flatMap(url => [
+    /:\/\/[^/@]*?:([^/]*)@/.exec(url ?? '')?.[1],
+    /:\/\/([^/:@]+)@/.exec(natsUrl ?? '')?.[1],
+    /[?&]password=([^&]*)/.exec(url ?? '')?.[1],
+  ])
+  return [administrationToken, emailHostPassword, ...stores, ...inUrls].filter(secret => secret !== undefined)
 }
 
 function checkPort(option: string, port: number | undefined): void {

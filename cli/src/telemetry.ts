@@ -2,17 +2,20 @@
  * Reports errors to a Sentry project (spec 06 §9.3). Loaded only when a DSN is given.
  *
  * The client is made by hand: the SDK's own start reads `SENTRY_*` variables and attaches what it finds in the process,
- * where arguments and environment hold secrets. What leaves is what was logged.
+ * where arguments and environment hold secrets. What leaves is what was logged, less the secrets that a text may hold.
  */
+import { hostname } from 'node:os'
 
 import { OperatorError } from '@parsec/shared/errors'
 import type { Log, LogKeys } from '@parsec/shared/log'
 import { defaultStackParser, makeNodeTransport, NodeClient, Scope, type SeverityLevel } from '@sentry/node'
+import { scrubber } from './scrub.ts'
 import type { SentrySettings } from './settings.ts'
 import { version } from './version.ts'
 
 const FLUSH_MS = 2_000
 const LOGGER = 'parsec.structlog'
+const DSN = /^https?:\/\/\w+(?::\w+)?@[^/\s]+\/(?:[^\s]*\/)?\d+$/
 
 export type Telemetry = {
   /** A log whose entries are also breadcrumbs, and events from level ERROR on. */
@@ -22,7 +25,10 @@ export type Telemetry = {
 }
 
 /** Throws `OperatorError` when the DSN is not one. */
-export function openTelemetry({ dsn, environment }: SentrySettings): Telemetry {
+export function openTelemetry({ dsn, environment, services, secrets }: SentrySettings): Telemetry {
+  // Asked first, since the SDK prints what it does not understand.
+  if (!DSN.test(dsn)) refuseDsn()
+  const scrub = scrubber(secrets)
   const client = new NodeClient({
     dsn,
     environment,
@@ -30,10 +36,13 @@ export function openTelemetry({ dsn, environment }: SentrySettings): Telemetry {
     transport: makeNodeTransport,
     stackParser: defaultStackParser,
     integrations: [],
+    serverName: hostname(),
+    beforeSend: event => ({ ...scrub(event), logger: LOGGER }),
   })
-  if (!client.getDsn()) throw new OperatorError('--sentry-dsn (PARSEC_SENTRY_DSN) is not a Sentry DSN')
+  if (!client.getDsn()) refuseDsn()
   const scope = new Scope()
   scope.setClient(client)
+  scope.setTag('service', services.join(','))
   client.init()
   return {
     watch: log => watched(log, client, scope, {}),
@@ -45,7 +54,9 @@ function watched(log: Log, client: NodeClient, scope: Scope, bound: LogKeys): Lo
   const tell = (level: SeverityLevel, event: string, keys: LogKeys | undefined) => {
     const { error, ...extra } = { ...bound, ...keys }
     if (level === 'error' || level === 'fatal') {
-      const report = { level, logger: LOGGER, extra: { ...extra, event } }
+      const { service } = extra
+      const tags = typeof service === 'string' ? { tags: { service } } : {}
+      const report = { level, extra: { ...extra, event }, ...tags }
       if (error instanceof Error) client.captureException(error, { captureContext: report }, scope)
       else client.captureEvent({ ...report, message: event }, {}, scope)
     }
@@ -71,4 +82,10 @@ function watched(log: Log, client: NodeClient, scope: Scope, bound: LogKeys): Lo
     },
     child: keys => watched(log.child(keys), client, scope, { ...bound, ...keys }),
   }
+}
+
+function refuseDsn(): never {
+  throw new OperatorError(
+    '--sentry-dsn (PARSEC_SENTRY_DSN) is not a Sentry DSN, which looks like https://key@sentry.example.com/42',
+  )
 }

@@ -4,6 +4,7 @@
  */
 import { accessSync, constants, statSync } from 'node:fs'
 import { parseStores } from '@parsec/blockstore/store-config'
+import { trustOf } from '@parsec/shared/client-address'
 import type { BackendAddr, HttpConfig, StoreConfig } from '@parsec/shared/config'
 import { words } from './argv.ts'
 
@@ -137,6 +138,16 @@ export const FORWARDED_PROTO: ValueType<NonNullable<HttpConfig['forwardProtoEnfo
     const [header = '', value = ''] = parts
     if (parts.length !== 2 || header === '') throw new Error('Invalid format, should be `<header-name>:<header-value>`')
     return { header: header.toLowerCase(), value }
+  },
+}
+
+/** IP addresses and networks, separated by commas or blanks. */
+export const NETWORKS: ValueType<readonly string[]> = {
+  metavar: 'NETWORKS',
+  parse(text) {
+    const networks = text.split(/[\s,]+/).filter(part => part !== '')
+    trustOf(networks)
+    return networks
   },
 }
 

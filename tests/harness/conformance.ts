@@ -5,6 +5,7 @@
  * Every case runs on the first of the instances that has the features which it needs. A pending case must fail.
  */
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -13,7 +14,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { PENDING } from '../conformance/pending.ts'
-import { backing, isListening } from './backing.ts'
+import { backing, isListening, startNats } from './backing.ts'
 import { Child, type Environment } from './child.ts'
 import { ADMINISTRATION_TOKEN, Cluster, type LaunchOptions, NODE_ARGV } from './launch.ts'
 import { freePort } from './ports.ts'
@@ -21,7 +22,11 @@ import { freePort } from './ports.ts'
 const SUITE = fileURLToPath(new URL('../conformance/', import.meta.url))
 /** Cases at once. */
 const JOBS = 6
-const CLI_JOBS = 2
+const CLI_JOBS = 3
+/** Cases with two server processes on one database, which need a bus of their own. */
+const TWO_INSTANCES: ReadonlySet<string> = new Set(['06-server#51', '06-server#52', '06-server#63'])
+/** A folder that is in memory. */
+const MEMORY_FOLDER = '/dev/shm'
 /** Seconds that one case may take. */
 const CASE_LIMIT = 60
 const CLI_CASE_LIMIT = 90
@@ -78,11 +83,19 @@ export async function cliConformance(): Promise<void> {
   const run = memoized(async () => {
     const { TEST_PG_ADMIN_URL } = await backing()
     const parsec = [process.execPath, ...NODE_ARGV].join(' ')
-    return collect(
-      'cli.mjs',
-      ['--parsec', parsec, '--db', TEST_PG_ADMIN_URL!, '--jobs', `${CLI_JOBS}`, '--timeout', `${CLI_CASE_LIMIT}`],
-      {},
-    )
+    const common = ['--parsec', parsec, '--db', TEST_PG_ADMIN_URL!, '--timeout', `${CLI_CASE_LIMIT}`]
+    // Most cases start servers with everything in memory; their files should be there too.
+    const env = existsSync(MEMORY_FOLDER) ? { TMPDIR: MEMORY_FOLDER } : {}
+    const only = (wanted: (id: string) => boolean) => [...new Set(cases.map(c => c.id).filter(wanted))].join(',')
+    const alone = only(id => !TWO_INSTANCES.has(id))
+    const results = await collect('cli.mjs', [...common, '--jobs', `${CLI_JOBS}`, '--only', alone], env)
+    const nats = await startNats()
+    const together = ['--jobs', '1', '--only', only(id => TWO_INSTANCES.has(id)), '--extra', `--nats-url=${nats.url}`]
+    try {
+      return new Map([...results, ...(await collect('cli.mjs', [...common, ...together], env))])
+    } finally {
+      await nats.stop()
+    }
   })
   describe('command line', () => {
     for (const c of cases) if (!c.excluded) registerCase(c, run, results)

@@ -74,4 +74,6 @@ export type HttpConfig = {
   tls: { key: Buffer; cert: Buffer } | null
   /** Requests whose header has another value are redirected to https (spec 02 §6.5). */
   forwardProtoEnforceHttps: { header: string; value: string } | null
+  /** Addresses and networks of proxies that say in `X-Forwarded-For` whom they speak for. */
+  trustedProxies: readonly string[]
 }

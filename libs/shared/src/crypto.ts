@@ -2,7 +2,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import sodium from 'sodium-native'
 
-const SIGNATURE_BYTES = 64
+export const SIGNATURE_BYTES = 64
 
 /** Checks `signature ‖ message`; returns the message (aliasing `signed`), or undefined when the signature is not by `verify_key`. */
 export function openSigned(verify_key: Buffer, signed: Buffer): Buffer | undefined {
@@ -21,4 +21,16 @@ export function verifyDetached(verify_key: Buffer, signature: Buffer, message: B
 export function sameSecret(a: string, b: string): boolean {
   const [x, y] = [Buffer.from(a), Buffer.from(b)]
   return x.length === y.length && timingSafeEqual(x, y)
+}
+
+const NONCE_BYTES = 24
+const BOX_MAC_BYTES = 16
+const BOX_KEY_BYTES = 32
+
+/** Opens `nonce ‖ box` (XSalsa20-Poly1305); undefined when it is not by `key` or damaged. */
+export function openSecretBox(key: Buffer, box: Buffer): Buffer | undefined {
+  if (key.length !== BOX_KEY_BYTES || box.length < NONCE_BYTES + BOX_MAC_BYTES) return undefined
+  const message = Buffer.alloc(box.length - NONCE_BYTES - BOX_MAC_BYTES)
+  const ciphertext = box.subarray(NONCE_BYTES)
+  return sodium.crypto_secretbox_open_easy(message, ciphertext, box.subarray(0, NONCE_BYTES), key) ? message : undefined
 }

@@ -9,7 +9,9 @@ import http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Readable } from 'node:stream'
+import type { SecureContextOptions } from 'node:tls'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify, type HTTPMethods } from 'fastify'
+import { type ClientAddress, clientOf, trustOf } from './client-address.ts'
 import type { HttpConfig } from './config.ts'
 import { OperatorError, Unavailable } from './errors.ts'
 import type { Log } from './log.ts'
@@ -17,8 +19,12 @@ import type { Log } from './log.ts'
 export type HttpServer = {
   /** Routes are added before `listen`. `request.body` is always a `Buffer`, empty when there is none. */
   app: FastifyInstance
+  /** Whom a request comes from; `request.ip` of a route says the same. */
+  clientOf(request: http.IncomingMessage): ClientAddress
   /** Opens the port; throws `OperatorError` when it is taken. */
   listen(): Promise<{ host: string; port: number }>
+  /** Serves another certificate to new connections; only for a server that started with TLS. */
+  renewTls(files: NonNullable<HttpConfig['tls']>): void
   /** Stops accepting, lets requests that run end within `CLOSE_GRACE_MS`, then cuts. WebSockets are their owner's. */
   close(): Promise<void>
 }
@@ -59,16 +65,20 @@ export function serverHeader(debug: boolean): string {
 
 export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServer> {
   const name = serverHeader(config.debug)
+  const isTrusted = trustOf(config.trustedProxies)
   const options = { maxHeaderSize: MAX_HEAD_BYTES, keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: RECEIVE_MS }
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
+    trustProxy: isTrusted,
     routerOptions: { maxParamLength: MAX_HEAD_BYTES },
     return503OnClosing: false,
     serverFactory: handler => {
       const onRequest = (request: http.IncomingMessage, response: http.ServerResponse) => {
         const startedAt = performance.now()
         response.setHeader('server', name)
-        response.once('close', () => log.info(accessLine(request, request.httpVersion, response, startedAt)))
+        // The socket forgets its peer when it closes.
+        const client = clientOf(request, isTrusted)
+        response.once('close', () => log.info(accessLine(request, client, request.httpVersion, response, startedAt)))
         if (!enforceHttps(config, request, response)) {
           request.url = withValidEscapes(request.url!)
           handler(request, response)
@@ -76,10 +86,7 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
       }
       const { tls } = config
       const server = tls
-        ? https.createServer(
-            { ...options, ...tls, minVersion: 'TLSv1.2', ciphers: CIPHERS, ALPNProtocols: ['http/1.1'] },
-            onRequest,
-          )
+        ? https.createServer({ ...options, ...secureContext(tls), ALPNProtocols: ['http/1.1'] }, onRequest)
         : http.createServer(options, onRequest)
       return server as http.Server
     },
@@ -95,6 +102,10 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
   const host = config.host.replace(/^\[(.*)\]$/, '$1')
   return {
     app,
+    clientOf: request => clientOf(request, isTrusted),
+    renewTls(files) {
+      if (app.server instanceof https.Server) app.server.setSecureContext(secureContext(files))
+    },
     async listen() {
       await app.after()
       refuseOtherMethods(app, methods)
@@ -117,6 +128,12 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
     },
   }
 }
+
+const secureContext = (files: NonNullable<HttpConfig['tls']>): SecureContextOptions => ({
+  ...files,
+  minVersion: 'TLSv1.2',
+  ciphers: CIPHERS,
+})
 
 // Request bodies
 
@@ -265,18 +282,18 @@ const pathOf = (request: http.IncomingMessage): string => request.url!.split('?'
 
 /**
  * `<peer ip>:<port> <METHOD> <path> <http version|ws> <status> <body size|-> <µs>us <author|->` (spec 06 §9.2).
- * `protocol` is `ws` for a WebSocket, whose status is 101.
+ * The port is 0 when a proxy told the address; `protocol` is `ws` for a WebSocket, whose status is 101.
  */
 export function accessLine(
   request: http.IncomingMessage,
+  client: ClientAddress,
   protocol: string,
   response: { statusCode: number; getHeader(name: string): unknown },
   startedAt: number,
 ): string {
-  const { remoteAddress, remotePort } = request.socket
   const size = response.getHeader('content-length') ?? '-'
   const micros = Math.round((performance.now() - startedAt) * 1000)
-  return `${remoteAddress}:${remotePort} ${request.method} ${pathOf(request)} ${protocol} ${response.statusCode} ${size} ${micros}us ${authorOf(request)}`
+  return `${client.address}:${client.port} ${request.method} ${pathOf(request)} ${protocol} ${response.statusCode} ${size} ${micros}us ${authorOf(request)}`
 }
 function authorOf(request: http.IncomingMessage): string {
   const author = request.headers.author

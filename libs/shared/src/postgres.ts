@@ -10,7 +10,7 @@ import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
 import { DateTime, Uuid } from './codec/values.ts'
 import type { DatabaseConfig } from './config.ts'
-import { Unavailable } from './errors.ts'
+import { OperatorError, Unavailable } from './errors.ts'
 import type { Log } from './log.ts'
 
 /** A statement with its parameters. Without name and parameters it may be several, as a migration file has them. */
@@ -214,7 +214,7 @@ const FINAL_CLASSES = new Set(['28', '3D', '42'])
 
 /**
  * Connects, trying again as the operator wishes (spec 06 §8.3): `maxAttempts` failures in a row are final, 0 and 1 mean
- * that the first is. Rejects with the driver's error.
+ * that the first is. Rejects with an `OperatorError`.
  */
 export async function openPostgres(
   config: Extract<DatabaseConfig, { kind: 'POSTGRESQL' }>,
@@ -236,13 +236,25 @@ export async function openPostgres(
       const code = (error as { code?: string }).code ?? ''
       if (attempt >= config.maxAttempts || FINAL_CLASSES.has(code.slice(0, 2)) || code === 'ERR_INVALID_URL') {
         await database.close()
-        throw error
+        throw new OperatorError(`--db: cannot use the database${placeOf(config.url)}: ${reasonOf(error)}`, {
+          cause: error,
+        })
       }
-      const cause = error instanceof Error ? error.message || code : String(error)
+      const cause = reasonOf(error)
       log.warning(`Database connection lost (${cause}), retrying in ${config.retryPauseSeconds} seconds`)
       await setTimeout(config.retryPauseSeconds * 1000)
     }
   }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(reasonOf).join('; ')
+  return error instanceof Error ? error.message || (error as { code?: string }).code || error.name : String(error)
+}
+/** ` host:port/name` of a URL, nothing when that is not plain to see. */
+function placeOf(url: string): string {
+  const place = /^\w+:\/\/(?:[^/?@]*@)?([^/?@]+\/[^/?@]+)(?:\?|$)/.exec(url)?.[1]
+  return place === undefined ? '' : ` ${place}`
 }
 
 /** Connection settings from a URL (spec 06 §8.2). */

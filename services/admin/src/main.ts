@@ -6,6 +6,7 @@ import type { HttpServer } from '@parsec/shared/http'
 import type { Log } from '@parsec/shared/log'
 import type { Service } from '@parsec/shared/service'
 import { Bearer } from './bearer.ts'
+import { docsRoutes } from './docs-pages.ts'
 import { organizationRoutes } from './organizations.ts'
 import { audit } from './route.ts'
 import { statisticsRoutes } from './statistics.ts'
@@ -17,6 +18,7 @@ export type AdminDeps = { bus: Bus; log: Log; config: AdminConfig; http: HttpSer
 export async function startAdmin({ bus, log, config, http }: AdminDeps): Promise<Service> {
   const bearer = new Bearer(config.administrationToken)
 
+  await http.app.register(async app => docsRoutes(app), { prefix: '/administration' })
   await http.app.register(
     async app => {
       app.addHook('onRequest', async (request, reply) => {

@@ -9,14 +9,21 @@ import { dirname, join } from 'node:path'
 import type { Uuid } from '@parsec/shared/codec/values'
 import { OperatorError } from '@parsec/shared/errors'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import { type BlockStore, MAX_OBJECT_BYTES, type NodeStatus, StoreError } from './store.ts'
+import {
+  blockOfKey,
+  MAX_OBJECT_BYTES,
+  type NodeStatus,
+  type ObjectStore,
+  type StoredObject,
+  StoreError,
+} from './store.ts'
 
 /** Where files are written before they get their name; no organization id starts with a dot. */
 const INCOMING = '.incoming'
 /** Milliseconds after which a file in `INCOMING` belongs to no running server: far longer than any write. */
 const ABANDONED_MS = 24 * 60 * 60 * 1000
 
-export class FileStore implements BlockStore {
+export class FileStore implements ObjectStore {
   readonly keys: { blockstore_type: 'FILE'; directory: string }
   readonly #directory: string
   readonly #incoming: string
@@ -82,6 +89,31 @@ export class FileStore implements BlockStore {
     await syncDirectory(dirname(path))
   }
 
+  replace(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {
+    return this.create(organization_id, block_id, data)
+  }
+  async *list(after: string): AsyncIterable<StoredObject> {
+    const [lastOrganization = '', lastName = ''] = after.split('/')
+    for (const organization_id of await namesIn(this.#directory)) {
+      if (organization_id === INCOMING || organization_id < lastOrganization) continue
+      for (const shard of await namesIn(join(this.#directory, organization_id)))
+        for (const name of await namesIn(join(this.#directory, organization_id, shard))) {
+          if (organization_id === lastOrganization && name <= lastName) continue
+          const key = `${organization_id}/${name}`
+          const file = await stat(join(this.#directory, organization_id, shard, name)).catch(() => null)
+          if (file) yield { key, writtenOn: file.mtimeMs }
+        }
+    }
+  }
+  async remove(key: string): Promise<void> {
+    const block = blockOfKey(key)
+    if (!block) return
+    const path = this.#path(block.organization_id, block.block_id)
+    await rm(path, { force: true })
+    await syncDirectory(dirname(path)).catch(error => {
+      if (!isMissing(error)) throw error
+    })
+  }
   nodes(): readonly NodeStatus[] {
     return []
   }
@@ -137,5 +169,15 @@ async function syncDirectory(path: string): Promise<void> {
     await directory.sync()
   } finally {
     await directory.close()
+  }
+}
+
+/** What a directory holds, in order; nothing when it is none or has gone. */
+async function namesIn(path: string): Promise<string[]> {
+  try {
+    return (await readdir(path)).sort()
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
+    throw error
   }
 }

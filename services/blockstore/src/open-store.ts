@@ -7,13 +7,13 @@ import { connectionFromUrl, Database } from '@parsec/shared/postgres'
 import { FileStore } from './file.ts'
 import { MockedStore } from './mocked.ts'
 import type { NetworkOptions } from './network.ts'
-import { StoreNode } from './node.ts'
+import { NODE_CONCURRENCY, StoreNode } from './node.ts'
 import { PostgresqlStore } from './postgresql.ts'
 import { Raid0Store } from './raid0.ts'
 import { Raid1Store } from './raid1.ts'
 import { RAID5_MIN_NODES, Raid5Store } from './raid5.ts'
 import { S3Store } from './s3.ts'
-import { type BlockStore, StoreError } from './store.ts'
+import { type BlockStore, type ObjectStore, StoreError } from './store.ts'
 import { SwiftStore } from './swift.ts'
 
 export type StoreDeps = {
@@ -64,13 +64,22 @@ async function makeRaid(raid: Extract<StoreConfig, { nodes: unknown }>, deps: St
   }
 }
 
-async function makeNode(
+async function makeNode(node: NodeConfig, deps: StoreDeps): Promise<BlockStore> {
+  const { name, store, concurrency = NODE_CONCURRENCY } = await makeObjectStore(node, deps)
+  return new StoreNode(name, store, { metrics: deps.metrics, concurrency })
+}
+
+/** A back end that is not opened yet, and how people call it. */
+export type NamedStore = { name: string; store: ObjectStore; concurrency?: number }
+
+/** Throws `OperatorError` when the settings cannot work. */
+export async function makeObjectStore(
   node: NodeConfig,
-  { config, log, metrics, network, database: shared }: StoreDeps,
-): Promise<BlockStore> {
+  { config, log, network, database: shared }: Omit<StoreDeps, 'metrics'>,
+): Promise<NamedStore> {
   switch (node.type) {
     case 'MOCKED':
-      return new StoreNode('MOCKED', new MockedStore(), { metrics })
+      return { name: 'MOCKED', store: new MockedStore() }
     case 'POSTGRESQL': {
       const { database } = config
       if (database.kind === 'MOCKED') throw new OperatorError('PostgreSQL block store is not available')
@@ -80,17 +89,17 @@ async function makeNode(
         : new Database({ connection: connectionFromUrl(url), minConnections: 0, maxConnections }, log)
       // Who waits for the gate waits within its deadline; who waits for the pool would fail after a few seconds.
       const concurrency = shared ? Math.max(1, maxConnections - SPARED_CONNECTIONS) : maxConnections
-      return new StoreNode('POSTGRESQL', new PostgresqlStore(shared ?? own!, own), { metrics, concurrency })
+      return { name: 'POSTGRESQL', store: new PostgresqlStore(shared ?? own!, own), concurrency }
     }
     case 'S3': {
       const store = await S3Store.make(node, network)
-      return new StoreNode(`S3 ${node.bucket} at ${store.host}`, store, { metrics })
+      return { name: `S3 ${node.bucket} at ${store.host}`, store }
     }
     case 'SWIFT': {
       const store = await SwiftStore.make(node, network)
-      return new StoreNode(`Swift ${node.container} at ${store.host}`, store, { metrics })
+      return { name: `Swift ${node.container} at ${store.host}`, store }
     }
     case 'FILE':
-      return new StoreNode(`file ${node.directory}`, new FileStore(node.directory), { metrics })
+      return { name: `file ${node.directory}`, store: new FileStore(node.directory) }
   }
 }

@@ -4,11 +4,12 @@ declare module 'pkgcloud' {
   import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 
   export type SendOptions = {
-    method: 'GET' | 'HEAD' | 'PUT'
+    method: 'GET' | 'HEAD' | 'PUT' | 'DELETE'
     container: string
     path?: string
     headers: { [name: string]: string | number }
     body?: Buffer
+    qs?: { [name: string]: string | number }
   }
   export type ClientError = Error & { statusCode?: number; code?: string; headers?: IncomingHttpHeaders }
   export type Exchange = EventEmitter & { abort(): void }

@@ -1,10 +1,14 @@
 /** Blocks in the table `block_data` of the metadata's database, (spec 06 §7.5). */
-import type { Uuid } from '@parsec/shared/codec/values'
+import { Uuid } from '@parsec/shared/codec/values'
 import { type Database, sql } from '@parsec/shared/postgres'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import { type BlockStore, type NodeStatus, StoreError } from './store.ts'
+import { blockOfKey, type NodeStatus, type ObjectStore, objectKey, type StoredObject, StoreError } from './store.ts'
 
-export class PostgresqlStore implements BlockStore {
+/** Rows that a list asks for at once. */
+const PAGE = 1_000
+const FIRST_BLOCK = Uuid.parse('0'.repeat(32))!
+
+export class PostgresqlStore implements ObjectStore {
   readonly keys = { blockstore_type: 'POSTGRESQL' }
   readonly #database: Database
   readonly #own: Database | null
@@ -28,6 +32,34 @@ export class PostgresqlStore implements BlockStore {
     await this.#database.run(
       sql`INSERT INTO block_data (organization_id, block_id, data) VALUES (${organization_id}, ${block_id}, ${data})
           ON CONFLICT (organization_id, block_id) DO NOTHING`,
+    )
+  }
+  async replace(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {
+    await this.#database.run(
+      sql`INSERT INTO block_data (organization_id, block_id, data) VALUES (${organization_id}, ${block_id}, ${data})
+          ON CONFLICT (organization_id, block_id) DO UPDATE SET data = EXCLUDED.data`,
+    )
+  }
+  /** Nothing tells when a row was written. */
+  async *list(after: string): AsyncIterable<StoredObject> {
+    let last = blockOfKey(after) ?? { organization_id: '', block_id: FIRST_BLOCK }
+    for (;;) {
+      const rows = await this.#database.all<typeof last>(sql`
+        SELECT organization_id, block_id FROM block_data
+        WHERE (organization_id, block_id) > (${last.organization_id}, ${last.block_id})
+        ORDER BY organization_id, block_id LIMIT ${PAGE}`)
+      for (const { organization_id, block_id } of rows)
+        yield { key: objectKey(organization_id, block_id), writtenOn: null }
+      if (rows.length < PAGE) return
+      last = rows.at(-1)!
+    }
+  }
+  async remove(key: string): Promise<void> {
+    const block = blockOfKey(key)
+    if (!block) return
+    const { organization_id, block_id } = block
+    await this.#database.run(
+      sql`DELETE FROM block_data WHERE organization_id = ${organization_id} AND block_id = ${block_id}`,
     )
   }
   nodes(): readonly NodeStatus[] {

@@ -11,7 +11,15 @@ import { readBody } from './body.ts'
 import { withDeadline } from './deadline.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
 import { NODE_CONCURRENCY } from './node.ts'
-import { type BlockStore, type NodeStatus, OPEN_DEADLINE_MS, objectKey, StoreError, unhyphenatedKey } from './store.ts'
+import {
+  type NodeStatus,
+  type ObjectStore,
+  OPEN_DEADLINE_MS,
+  objectKey,
+  type StoredObject,
+  StoreError,
+  unhyphenatedKey,
+} from './store.ts'
 
 type S3Config = Extract<NodeConfig, { type: 'S3' }>
 type Sdk = typeof import('@aws-sdk/client-s3')
@@ -19,7 +27,7 @@ type Sdk = typeof import('@aws-sdk/client-s3')
 const CONNECT_MS = 5_000
 const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {} }
 
-export class S3Store implements BlockStore {
+export class S3Store implements ObjectStore {
   readonly keys: { blockstore_type: 'S3'; s3_region: string; s3_bucket: string }
   /** Names the service for people. */
   readonly host: string
@@ -33,10 +41,12 @@ export class S3Store implements BlockStore {
   /** Loads the SDK. Throws `OperatorError` when it is not installed or a setting cannot work. */
   static async make(config: S3Config, network: NetworkOptions): Promise<S3Store> {
     for (const field of ['region', 'bucket', 'key', 'secret'] as const) {
-      if (config[field] === '') throw new OperatorError(`S3 block store: empty ${field} (--blockstore)`)
+      if (config[field] === '') throw new OperatorError(`S3 block store: empty ${field}; fill it in (--blockstore)`)
     }
     if (config.endpoint !== null && !URL.canParse(config.endpoint)) {
-      throw new OperatorError(`S3 block store: invalid endpoint \`${config.endpoint}\` (--blockstore)`)
+      throw new OperatorError(
+        `S3 block store: invalid endpoint \`${config.endpoint}\`; give a host or a URL (--blockstore)`,
+      )
     }
     const sdk = await import('@aws-sdk/client-s3').catch(cause => {
       throw new OperatorError('S3 block store is not available', { cause })
@@ -116,6 +126,31 @@ export class S3Store implements BlockStore {
     )
   }
 
+  replace(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
+    return this.create(organization_id, block_id, data, signal)
+  }
+  async *list(after: string, signal: AbortSignal): AsyncIterable<StoredObject> {
+    let last = after
+    for (;;) {
+      const page = new this.#sdk.ListObjectsV2Command({
+        Bucket: this.#bucket,
+        ...(last !== '' && { StartAfter: last }),
+      })
+      const { Contents = [], IsTruncated } = await this.#attempts(signal, abortSignal =>
+        this.#client.send(page, { abortSignal }),
+      )
+      for (const { Key, LastModified } of Contents)
+        if (Key !== undefined) yield { key: Key, writtenOn: LastModified?.getTime() ?? null }
+      if (!IsTruncated || Contents.length === 0) return
+      last = Contents.at(-1)!.Key!
+    }
+  }
+  async remove(Key: string, signal: AbortSignal): Promise<void> {
+    const object = { Bucket: this.#bucket, Key }
+    await this.#attempts(signal, abortSignal =>
+      this.#client.send(new this.#sdk.DeleteObjectCommand(object), { abortSignal }),
+    )
+  }
   nodes(): readonly NodeStatus[] {
     return []
   }

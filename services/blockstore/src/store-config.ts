@@ -104,7 +104,10 @@ function refuseSharedKeys(nodes: readonly NodeConfig[]): void {
   for (const [index, node] of nodes.entries()) {
     const space = keySpace(node)
     const other = space === null ? undefined : seen.get(space)
-    if (other !== undefined) throw new Error(`Nodes \`${other}\` and \`${index}\` of the RAID config share one storage`)
+    if (other !== undefined)
+      throw new Error(
+        `Nodes \`${other}\` and \`${index}\` of the RAID config share one storage; give each a bucket, container or directory of its own`,
+      )
     if (space !== null) seen.set(space, index)
   }
 }

@@ -1,5 +1,5 @@
 /** What keeps blocks: one back end, or a RAID of them. The metadata alone decides which blocks exist (spec 06 §7.1). */
-import type { Uuid } from '@parsec/shared/codec/values'
+import { Uuid } from '@parsec/shared/codec/values'
 import type { LogKeys } from '@parsec/shared/log'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 
@@ -24,6 +24,24 @@ export interface BlockStore {
   /** How the back ends do, in the order of the configuration. */
   nodes(): readonly NodeStatus[]
   close(): Promise<void>
+}
+
+/** An object as a back end lists it. */
+export type StoredObject = {
+  /** As of `objectKey`, or whatever else somebody put there. */
+  key: string
+  /** When it was written, in milliseconds since 1970; null where that is not known. */
+  writtenOn: number | null
+}
+
+/** One back end: what upkeep needs besides. */
+export interface ObjectStore extends BlockStore {
+  /** Like `create`, and replaces what is there; on the disk when it resolves. */
+  replace(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void>
+  /** Every object whose key comes behind `after` ('': all) in the order of the back end. Rejects with `StoreError`. */
+  list(after: string, signal: AbortSignal): AsyncIterable<StoredObject>
+  /** Removes an object by its key; harmless when there is none. Rejects with `StoreError`. */
+  remove(key: string, signal: AbortSignal): Promise<void>
 }
 
 export type NodeStatus = {
@@ -71,3 +89,11 @@ export const objectKey = (organization_id: OrganizationID, block_id: Uuid): stri
 /** The name that releases 2.7.0 and 2.8.0 wrote: looked for when the other is missing, never written. */
 export const unhyphenatedKey = (organization_id: OrganizationID, block_id: Uuid): string =>
   `${organization_id}/${block_id.hex}`
+
+/** Which block an object belongs to, null for an object that is none of ours. */
+export function blockOfKey(key: string): { organization_id: OrganizationID; block_id: Uuid } | null {
+  const [organization_id, name, ...rest] = key.split('/')
+  if (!organization_id || !name || rest.length > 0) return null
+  const block_id = Uuid.parse(name)
+  return block_id && (name === block_id.hyphenated || name === block_id.hex) ? { organization_id, block_id } : null
+}

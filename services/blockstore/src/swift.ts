@@ -14,11 +14,12 @@ import { orAborted, withDeadline } from './deadline.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
 import { NODE_CONCURRENCY } from './node.ts'
 import {
-  type BlockStore,
   MAX_OBJECT_BYTES,
   type NodeStatus,
+  type ObjectStore,
   OPEN_DEADLINE_MS,
   objectKey,
+  type StoredObject,
   StoreError,
   unhyphenatedKey,
 } from './store.ts'
@@ -29,10 +30,12 @@ type Answer = { body: Buffer; response: IncomingMessage }
 
 /** Milliseconds for a login, which all waiting requests share. */
 const LOGIN_MS = 8_000
+/** Objects that a list asks for at once. */
+const LIST_PAGE = 1_000
 /** Swift's status for a body whose MD5 is not the announced one. */
 const UNPROCESSABLE = 422
 
-export class SwiftStore implements BlockStore {
+export class SwiftStore implements ObjectStore {
   readonly keys: { blockstore_type: 'Swift'; authurl: string; container: string }
   /** Names the service for people. */
   readonly host: string
@@ -47,10 +50,12 @@ export class SwiftStore implements BlockStore {
   /** Loads pkgcloud. Throws `OperatorError` when it is not installed or a setting cannot work. */
   static async make(config: SwiftConfig, network: NetworkOptions): Promise<SwiftStore> {
     for (const field of ['tenant', 'container', 'user', 'password'] as const) {
-      if (config[field] === '') throw new OperatorError(`Swift block store: empty ${field} (--blockstore)`)
+      if (config[field] === '') throw new OperatorError(`Swift block store: empty ${field}; fill it in (--blockstore)`)
     }
     if (!URL.canParse(config.authUrl)) {
-      throw new OperatorError(`Swift block store: invalid auth URL \`${config.authUrl}\` (--blockstore)`)
+      throw new OperatorError(
+        `Swift block store: invalid auth URL \`${config.authUrl}\`; give a host or a URL (--blockstore)`,
+      )
     }
     const { default: pkgcloud } = await import('pkgcloud').catch(cause => {
       throw new OperatorError('Swift block store is not available', { cause })
@@ -141,6 +146,26 @@ export class SwiftStore implements BlockStore {
     )
   }
 
+  replace(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
+    return this.create(organization_id, block_id, data, signal)
+  }
+  async *list(after: string, signal: AbortSignal): AsyncIterable<StoredObject> {
+    const { container } = this.#config
+    let marker = after
+    for (;;) {
+      const qs = { format: 'json', limit: LIST_PAGE, marker }
+      const answer = await this.#attempts(signal, [200, 204], { method: 'GET', container, headers: {}, qs })
+      const page = parseListing(answer.body)
+      for (const { name, last_modified } of page)
+        yield { key: name, writtenOn: Date.parse(`${last_modified}Z`) || null }
+      if (page.length === 0) return
+      marker = page.at(-1)!.name
+    }
+  }
+  async remove(path: string, signal: AbortSignal): Promise<void> {
+    const { container } = this.#config
+    await this.#attempts(signal, [204, 200, 404], { method: 'DELETE', container, path, headers: {} })
+  }
   nodes(): readonly NodeStatus[] {
     return []
   }
@@ -261,6 +286,15 @@ class SessionIdentity implements Identity {
     return this.#session!.storageUrl
   }
   on(): void {}
+}
+
+type Listing = { name: string; last_modified: string }[]
+function parseListing(body: Buffer): Listing {
+  try {
+    return body.length === 0 ? [] : JSON.parse(body.toString())
+  } catch (cause) {
+    throw new AttemptError('the list of objects is no JSON', { transient: true, cause })
+  }
 }
 
 const NEVER = new Date(8.64e15)

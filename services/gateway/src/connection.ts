@@ -20,7 +20,7 @@ import { WebSocket } from 'ws'
 import type { EventHub } from './event-hub.ts'
 import { EventQueue } from './event-queue.ts'
 import { GONE, LATER, LocalCall, type LocalCaller, type LocalCommands, type LocalReply } from './events.ts'
-import { encodeContext, type Forwarder, GENERIC_REPLIES, readMessage, statusOf } from './forward.ts'
+import { encodeContext, type Forwarder, GENERIC_REPLIES, isSequestered, readMessage, statusOf } from './forward.ts'
 import { HANDSHAKE_MS, type Judge, judgeAnswer, TEXT_ANSWER, type Verdict } from './handshake.ts'
 import type { Claimer } from './invited.ts'
 import type { Organization, Peer, Session } from './session.ts'
@@ -70,6 +70,7 @@ export class Connection implements Peer, LocalCaller {
   #kind: ClientKind = 'anonymous'
   #major = 0
   #context: Buffer | undefined
+  #isSequestered = false
   #organization: Organization | null = null
   #session: Session | null = null
   #claimer: Claimer | undefined
@@ -175,6 +176,7 @@ export class Connection implements Peer, LocalCaller {
     this.#session = session
     this.#claimer = claimer
     this.#context = encodeContext(context)
+    this.#isSequestered = isSequestered(context)
     this.#kind = context.kind
     this.#major = context.api_version[0]
     const { conn_id } = this
@@ -214,7 +216,7 @@ export class Connection implements Peer, LocalCaller {
     const { forwarder } = this.#all
     let reply: Buffer
     try {
-      reply = await forwarder.forward(spec, this.#context!, forwarder.requestId(), message)
+      reply = await forwarder.forward(spec, this.#context!, forwarder.requestId(), message, this.#isSequestered)
     } catch (error) {
       if (turn === this.#turn) this.#fail(spec.cmd, error)
       return

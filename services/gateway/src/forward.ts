@@ -46,9 +46,11 @@ export function encodeContext(context: Context): Buffer {
   return bytes
 }
 
+export const isSequestered = (context: Context): boolean => context.kind === 'authenticated' && context.is_sequestered
+
 export class Forwarder {
   readonly #bus: Bus
-  readonly #routes = new Map<CommandSpec, { subject: string; options: RequestOptions }>()
+  readonly #routes = new Map<CommandSpec, { subject: string; options: RequestOptions; sequestered: RequestOptions }>()
   /** Request ids: eight random digits of this process, then a counter. */
   readonly #prefix = randomBytes(4).toString('hex')
   #count = 0
@@ -63,18 +65,26 @@ export class Forwarder {
   }
   /**
    * Asks the service that owns the command; resolves to its encoded reply. Rejects with `Unavailable`, also after the
-   * command's deadline, or with `RemoteFailure`.
+   * command's deadline, or with `RemoteFailure`. `sequestered`: whether the caller's organization is.
    */
-  forward(spec: CommandSpec, context: Buffer, request_id: string, message: Buffer): Promise<Buffer> {
+  forward(
+    spec: CommandSpec,
+    context: Buffer,
+    request_id: string,
+    message: Buffer,
+    sequestered: boolean,
+  ): Promise<Buffer> {
     let route = this.#routes.get(spec)
     if (!route) {
       route = {
         subject: subjects.command(spec.service, spec.name),
         options: { timeoutMs: spec.deadlineMs, owned: true },
+        sequestered: { timeoutMs: spec.sequesteredDeadlineMs, owned: true },
       }
       this.#routes.set(spec, route)
     }
-    return this.#bus.request(route.subject, seal(context, request_id, message), route.options)
+    const options = sequestered ? route.sequestered : route.options
+    return this.#bus.request(route.subject, seal(context, request_id, message), options)
   }
 }
 

@@ -24,6 +24,7 @@ const ORGANIZATION: OrganizationFacts = {
   is_bootstrapped: true,
   root_verify_key: rvk,
   is_expired: false,
+  is_sequestered: false,
 }
 const DEVICE: DeviceFacts = {
   user: 1,

@@ -155,7 +155,7 @@ function judgeDevice(
 export function authenticatedContext(
   { conn_id, api_version, release }: Pick<Hello, 'conn_id' | 'api_version' | 'release'>,
   organization_id: OrganizationID,
-  { organization }: OrganizationFacts,
+  { organization, is_sequestered }: OrganizationFacts,
   { user, user_id, device, device_id, profile, human_handle, verify_key }: DeviceFacts,
 ): Context {
   return {
@@ -165,6 +165,7 @@ export function authenticatedContext(
     release,
     organization_id,
     organization,
+    is_sequestered,
     user_id,
     user,
     device_id,

@@ -18,7 +18,7 @@ import { type ApiVersion, formatVersion, releaseOf } from '@parsec/shared/protoc
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { EventHub } from './event-hub.ts'
 import { GONE, LATER, LocalCall, type LocalCommands, type LocalReply } from './events.ts'
-import { encodeContext, type Forwarder, readMessage, statusOf } from './forward.ts'
+import { encodeContext, type Forwarder, isSequestered, readMessage, statusOf } from './forward.ts'
 import { authenticatedContext } from './handshake.ts'
 import {
   acceptsEventStream,
@@ -194,7 +194,8 @@ export class HttpRpc {
     const request_id = forwarder.requestId()
     const bytes = encodeContext(context)
     let answer: Buffer
-    if (spec.service !== 'gateway') answer = await forwarder.forward(spec, bytes, request_id, body)
+    if (spec.service !== 'gateway')
+      answer = await forwarder.forward(spec, bytes, request_id, body, isSequestered(context))
     else {
       const fields = parse(spec.request, 'message' in reading ? reading.message : {})
       if (!fields.ok) answer = encode({ status: 'bad_message', reason: 'Invalid message.', errors: fields.errors })

@@ -49,6 +49,7 @@ export async function startGateway({ bus, log, config, http, metrics = noMetrics
       judge: { bus, hub, log, administrationToken: config.administrationToken },
     },
     config,
+    http,
   )
   const rpc = new HttpRpc({ bus, hub, log, forwarder, local, metrics, sseKeepaliveSeconds: config.sseKeepaliveSeconds })
   registerPages(http.app, config.backendAddr)
@@ -98,9 +99,11 @@ class Sockets {
   readonly #server: Server<typeof ClientSocket>
   readonly #maxConnections: number
   readonly #serverHeader: string
+  readonly #clientOf: HttpServer['clientOf']
   readonly #halfOpen = new Map<string, number>()
 
-  constructor(surroundings: Omit<Surroundings, 'known' | 'gone'>, config: GatewayConfig) {
+  constructor(surroundings: Omit<Surroundings, 'known' | 'gone'>, config: GatewayConfig, http: HttpServer) {
+    this.#clientOf = http.clientOf
     this.#surroundings = {
       ...surroundings,
       known: connection => this.#settleAddress(connection),
@@ -125,7 +128,8 @@ class Sockets {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const startedAt = performance.now()
     if (request.url!.split('?', 1)[0] !== '/ws') return this.#refuse(socket, '404 Not Found')
-    const address = request.socket.remoteAddress ?? ''
+    const from = this.#clientOf(request)
+    const { address } = from
     const halfOpen = this.#halfOpen.get(address) ?? 0
     if (this.isDraining || this.connections.size >= this.#maxConnections || halfOpen >= MAX_HALF_OPEN_PER_ADDRESS) {
       this.#log.warning('Connection refused', {
@@ -141,7 +145,7 @@ class Sockets {
       const raw = socket as Socket
       if (raw instanceof Socket) raw.setKeepAlive(true, TCP_KEEPALIVE_MS)
       this.#halfOpen.set(address, halfOpen + 1)
-      this.#log.info(accessLine(request, 'ws', { statusCode: 101, getHeader: () => undefined }, startedAt))
+      this.#log.info(accessLine(request, from, 'ws', { statusCode: 101, getHeader: () => undefined }, startedAt))
       const connection = new Connection(
         this.#surroundings,
         client,

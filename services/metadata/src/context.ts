@@ -17,6 +17,8 @@ export type Deps = {
   /** Null: mails cannot be sent. */
   mailer: Mailer | null
   log: Log
+  /** Aborted when the service ends and what waits for others must not wait any longer. */
+  stopping: AbortSignal
   /** The server's clock, microseconds. */
   now: () => DateTime
 }

@@ -7,6 +7,7 @@ import type { Log } from '@parsec/shared/log'
 import type { Database } from '@parsec/shared/postgres'
 import type { Service } from '@parsec/shared/service'
 import { administrationHandlers } from './administration.ts'
+import { refusingClaimed } from './block-removal.ts'
 import { conduitHandlers } from './conduit.ts'
 import type { Deps } from './context.ts'
 import { blockHandlers } from './domains/block.ts'
@@ -26,19 +27,23 @@ export type MetadataDeps = {
   database: Database
 }
 
+/** Milliseconds of a drain's deadline that stay for the answers of the commands that it had to abort. */
+const ABORT_MARGIN_MS = 500
+
 /** Throws `OperatorError` when the schema is not that of this release. */
 export async function startMetadata({ bus, log, config, database }: MetadataDeps): Promise<Service> {
   await requireMigrated(database)
   const outbox = new Outbox(database, bus, log)
   const mailer = config.mail && (await Mailer.open(config.mail, config.backendAddr, log))
-  const deps: Deps = { bus, db: database, outbox, config, mailer, log, now: DateTime.now }
+  const stopping = new AbortController()
+  const deps: Deps = { bus, db: database, outbox, config, mailer, log, stopping: stopping.signal, now: DateTime.now }
   const presenceSweep = new PresenceSweep(deps)
   outbox.start()
   presenceSweep.start()
   const internal = {
     ...sessionHandlers(deps),
     ...administrationHandlers(deps),
-    ...blockHandlers(deps),
+    ...refusingClaimed(deps, blockHandlers(deps)),
     ...legacyInvitationHandlers(deps),
     ...conduitHandlers(deps),
     ...presenceHandlers(deps),
@@ -54,12 +59,13 @@ export async function startMetadata({ bus, log, config, database }: MetadataDeps
       ready: !draining && bus.connected && database.reachable,
       detail: { bus: bus.connected ? 'connected' : 'lost', database: database.reachable ? 'connected' : 'lost' },
     }),
-    drain: async () => {
+    drain: async deadlineMs => {
       draining = true
-      await Promise.all(serving.map(subscription => subscription.close()))
+      const timer = setTimeout(() => stopping.abort(), Math.max(deadlineMs - ABORT_MARGIN_MS, 0))
+      await Promise.all(serving.map(subscription => subscription.close())).finally(() => clearTimeout(timer))
       await presenceSweep.drain()
       await outbox.drain()
     },
-    stop: async () => {},
+    stop: async () => stopping.abort(),
   }
 }

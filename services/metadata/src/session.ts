@@ -26,6 +26,7 @@ export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
     >(sql`
       SELECT organization._id AS organization, organization.root_verify_key IS NOT NULL AS is_bootstrapped,
         organization.root_verify_key, organization.is_expired OR organization.expiration_date <= ${now} IS TRUE AS is_expired,
+        organization.sequester_authority_certificate IS NOT NULL AS is_sequestered,
         user_._id AS user, user_.user_id, user_.profile, user_.revoked_on, user_.frozen AS is_frozen,
         device._id AS device, device.device_id, device.verify_key, human.email, human.label
       FROM organization
@@ -34,10 +35,10 @@ export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
       LEFT JOIN human ON human._id = user_.human
       WHERE organization.organization_id = ${organization_id}`)
     if (!row) return { organization: null, device: null }
-    const { organization, is_bootstrapped, root_verify_key, is_expired } = row
+    const { organization, is_bootstrapped, root_verify_key, is_expired, is_sequestered } = row
     const { user, device, user_id, profile, verify_key, is_frozen, email, label, revoked_on } = row
     return {
-      organization: { organization, is_bootstrapped, root_verify_key, is_expired },
+      organization: { organization, is_bootstrapped, root_verify_key, is_expired, is_sequestered },
       device:
         device === null
           ? null
@@ -95,5 +96,6 @@ export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
 const findOrganization = ({ db, now }: Deps, organization_id: OrganizationID) =>
   db.one<OrganizationFacts>(sql`
     SELECT _id AS organization, root_verify_key IS NOT NULL AS is_bootstrapped, root_verify_key,
-      is_expired OR expiration_date <= ${now()} IS TRUE AS is_expired
+      is_expired OR expiration_date <= ${now()} IS TRUE AS is_expired,
+      sequester_authority_certificate IS NOT NULL AS is_sequestered
     FROM organization WHERE organization_id = ${organization_id}`)

@@ -17,6 +17,8 @@ export const eraOf = (major: number): Era => (major === 1 ? 'v1' : 'v2')
 /** Milliseconds that a service has for an answer: metadata work, and work that moves block data. */
 export const METADATA_DEADLINE_MS = 5_000
 export const BLOCK_DEADLINE_MS = 30_000
+/** … and a write that asks the webhooks of sequester services, at most 20 s of it. */
+export const SEQUESTER_DEADLINE_MS = 30_000
 
 export type Callers<K extends ClientKind = ClientKind> = { readonly v1?: readonly K[]; readonly v2?: readonly K[] }
 
@@ -34,6 +36,8 @@ export type CommandSpec<
   readonly callers: Callers<K>
   readonly service: ServiceName
   readonly deadlineMs: number
+  /** The same for a caller whose organization is sequestered. */
+  readonly sequesteredDeadlineMs: number
   readonly request: z.ZodType<Request>
   /** Statuses besides `ok`, in the order of the specification. */
   readonly statuses: readonly string[]
@@ -73,6 +77,7 @@ type Definition<Name extends string, K extends ClientKind, S extends string> = {
   callers: Callers<K>
   service?: ServiceName
   deadlineMs?: number
+  sequesteredDeadlineMs?: number
   request: Fields | z.ZodType
   statuses?: readonly S[]
   cancellable?: boolean
@@ -103,6 +108,7 @@ export const command =
     callers: definition.callers,
     service: definition.service ?? 'metadata',
     deadlineMs: definition.deadlineMs ?? METADATA_DEADLINE_MS,
+    sequesteredDeadlineMs: definition.sequesteredDeadlineMs ?? definition.deadlineMs ?? METADATA_DEADLINE_MS,
     request: (definition.request instanceof z.ZodType
       ? definition.request
       : z.object(definition.request as Fields)) as z.ZodType<RequestOf<R>>,

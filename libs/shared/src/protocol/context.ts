@@ -19,6 +19,8 @@ export type AuthenticatedContext = Caller & {
   kind: 'authenticated'
   organization_id: OrganizationID
   organization: number
+  /** Whether vlob writes are checked against the organization's sequester services; it never changes. */
+  is_sequestered: boolean
   user_id: UserID
   user: number
   device_id: DeviceID

@@ -16,6 +16,8 @@ export type OrganizationFacts = {
   is_bootstrapped: boolean
   root_verify_key: Buffer | null
   is_expired: boolean
+  /** Settled by the bootstrap, for good. */
+  is_sequestered: boolean
 }
 /** … and about a device and its user. */
 export type DeviceFacts = {

@@ -1,7 +1,7 @@
 /** Versioned encrypted blobs of a realm (spec 05 §9). */
 import { bytes, dateTime, int, mapOf, nullable, uuid } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
-import { command, EVERY_AUTHENTICATED } from './command.ts'
+import { command, EVERY_AUTHENTICATED, SEQUESTER_DEADLINE_MS } from './command.ts'
 import type { DeviceID } from './types.ts'
 
 const sequester_blob = () => nullable(mapOf(uuid(), bytes()))
@@ -23,6 +23,7 @@ export const vlob = {
   vlob_create: command()({
     name: 'vlob_create',
     callers: EVERY_AUTHENTICATED,
+    sequesteredDeadlineMs: SEQUESTER_DEADLINE_MS,
     request: {
       realm_id: uuid(),
       encryption_revision: int({ min: 0 }),
@@ -37,6 +38,7 @@ export const vlob = {
   vlob_update: command()({
     name: 'vlob_update',
     callers: EVERY_AUTHENTICATED,
+    sequesteredDeadlineMs: SEQUESTER_DEADLINE_MS,
     request: {
       encryption_revision: int({ min: 0 }),
       vlob_id: uuid(),

@@ -14,14 +14,20 @@ export const organization: Handlers<keyof typeof table> = {
       active_users_limit: number | null
       minimum_archiving_period: number
       sequester_authority_certificate: Buffer | null
+      certificates: Buffer[]
     }>(sql`
-      SELECT user_profile_outsider_allowed, active_users_limit, minimum_archiving_period, sequester_authority_certificate
+      SELECT user_profile_outsider_allowed, active_users_limit, minimum_archiving_period, sequester_authority_certificate,
+        ARRAY(
+          SELECT certificate FROM sequester_service
+          WHERE sequester_service.organization = organization._id AND disabled_on IS NULL ORDER BY sequester_service._id
+        ) AS certificates
       FROM organization WHERE _id = ${ctx.context.organization}`)
     if (!found) return { status: 'not_found' }
+    const { certificates, ...config } = found
     return {
       status: 'ok',
-      ...found,
-      sequester_services_certificates: found.sequester_authority_certificate === null ? null : [],
+      ...config,
+      sequester_services_certificates: config.sequester_authority_certificate === null ? null : certificates,
     }
   },
 

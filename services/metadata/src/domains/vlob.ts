@@ -6,26 +6,27 @@ import type { DeviceID } from '@parsec/shared/protocol/types'
 import type { vlob as table } from '@parsec/shared/protocol/vlob'
 import type { Handlers } from '../context.ts'
 import { greater, type RealmFacts, readAtRefusal, readRefusal, vlobWriteRefusal } from '../rules/realm-gates.ts'
-import { type SequesterFacts, sequesterRefusal } from '../rules/sequester.ts'
+import { lockServices, sequesterRefusal, storeBlobs } from '../sequester-write.ts'
 import { transaction } from '../transaction.ts'
 
 export const vlob: Handlers<keyof typeof table> = {
-  vlob_create: (ctx, request) =>
-    transaction(ctx, ctx.context.organization_id, async tx => {
-      const { organization, user, device, device_id } = ctx.context
-      const { realm_id, vlob_id, encryption_revision, timestamp, blob } = request
-      const now = ctx.now()
-      const late = badTimestamp(timestamp, now)
-      if (late) return late
+  vlob_create: async (ctx, request) => {
+    const { organization, user, device, device_id, organization_id } = ctx.context
+    const { realm_id, vlob_id, encryption_revision, timestamp, blob, sequester_blob } = request
+    const refusal = badTimestamp(timestamp, ctx.now()) ?? (await sequesterRefusal(ctx, sequester_blob))
+    if (refusal) return refusal
+    return transaction(ctx, organization_id, async tx => {
       void lockRealm(tx, organization, realm_id)
-      const realm = await realmToWrite(tx, organization, realm_id, user)
-      const sequester = sequesterRefusal(realm, request.sequester_blob)
-      if (sequester) return sequester
-      if (realm.realm === null) return { status: 'not_allowed', reason: `Realm \`${realm_id}\` doesn't exist` }
-      const refusal = vlobWriteRefusal(realm as RealmFacts, now, encryption_revision, timestamp)
+      const [services, realm] = await Promise.all([
+        lockServices(tx, ctx.context, sequester_blob),
+        realmToWrite(tx, organization, realm_id, user),
+      ])
+      if (!services.ok) return services.refusal
+      if (!realm) return { status: 'not_allowed', reason: `Realm \`${realm_id}\` doesn't exist` }
+      const refusal = vlobWriteRefusal(realm, ctx.now(), encryption_revision, timestamp)
       if (refusal) return refusal
       const checkpoint = realm.checkpoint + 1
-      const created = await insertVlob(tx, {
+      const vlob = await insertVlob(tx, {
         organization,
         realm: realm.realm,
         user,
@@ -36,27 +37,30 @@ export const vlob: Handlers<keyof typeof table> = {
         timestamp,
         blob,
       })
-      if (!created) return { status: 'already_exists', reason: '' }
+      if (vlob === undefined) return { status: 'already_exists', reason: '' }
+      storeBlobs(tx, vlob, 1, services.blobs)
       tx.emit(
         { to: 'realm', realm_id, except: device_id },
         { event: 'realm.vlobs_updated', realm_id, checkpoint, src_id: vlob_id, src_version: 1 },
       )
       return { status: 'ok' }
-    }),
+    })
+  },
 
-  vlob_update: (ctx, request) =>
-    transaction(ctx, ctx.context.organization_id, async tx => {
-      const { organization, user, device, device_id } = ctx.context
-      const { vlob_id, encryption_revision, timestamp, version, blob } = request
-      const now = ctx.now()
-      const late = badTimestamp(timestamp, now)
-      if (late) return late
+  vlob_update: async (ctx, request) => {
+    const { organization, user, device, device_id, organization_id } = ctx.context
+    const { vlob_id, encryption_revision, timestamp, version, blob, sequester_blob } = request
+    const refusal = badTimestamp(timestamp, ctx.now()) ?? (await sequesterRefusal(ctx, sequester_blob))
+    if (refusal) return refusal
+    return transaction(ctx, organization_id, async tx => {
       void lockRealmOfVlob(tx, organization, vlob_id)
-      const facts = await vlobToWrite(tx, organization, vlob_id, user)
-      const sequester = sequesterRefusal(facts, request.sequester_blob)
-      if (sequester) return sequester
-      if (facts.vlob === null) return notFound(vlob_id)
-      const refusal = vlobWriteRefusal(facts as RealmFacts, now, encryption_revision, timestamp)
+      const [services, facts] = await Promise.all([
+        lockServices(tx, ctx.context, sequester_blob),
+        vlobToWrite(tx, organization, vlob_id, user),
+      ])
+      if (!services.ok) return services.refusal
+      if (!facts) return notFound(vlob_id)
+      const refusal = vlobWriteRefusal(facts, ctx.now(), encryption_revision, timestamp)
       if (refusal) return refusal
       if (version !== facts.version + 1) return { status: 'bad_version' }
       // C2: an equal timestamp is fine
@@ -64,12 +68,14 @@ export const vlob: Handlers<keyof typeof table> = {
       const { realm, realm_id, vlob } = facts
       const checkpoint = facts.checkpoint + 1
       void appendVersion(tx, { vlob, realm, user, device, checkpoint, encryption_revision, version, timestamp, blob })
+      storeBlobs(tx, vlob, version, services.blobs)
       tx.emit(
         { to: 'realm', realm_id, except: device_id },
         { event: 'realm.vlobs_updated', realm_id, checkpoint, src_id: vlob_id, src_version: version },
       )
       return { status: 'ok' }
-    }),
+    })
+  },
 
   vlob_read: async (ctx, { vlob_id, encryption_revision, version, timestamp }) => {
     const { organization, user } = ctx.context
@@ -134,36 +140,30 @@ const lockRealmOfVlob = (tx: Queryable, organization: number, vlob_id: Uuid) =>
 
 // Facts
 
-/** `realm` is null when there is none; the organization's sequester facts are there all the same. */
-const realmToWrite = async (tx: Queryable, organization: number, realm_id: Uuid, user: number) =>
-  (await tx.one<SequesterFacts & RealmFacts & { realm: number | null; checkpoint: number }>(sql`
+const realmToWrite = (tx: Queryable, organization: number, realm_id: Uuid, user: number) =>
+  tx.one<RealmFacts & { realm: number; checkpoint: number }>(sql`
     SELECT realm._id AS realm, realm.checkpoint, realm.encryption_revision, realm.maintenance_type, realm.archiving,
-      realm.deletion_date, realm_user.role, realm_user.certified_on, organization.sequester_authority_certificate
-    FROM organization
-    LEFT JOIN realm ON realm.organization = organization._id AND realm.realm_id = ${realm_id}
-    LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
-    WHERE organization._id = ${organization}`))!
+      realm.deletion_date, realm_user.role, realm_user.certified_on
+    FROM realm LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
+    WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
 
-const vlobToWrite = async (tx: Queryable, organization: number, vlob_id: Uuid, user: number) =>
-  (await tx.one<
-    SequesterFacts &
-      RealmFacts & {
-        vlob: number | null
-        version: number
-        timestamp: DateTime
-        realm: number
-        realm_id: Uuid
-        checkpoint: number
-      }
+const vlobToWrite = (tx: Queryable, organization: number, vlob_id: Uuid, user: number) =>
+  tx.one<
+    RealmFacts & {
+      vlob: number
+      version: number
+      timestamp: DateTime
+      realm: number
+      realm_id: Uuid
+      checkpoint: number
+    }
   >(sql`
     SELECT vlob._id AS vlob, vlob.version, vlob.timestamp, realm._id AS realm, realm.realm_id, realm.checkpoint,
       realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date,
-      realm_user.role, realm_user.certified_on, organization.sequester_authority_certificate
-    FROM organization
-    LEFT JOIN vlob ON vlob.organization = organization._id AND vlob.vlob_id = ${vlob_id}
-    LEFT JOIN realm ON realm._id = vlob.realm
+      realm_user.role, realm_user.certified_on
+    FROM vlob JOIN realm ON realm._id = vlob.realm
     LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
-    WHERE organization._id = ${organization}`))!
+    WHERE vlob.organization = ${organization} AND vlob.vlob_id = ${vlob_id}`)
 
 const realmToRead = (db: Queryable, organization: number, realm_id: Uuid, user: number) =>
   db.one<RealmFacts & { realm: number }>(sql`
@@ -242,9 +242,10 @@ type Version = {
   blob: Buffer
 }
 
-/** Version 1 of a new vlob; false, and nothing written, when the organization has a vlob of that id. */
-const insertVlob = async (tx: Queryable, v: Version & { organization: number; vlob_id: Uuid }): Promise<boolean> =>
-  (await tx.run(sql`
+/** Writes version 1; resolves to the new vlob, or to nothing, and nothing is written, when the organization has one of that id. */
+const insertVlob = async (tx: Queryable, v: Version & { organization: number; vlob_id: Uuid }) =>
+  (
+    await tx.one<{ vlob: number }>(sql`
     WITH created AS (
       INSERT INTO vlob (organization, vlob_id, realm, version, timestamp)
       VALUES (${v.organization}, ${v.vlob_id}, ${v.realm}, 1, ${v.timestamp}) ON CONFLICT DO NOTHING RETURNING _id
@@ -260,7 +261,8 @@ const insertVlob = async (tx: Queryable, v: Version & { organization: number; vl
       UPDATE realm_user SET last_vlob_update = greatest(last_vlob_update, ${v.timestamp}) FROM created
       WHERE realm = ${v.realm} AND user_ = ${v.user}
     )
-    SELECT FROM created`)) === 1
+    SELECT _id AS vlob FROM created`)
+  )?.vlob
 
 const appendVersion = (tx: Queryable, v: Version & { vlob: number; version: number }) =>
   tx.run(sql`

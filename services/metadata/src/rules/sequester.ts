@@ -1,20 +1,43 @@
-/** Sequester checks of vlob writes (spec 05 §14.3), done before any look at the realm. */
+/** Which blobs for sequester services a vlob write must carry (spec 05 §14.3). */
 import type { Uuid } from '@parsec/shared/codec/values'
 
-/** The certificate is null in an organization that is not sequestered. */
-export type SequesterFacts = { sequester_authority_certificate: Buffer | null }
+export type SequesterServiceType = 'STORAGE' | 'WEBHOOK'
 
-/** The ids of the blobs must be those of the enabled services; nil counts as none. */
-export function sequesterRefusal(
-  { sequester_authority_certificate }: SequesterFacts,
-  sequester_blob: [Uuid, Buffer][] | null,
-) {
-  if (sequester_authority_certificate === null)
-    return sequester_blob === null ? undefined : { status: 'not_a_sequestered_organization' as const }
-  if (sequester_blob === null || sequester_blob.length === 0) return undefined
+/** A service that is enabled. */
+export type EnabledService = {
+  service: number
+  service_id: Uuid
+  service_label: string
+  certificate: Buffer
+  type: SequesterServiceType
+  webhook_url: string | null
+}
+/** A sequestered organization: its authority, and its enabled services in the order of their creation. */
+export type SequesterFacts = { sequester_authority_certificate: Buffer; services: EnabledService[] }
+
+/** What a client sends, by service; nil counts as none. */
+export type SequesterBlobs = [Uuid, Buffer][] | null
+
+/** An enabled service and its blob. */
+export type ServiceBlob = { service: EnabledService; blob: Buffer }
+
+export const notSequestered = (sequester_blob: SequesterBlobs) =>
+  sequester_blob === null ? undefined : { status: 'not_a_sequestered_organization' as const }
+
+/** The blobs in the order of the services, or the refusal when their ids are not exactly those of the services. */
+export function matchServices({ sequester_authority_certificate, services }: SequesterFacts, sent: SequesterBlobs) {
+  const blobs = new Map((sent ?? []).map(([service_id, blob]) => [service_id.hex, blob]))
+  const matched = services.flatMap((service): ServiceBlob[] => {
+    const blob = blobs.get(service.service_id.hex)
+    return blob ? [{ service, blob }] : []
+  })
+  if (matched.length === services.length && blobs.size === services.length) return { ok: true as const, blobs: matched }
   return {
-    status: 'sequester_inconsistency' as const,
-    sequester_authority_certificate,
-    sequester_services_certificates: [] as Buffer[],
+    ok: false as const,
+    refusal: {
+      status: 'sequester_inconsistency' as const,
+      sequester_authority_certificate,
+      sequester_services_certificates: services.map(service => service.certificate),
+    },
   }
 }

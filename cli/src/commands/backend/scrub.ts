@@ -1,0 +1,75 @@
+/** `parsec backend scrub`: compares every block with what the nodes of the block store hold, and repairs it. */
+import { createLog } from '@parsec/shared/log'
+import { type ScrubValues, scrubOptions } from '../../options.ts'
+import { EXIT_FAILURE, type Output } from '../../output.ts'
+import { ParsecCommand } from '../../parsec-command.ts'
+import { ScrubReport } from '../../scrub-report.ts'
+import { ScrubStateFile, workOf } from '../../scrub-state-file.ts'
+import { logOptions, networkOptions, scrubDatabase, scrubRate } from '../../settings.ts'
+import { stopSignal } from '../../signals.ts'
+
+export const scrubSpec = {
+  path: 'parsec backend scrub',
+  options: scrubOptions,
+  summary: 'Compare the block store with the database, and repair it.',
+  description:
+    'Read every block from every node of the block store and compare: what is missing or corrupt, which objects belong to no block. With --repair, rebuild from the redundancy of a RAID1 or RAID5 what can be rebuilt. It may run while the server runs; blocks of the last minute are left for the next time. With --state an interrupted run goes on where it was.\n\nExits with 0 when all is well, 3 when something was wrong and is repaired, 4 when something is wrong still or could not be checked, 1 when the scrub could not be finished.',
+  examples: [
+    "parsec backend scrub --db postgresql://… -b 's3:…'",
+    "parsec backend scrub --db postgresql://… -b 'RAID1:0:s3:…' -b 'RAID1:1:swift:…' --repair --max-rate 20 --state scrub.json",
+    'parsec backend scrub --db postgresql://… -b … --node 1 --repair      # refill the replaced node 1',
+    'parsec backend scrub --db postgresql://… -b … --delete-orphans --older-than 7d --json',
+  ],
+} as const
+
+export class Scrub extends ParsecCommand<typeof scrubOptions> {
+  static override summary: string = scrubSpec.summary
+  protected readonly spec = scrubSpec
+
+  protected override async execute(values: ScrubValues, output: Output): Promise<number> {
+    const database = scrubDatabase(values)
+    const maxBytesPerSecond = scrubRate(values)
+    const node = values.node ?? null
+    const stateFile = new ScrubStateFile(values.state, workOf(values.blockstore!, database.url, node))
+    const state = await stateFile.read()
+    const log = createLog(logOptions(values))
+    const report = new ScrubReport(output, { json: values.json, terminal: process.stderr.isTTY === true })
+    const stopping = new AbortController()
+    void stopSignal(() => log.reopen()).then(() => stopping.abort(new Error('interrupted')))
+    try {
+      const { openDatabase } = await import('@parsec/metadata/database')
+      const { requireMigrated } = await import('@parsec/metadata/migrations')
+      const { scrub } = await import('@parsec/blockstore/scrub')
+      const opened = await openDatabase(database, log)
+      try {
+        await requireMigrated(opened.database)
+        await scrub({
+          config: { store: values.blockstore!, database },
+          database: opened.database,
+          log,
+          network: networkOptions(process.env),
+          repair: values.repair,
+          node,
+          removeOlderThanMs: values.deleteOrphans ? values.olderThan : null,
+          maxBytesPerSecond,
+          state,
+          onProgress: () => stateFile.write(state),
+          report: event => report.event(event),
+          signal: stopping.signal,
+        })
+      } finally {
+        await opened.close()
+      }
+      await stateFile.remove()
+      return report.end(state)
+    } catch (error) {
+      if (!stopping.signal.aborted) throw error
+      report.interrupted(
+        values.state ? 'The same command goes on from here.' : 'With --state it could go on from here.',
+      )
+      return EXIT_FAILURE
+    } finally {
+      await log.close()
+    }
+  }
+}

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict'
+import type { IncomingMessage } from 'node:http'
+import { test } from 'node:test'
+import { clientOf, trustOf } from './client-address.ts'
+
+const from = (peer: string, forwarded: string | undefined, proxies: readonly string[]): string => {
+  const request = {
+    socket: { remoteAddress: peer, remotePort: 4711 },
+    headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded },
+  } as unknown as IncomingMessage
+  const { address, port } = clientOf(request, trustOf(proxies))
+  return `${address}:${port}`
+}
+
+test('a peer that is no proxy of ours is the client, whatever it claims', () => {
+  assert.equal(from('203.0.113.9', '198.51.100.7', []), '203.0.113.9:4711')
+  assert.equal(from('203.0.113.9', '198.51.100.7', ['10.0.0.0/8']), '203.0.113.9:4711')
+})
+
+test('a trusted proxy names the client; what the client claimed before is not believed', () => {
+  assert.equal(from('10.1.2.3', '203.0.113.9', ['10.0.0.0/8']), '203.0.113.9:0')
+  assert.equal(from('10.1.2.3', '127.0.0.1, 203.0.113.9', ['10.0.0.0/8']), '203.0.113.9:0')
+  assert.equal(from('10.1.2.3', '6.6.6.6, 203.0.113.9, 10.9.9.9', ['10.0.0.0/8']), '203.0.113.9:0')
+  assert.equal(from('::1', '2001:db8::5', ['::1', '127.0.0.1']), '2001:db8::5:0')
+  assert.equal(from('::ffff:10.1.2.3', '203.0.113.9', ['10.0.0.0/8']), '203.0.113.9:0')
+})
+
+test('without a usable header the proxy itself is the client', () => {
+  for (const header of [undefined, '', 'unknown', '203.0.113.9, nonsense'])
+    assert.equal(from('10.1.2.3', header, ['10.0.0.0/8']), '10.1.2.3:4711')
+})
+
+test('what is neither address nor network is refused by name', () => {
+  for (const bad of ['', 'proxy.example.com', '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/8/8', '::/129', '10.0.0/8'])
+    assert.throws(() => trustOf([bad]), { message: `'${bad}' is not an IP address or network.` })
+})

@@ -1,0 +1,49 @@
+/**
+ * Who is behind a request: the peer of the socket or, when that is a proxy of ours, the client that it names in
+ * `X-Forwarded-For`. Proxies append, so the header is read from its end, and what stands before the first address that
+ * is no proxy of ours is the client's own claim and never believed.
+ */
+import type { IncomingMessage } from 'node:http'
+import { BlockList, isIP } from 'node:net'
+
+/** Longest chain of proxies that is followed. */
+const MAX_HOPS = 16
+
+/** Whether an address belongs to a proxy of ours. */
+export type IsTrusted = (address: string) => boolean
+
+/** `proxies`: IP addresses and networks (`10.0.0.0/8`); throws an `Error` that names the one that is neither. */
+export function trustOf(proxies: readonly string[]): IsTrusted {
+  const list = new BlockList()
+  for (const proxy of proxies) {
+    const [address = '', bits, ...rest] = proxy.split('/')
+    const family = isIP(address)
+    const most = family === 6 ? 128 : 32
+    const prefix = bits === undefined ? most : /^\d{1,3}$/.test(bits) ? Number(bits) : Number.NaN
+    if (family === 0 || rest.length > 0 || !(prefix <= most))
+      throw new Error(`'${proxy}' is not an IP address or network.`)
+    list.addSubnet(address, prefix, family === 6 ? 'ipv6' : 'ipv4')
+  }
+  return address => {
+    const family = isIP(address)
+    return family !== 0 && list.check(address, family === 6 ? 'ipv6' : 'ipv4')
+  }
+}
+
+export type ClientAddress = { readonly address: string /** 0 when a proxy told the address. */; readonly port: number }
+
+export function clientOf(request: IncomingMessage, isTrusted: IsTrusted): ClientAddress {
+  const { remoteAddress: peer = '', remotePort = 0 } = request.socket
+  if (!isTrusted(peer)) return { address: peer, port: remotePort }
+  const claimed = String(request.headers['x-forwarded-for'] ?? '')
+    .split(',')
+    .map(part => part.trim())
+  const hops = claimed.slice(-MAX_HOPS).reverse()
+  const told = { address: peer, port: 0 }
+  for (const hop of hops) {
+    if (isIP(hop) === 0) break
+    told.address = hop
+    if (!isTrusted(hop)) break
+  }
+  return told.address === peer ? { address: peer, port: remotePort } : told
+}

@@ -1,0 +1,48 @@
+/**
+ * `/administration/docs`: the API as pages for people, and its document at `/administration/docs/json`. No token is asked
+ * for: it holds nothing that the source does not. Its packages are loaded when somebody first looks.
+ */
+import { readFileSync } from 'node:fs'
+import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
+import { openApiDocument } from './openapi.ts'
+
+const PREFIX = '/administration/docs'
+/** What of a page's answer is passed on. */
+const KEPT_HEADERS = ['content-type', 'location', 'cache-control', 'etag', 'last-modified', 'content-security-policy']
+
+export function docsRoutes(app: FastifyInstance): void {
+  const opened: { pages?: Promise<FastifyInstance> } = {}
+  const handler = async (request: FastifyRequest) => {
+    opened.pages ??= openPages()
+    const { 'if-none-match': known } = request.headers
+    return (await opened.pages).inject({
+      method: 'GET',
+      url: request.raw.url!,
+      headers: known === undefined ? {} : { 'if-none-match': known },
+    })
+  }
+  for (const path of ['/docs', '/docs/*'])
+    app.get(path, async (request, reply) => {
+      const page = await handler(request)
+      if (page.statusCode === 404) return reply.callNotFound()
+      for (const name of KEPT_HEADERS) if (page.headers[name] !== undefined) reply.header(name, page.headers[name])
+      return reply.code(page.statusCode).send(page.rawPayload)
+    })
+}
+
+/** A server without a port of its own, that answers what is put into it. */
+async function openPages(): Promise<FastifyInstance> {
+  const [{ default: swagger }, { default: swaggerUi }] = await Promise.all([
+    import('@fastify/swagger'),
+    import('@fastify/swagger-ui'),
+  ])
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  const pages = fastify()
+  const document = openApiDocument(version) as never
+  await pages.register(swagger, { mode: 'static', specification: { document } })
+  await pages.register(swaggerUi, { routePrefix: PREFIX, staticCSP: true, uiConfig: { tryItOutEnabled: false } })
+  await pages.ready()
+  return pages
+}
