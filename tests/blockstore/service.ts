@@ -1,0 +1,137 @@
+/**
+ * The block-store service on an in-process bus, asked as a gateway asks it. Its metadata service is the least that
+ * honest checks need: it remembers which blocks were committed, so that a test knows what may never be lost.
+ */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { type BlockstoreDeps, type BlockstoreService, startBlockstore } from '@parsec/blockstore/main'
+import { LocalBus } from '@parsec/shared/bus/local'
+import { seal, serveInternal } from '@parsec/shared/bus/rpc'
+import * as subjects from '@parsec/shared/bus/subjects'
+import { decodeMap, encode } from '@parsec/shared/codec/msgpack'
+import { Uuid } from '@parsec/shared/codec/values'
+import type { BlockstoreConfig } from '@parsec/shared/config'
+import type { Log, LogKeys } from '@parsec/shared/log'
+
+export type Line = { level: string; event: string; [key: string]: unknown }
+export type Reply = { status: string; block?: Buffer }
+
+/** Longer than any deadline of the service. */
+const CALLER_PATIENCE_MS = 60_000
+
+export class TestService {
+  readonly organization_id: string
+  readonly realm_id = Uuid.random()
+  readonly lines: Line[] = []
+  /** Size of each committed block. */
+  readonly committed = new Map<string, number>()
+  readonly bus = new LocalBus()
+  #service: BlockstoreService | undefined
+
+  private constructor(organization_id: string) {
+    this.organization_id = organization_id
+  }
+
+  static async start(
+    config: Partial<BlockstoreConfig> & Pick<BlockstoreConfig, 'store'>,
+    options: Pick<BlockstoreDeps, 'network' | 'storeDeadlineMs' | 'metrics'> = {},
+    organization_id = `Org_${randomBytes(4).toString('hex')}`,
+  ): Promise<TestService> {
+    const test = new TestService(organization_id)
+    const log = recordingLog(test.lines)
+    const known = (block_id: Uuid) => test.committed.has(block_id.hex)
+    const check = async ({ block_id }: { block_id: Uuid }) =>
+      ({ status: known(block_id) ? 'already_exists' : 'ok' }) as const
+    await serveInternal(
+      test.bus,
+      'metadata',
+      {
+        block_check: check,
+        block_commit: async request => {
+          const reply = await check(request)
+          if (reply.status === 'ok') test.committed.set(request.block_id.hex, request.size)
+          return reply
+        },
+        block_access: async ({ block_id }) => ({ status: known(block_id) ? 'ok' : 'not_found' }),
+      },
+      log,
+    )
+    const full = { database: { kind: 'MOCKED' }, ...config } as const
+    test.#service = await startBlockstore({ bus: test.bus, log, config: full, ...options })
+    return test
+  }
+  get service(): BlockstoreService {
+    return this.#service!
+  }
+  async stop(): Promise<void> {
+    await this.service.drain(1_000)
+    await this.service.stop()
+    await this.bus.drain()
+  }
+
+  create(block_id: Uuid, block: Buffer): Promise<Reply> {
+    return this.as(this.organization_id).create(block_id, block)
+  }
+  read(block_id: Uuid): Promise<Reply> {
+    return this.as(this.organization_id).read(block_id)
+  }
+  /** A client of another organization. */
+  as(organization_id: string): { create: TestService['create']; read: TestService['read'] } {
+    return {
+      create: (block_id, block) =>
+        this.#command(organization_id, 'block_create', { block_id, realm_id: this.realm_id, block }),
+      read: block_id => this.#command(organization_id, 'block_read', { block_id }),
+    }
+  }
+  async stores(block_id: Uuid, block: Buffer): Promise<void> {
+    assert.equal((await this.create(block_id, block)).status, 'ok')
+    await this.holds(block_id, block)
+  }
+  async holds(block_id: Uuid, block: Buffer): Promise<void> {
+    const reply = await this.read(block_id)
+    assert.equal(reply.status, 'ok', block_id.hex)
+    assert.ok(reply.block!.equals(block), `${block_id.hex}: other bytes`)
+  }
+
+  async #command(
+    organization_id: string,
+    cmd: 'block_create' | 'block_read',
+    fields: { [name: string]: Uuid | Buffer },
+  ): Promise<Reply> {
+    const context = encode({
+      kind: 'authenticated',
+      conn_id: randomBytes(16).toString('hex'),
+      api_version: [2, 8],
+      release: null,
+      organization_id,
+      organization: 1,
+      user_id: 'alice',
+      user: 1,
+      device_id: 'alice@pc1',
+      device: 1,
+      profile: 'STANDARD',
+      human_handle: null,
+      verify_key: Buffer.alloc(32),
+    })
+    const envelope = seal(context, randomBytes(8).toString('hex'), encode({ cmd, ...fields }))
+    const reply = await this.bus.request(subjects.command('blockstore', cmd), envelope, {
+      timeoutMs: CALLER_PATIENCE_MS,
+    })
+    return decodeMap(reply) as Reply
+  }
+}
+
+export function recordingLog(lines: Line[], bound: LogKeys = {}): Log {
+  const at =
+    (level: string) =>
+    (event: string, keys: LogKeys = {}): void =>
+      void lines.push({ ...bound, ...keys, level, event })
+  return {
+    debug: at('debug'),
+    info: at('info'),
+    warning: at('warning'),
+    error: at('error'),
+    critical: at('critical'),
+    child: keys => recordingLog(lines, { ...bound, ...keys }),
+  }
+}
