@@ -468,6 +468,11 @@ export const scrubOptions = {
     defaultText: 'all',
     text: 'Compare this node only and believe the others. With --repair it refills a node that was replaced.',
   }),
+  degraded: flag({
+    name: 'degraded',
+    group: 'Block storage',
+    text: 'Only blocks that were accepted while a node was away (`--raid-degraded-writes`): what to repair first.',
+  }),
   deleteOrphans: flag({
     name: 'delete-orphans',
     group: 'Block storage',

@@ -8,11 +8,15 @@ import { OperatorError } from '@parsec/shared/errors'
 type Contents = { version: number; work: string; state: ScrubState }
 const VERSION = 1
 
-/** Tells scrubs of different stores, databases and nodes apart, without their secrets. */
-export function workOf(store: StoreConfig, databaseUrl: string, node: number | null): string {
+/** Tells scrubs of different stores, databases and choices apart, without their secrets. */
+export function workOf(
+  store: StoreConfig,
+  databaseUrl: string,
+  choice: { node: number | null; isDegraded: boolean },
+): string {
   const { host, pathname } = URL.canParse(databaseUrl) ? new URL(databaseUrl) : { host: '', pathname: databaseUrl }
   const isPublic = (name: string) => !['key', 'secret', 'user', 'password'].includes(name)
-  const text = JSON.stringify([store, host, pathname, node], (name, value) => (isPublic(name) ? value : undefined))
+  const text = JSON.stringify([store, host, pathname, choice], (name, value) => (isPublic(name) ? value : undefined))
   return createHash('sha256').update(text).digest('hex')
 }
 

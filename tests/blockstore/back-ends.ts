@@ -1,32 +1,56 @@
 /** The real object stores under test, each with a side door to look at and change single objects. */
 import type { NodeConfig } from '@parsec/shared/config'
 import { backing } from '../harness/backing.ts'
-import { ask, SWIFT_PASSWORD, SWIFT_TENANT, SWIFT_USER, startSwiftV1, storageRequest } from './swift-v1.ts'
+import {
+  ask,
+  SWIFT_PASSWORD,
+  SWIFT_TENANT,
+  SWIFT_USER,
+  type SwiftV1,
+  startSwiftV1,
+  storageRequest,
+} from './swift-v1.ts'
 
 export type BackEnd = {
   readonly name: string
   /** Where it listens; a proxy may stand in between. */
   readonly url: string
+  /** Where its login sends clients for objects, when that is somewhere else. */
+  readonly storageUrl?: string
   /** The configuration of a store that reaches it at `url`. */
   store(url: string): NodeConfig
   /** A request on an object by its key. */
   request(method: string, key: string, body?: Buffer): Promise<Response>
 }
 
+export type BackEnds = { readonly s3: BackEnd; readonly keystone: BackEnd; readonly swift: BackEnd }
+export type StartedBackEnds = BackEnds & {
+  /** The same servers with another container, which is created. */
+  another(container: string): Promise<BackEnds>
+  stop(): Promise<void>
+}
+
 /**
  * S3 API, Swift with Keystone v3 (which names the real address of its storage) and Swift v1. `own`: a name for containers
  * that nobody else uses, for those who list them.
  */
-export async function startBackEnds(own?: string): Promise<{
-  s3: BackEnd
-  keystone: BackEnd
-  swift: BackEnd
-  stop(): Promise<void>
-}> {
+export async function startBackEnds(own?: string): Promise<StartedBackEnds> {
   const env = await backing('swift')
   const swiftV1 = await startSwiftV1(own)
-  const container = own ?? env['TEST_SWIFT_CONTAINER']!
   if (own !== undefined) await keystoneRequest(env, 'PUT', own)
+  return {
+    ...backEndsOf(env, own ?? env['TEST_SWIFT_CONTAINER']!, swiftV1),
+    another: async container => {
+      const v1 = { url: swiftV1.url, container }
+      const created = await Promise.all([keystoneRequest(env, 'PUT', container), storageRequest(v1, 'PUT', '')])
+      for (const { ok, status } of created) if (!ok) throw new Error(`container: ${status}`)
+      return backEndsOf(env, container, v1)
+    },
+    stop: () => swiftV1.stop(),
+  }
+}
+
+function backEndsOf(env: Environment, container: string, v1: Pick<SwiftV1, 'url' | 'container'>): BackEnds {
   const request = (method: string, key: string, body?: Buffer) =>
     keystoneRequest(env, method, `${container}/${key}`, body)
   const s3: BackEnd = {
@@ -36,7 +60,7 @@ export async function startBackEnds(own?: string): Promise<{
       type: 'S3',
       endpoint,
       region: env['TEST_S3_REGION']!,
-      bucket: own ?? env['TEST_S3_BUCKET']!,
+      bucket: container,
       key: env['TEST_S3_ACCESS_KEY_ID']!,
       secret: env['TEST_S3_SECRET_ACCESS_KEY']!,
     }),
@@ -45,6 +69,7 @@ export async function startBackEnds(own?: string): Promise<{
   const keystone: BackEnd = {
     name: 'Swift with Keystone v3',
     url: env['OS_AUTH_BASE_URL']!,
+    storageUrl: env['TEST_SWIFT_PROXY_URL']!,
     store: url => ({
       type: 'SWIFT',
       authUrl: `${url}/v3`,
@@ -57,18 +82,18 @@ export async function startBackEnds(own?: string): Promise<{
   }
   const swift: BackEnd = {
     name: 'Swift v1',
-    url: swiftV1.url,
+    url: v1.url,
     store: url => ({
       type: 'SWIFT',
       authUrl: `${url}/auth/v1.0`,
       tenant: SWIFT_TENANT,
-      container: swiftV1.container,
+      container: v1.container,
       user: SWIFT_USER,
       password: SWIFT_PASSWORD,
     }),
-    request: (method, key, body) => storageRequest(swiftV1, method, key, body),
+    request: (method, key, body) => storageRequest(v1, method, key, body),
   }
-  return { s3, keystone, swift, stop: () => swiftV1.stop() }
+  return { s3, keystone, swift }
 }
 
 type Environment = { readonly [name: string]: string }

@@ -1,6 +1,7 @@
 /**
  * An HTTP proxy in front of a real object store that does to single requests what networks and servers do on bad days.
- * It keeps the `Host` header, so that signatures stay valid and the store names the proxy in its own addresses.
+ * It keeps the `Host` header, so that signatures stay valid and the store names the proxy in its own addresses. Where it
+ * names another one, as the catalogue of Keystone does, the proxy may rename it.
  */
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -27,24 +28,29 @@ export type Fault =
 
 export type Seen = { readonly method: string; readonly path: string; readonly headers: IncomingMessage['headers'] }
 
+/** Text in the bodies of answers that stands for another. */
+export type Renamed = { readonly from: string; readonly to: string }
+
 export class FaultProxy {
   /** What happens to a request; undefined: nothing. */
   fault: (seen: Seen) => Fault | undefined = () => undefined
   readonly seen: Seen[] = []
   readonly #target: URL
+  readonly #renamed: Renamed | undefined
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
-  private constructor(target: string) {
+  private constructor(target: string, renamed?: Renamed) {
     this.#target = new URL(target)
+    this.#renamed = renamed
     this.#server = createServer((incoming, outgoing) => this.#handle(incoming, outgoing))
     this.#server.on('connection', socket => {
       this.#sockets.add(socket)
       socket.on('close', () => this.#sockets.delete(socket)).on('error', () => {})
     })
   }
-  static async start(target: string): Promise<FaultProxy> {
-    const proxy = new FaultProxy(target)
+  static async start(target: string, renamed?: Renamed): Promise<FaultProxy> {
+    const proxy = new FaultProxy(target, renamed)
     await new Promise<void>(resolve => proxy.#server.listen(0, '127.0.0.1', resolve))
     return proxy
   }
@@ -97,7 +103,7 @@ export class FaultProxy {
       }
       const chunks: Buffer[] = []
       answer.on('data', chunk => chunks.push(chunk))
-      answer.on('end', () => this.#answer(answer, Buffer.concat(chunks), outgoing, fault))
+      answer.on('end', () => this.#answer(answer, this.#rename(answer, Buffer.concat(chunks)), outgoing, fault))
     })
     upstream.on('error', () => {
       if (!outgoing.headersSent) outgoing.destroy()
@@ -105,6 +111,12 @@ export class FaultProxy {
     upstream.end(sent)
   }
 
+  #rename({ headers }: IncomingMessage, body: Buffer): Buffer {
+    if (!this.#renamed) return body
+    const renamed = Buffer.from(body.toString().replaceAll(this.#renamed.from, this.#renamed.to))
+    if (headers['content-length']) headers['content-length'] = String(renamed.length)
+    return renamed
+  }
   #answer(answer: IncomingMessage, body: Buffer, outgoing: ServerResponse, fault: Fault | undefined): void {
     const { statusCode, headers } = answer
     if (fault?.kind === 'lost answer') {

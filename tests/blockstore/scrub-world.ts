@@ -1,30 +1,59 @@
 /** What a scrub looks at: a database that knows blocks, and the command line in front of stores. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { scrub } from '@parsec/blockstore/scrub'
+import { newScrub, type ScrubEvent, type ScrubState } from '@parsec/blockstore/scrub-state'
 import type { Uuid } from '@parsec/shared/codec/values'
-import type { NodeConfig, StoreConfig } from '@parsec/shared/config'
+import type { DatabaseConfig, NodeConfig, StoreConfig } from '@parsec/shared/config'
+import { connectionFromUrl, Database } from '@parsec/shared/postgres'
 import { createDatabase, type TestDatabase } from '../harness/backing.ts'
 import { NODE_ARGV } from '../harness/launch.ts'
+import { recordingLog } from './service.ts'
 
 export type Line = { kind: string; node?: number; key?: string; outcome?: string; [count: string]: unknown }
 export type Scrubbed = { code: number; lines: readonly Line[]; end: Line; stderr: string }
 
+const CONNECTIONS = 4
+const ATTEMPT_MS = 3_000
+/** Files written a moment ago count as older than this. */
+export const ANY_AGE_MS = -60_000
+
 export class ScrubWorld {
   readonly database: TestDatabase
+  readonly #pool: Database
   private constructor(database: TestDatabase) {
     this.database = database
+    this.#pool = new Database(
+      { connection: connectionFromUrl(database.url), minConnections: 0, maxConnections: CONNECTIONS },
+      recordingLog([]),
+    )
   }
   static async open(): Promise<ScrubWorld> {
     const database = await createDatabase()
     await promisify(execFile)(process.execPath, [...NODE_ARGV, 'backend', 'migrate', `--db=${database.url}`])
     return new ScrubWorld(database)
   }
-  close(): Promise<void> {
-    return this.database.drop()
+  async close(): Promise<void> {
+    await this.#pool.close()
+    await this.database.drop()
+  }
+  /** As services are told of it. */
+  get config(): DatabaseConfig {
+    return {
+      kind: 'POSTGRESQL',
+      url: this.database.url,
+      minConnections: 0,
+      maxConnections: CONNECTIONS,
+      maxAttempts: 1,
+      retryPauseSeconds: 1,
+    }
   }
 
   /** Makes the metadata know blocks as if they had been created an hour ago. */
-  async register(organization_id: string, blocks: Iterable<readonly [block_id: Uuid, size: number]>): Promise<void> {
+  async register(
+    organization_id: string,
+    blocks: Iterable<readonly [block_id: Uuid, size: number, missedNodes?: readonly number[] | undefined]>,
+  ): Promise<void> {
     await this.database.query(
       `INSERT INTO organization (organization_id, bootstrap_token, user_profile_outsider_allowed, created_on)
        VALUES ($1, '', TRUE, now()) ON CONFLICT DO NOTHING`,
@@ -34,11 +63,16 @@ export class ScrubWorld {
     // Realm and author matter to nobody here.
     await this.database.query(`ALTER TABLE block DISABLE TRIGGER ALL`)
     await this.database.query(
-      `INSERT INTO block (organization, block_id, realm, author, size, created_on)
-       SELECT organization._id, asked.block_id, 0, 0, asked.size, now() - interval '1 hour'
-       FROM organization, unnest($2::uuid[], $3::bigint[]) AS asked (block_id, size) WHERE organization_id = $1
-       ON CONFLICT DO NOTHING`,
-      [organization_id, known.map(([id]) => id.hyphenated), known.map(([, size]) => size)],
+      `INSERT INTO block (organization, block_id, realm, author, size, created_on, missed_nodes)
+       SELECT organization._id, asked.block_id, 0, 0, asked.size, now() - interval '1 hour', missed::smallint[]
+       FROM organization, unnest($2::uuid[], $3::bigint[], $4::text[]) AS asked (block_id, size, missed)
+       WHERE organization_id = $1 ON CONFLICT DO NOTHING`,
+      [
+        organization_id,
+        known.map(([id]) => id.hyphenated),
+        known.map(([, size]) => size),
+        known.map(([, , missed = []]) => (missed.length > 0 ? `{${missed}}` : null)),
+      ],
     )
   }
   async forget(): Promise<void> {
@@ -47,6 +81,33 @@ export class ScrubWorld {
 
   scrub(store: StoreConfig, ...options: string[]): Promise<Scrubbed> {
     return runScrub(this.database.url, optionsOf(store), ...options)
+  }
+  /** The scrub as the command runs it, in this process and with spans of time that a test has. */
+  async scrubHere(
+    store: StoreConfig,
+    changes: Partial<Parameters<typeof scrub>[0]> = {},
+  ): Promise<{ state: ScrubState; events: readonly ScrubEvent[] }> {
+    const events: ScrubEvent[] = []
+    const state: ScrubState = changes.state ?? newScrub()
+    await scrub({
+      config: { store, database: this.config },
+      database: this.#pool,
+      log: recordingLog([]),
+      network: { caFile: null, proxy: {}, attemptMs: ATTEMPT_MS },
+      repair: false,
+      node: null,
+      isDegraded: false,
+      removeOlderThanMs: null,
+      maxBytesPerSecond: null,
+      onProgress: async () => {},
+      report: event => void events.push(event),
+      signal: new AbortController().signal,
+      youngMs: ANY_AGE_MS,
+      claimMs: 0,
+      ...changes,
+      state,
+    })
+    return { state, events }
   }
 }
 

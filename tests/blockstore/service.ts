@@ -25,6 +25,8 @@ export class TestService {
   readonly lines: Line[] = []
   /** Size of each committed block. */
   readonly committed = new Map<string, number>()
+  /** Which nodes missed each committed block. */
+  readonly missed = new Map<string, readonly number[]>()
   readonly bus = new LocalBus()
   #service: BlockstoreService | undefined
 
@@ -49,10 +51,17 @@ export class TestService {
         block_check: check,
         block_commit: async request => {
           const reply = await check(request)
-          if (reply.status === 'ok') test.committed.set(request.block_id.hex, request.size)
+          if (reply.status === 'ok') {
+            test.committed.set(request.block_id.hex, request.size)
+            test.missed.set(request.block_id.hex, request.missed_nodes)
+          }
           return reply
         },
-        block_access: async ({ block_id }) => ({ status: known(block_id) ? 'ok' : 'not_found' }),
+        block_abandon: async () => ({}),
+        block_access: async ({ block_id }) =>
+          known(block_id)
+            ? { status: 'ok', missed_nodes: test.missed.get(block_id.hex) ?? [] }
+            : { status: 'not_found' },
       },
       log,
     )

@@ -7,6 +7,7 @@ import { type Call, callInternal, type Handlers } from '@parsec/shared/bus/rpc'
 import type { Uuid } from '@parsec/shared/codec/values'
 import { orAborted, withDeadline } from './deadline.ts'
 import { type BlockStore, StoreError } from './store.ts'
+import { upload } from './upload.ts'
 
 /**
  * Milliseconds until the store must be done, counted from the arrival of a create or from the metadata's consent to a
@@ -38,7 +39,7 @@ export function blockHandlers({
     }
   }
 
-  /** One create per block at a time: a later one must find the earlier in the metadata before it may overwrite. */
+  /** One create per block at a time in this process: a later one must find the earlier in the metadata. */
   async function alone<T>(key: string, signal: AbortSignal, body: () => Promise<T>): Promise<T> {
     for (let other = creating.get(key); other; other = creating.get(key)) await orAborted(other, signal)
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -57,11 +58,11 @@ export function blockHandlers({
         return await counted(() =>
           withDeadline(stopping, storeDeadlineMs, signal =>
             alone(`${context.organization} ${block_id.hex}`, signal, async () => {
-              const check = await callInternal(bus, 'block_check', { context, block_id, realm_id })
-              if (check.status !== 'ok') return { status: check.status }
-              await store.create(context.organization_id, block_id, block, signal)
-              const size = block.length
-              return { status: (await callInternal(bus, 'block_commit', { context, block_id, realm_id, size })).status }
+              const target = { context, block_id, realm_id, size: block.length, isAlone: store.isSpread }
+              const status = await upload(bus, target, signal, inTime =>
+                store.create(context.organization_id, block_id, block, inTime),
+              )
+              return { status }
             }),
           ),
         )
@@ -75,7 +76,9 @@ export function blockHandlers({
       if (access.status !== 'ok') return { status: access.status }
       try {
         const block = await counted(() =>
-          withDeadline(stopping, storeDeadlineMs, signal => store.read(context.organization_id, block_id, signal)),
+          withDeadline(stopping, storeDeadlineMs, signal =>
+            store.read(context.organization_id, block_id, signal, access.missed_nodes),
+          ),
         )
         return { status: 'ok', block }
       } catch (error) {

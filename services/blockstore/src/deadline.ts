@@ -6,21 +6,26 @@ export const abortedBy = (signal: AbortSignal): StoreError =>
   signal.reason instanceof StoreError ? signal.reason : new StoreError(String(signal.reason?.message ?? 'aborted'))
 
 /**
- * Runs `body` with a signal that aborts after `ms` milliseconds or together with `parent`. Nothing of it outlives
- * `body`, unlike `AbortSignal.timeout`, whose timers would pile up under load.
+ * Runs `body` with a signal that aborts after `ms` milliseconds or together with `parent`; `extend` counts anew. Nothing
+ * of it outlives `body`, unlike `AbortSignal.timeout`, whose timers would pile up under load.
  */
 export async function withDeadline<T>(
   parent: AbortSignal | null,
   ms: number,
-  body: (signal: AbortSignal) => Promise<T>,
+  body: (signal: AbortSignal, extend: (ms: number) => void) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController()
   const onAbort = () => controller.abort(parent?.reason)
   if (parent?.aborted) onAbort()
   parent?.addEventListener('abort', onAbort, { once: true })
-  const timer = setTimeout(() => controller.abort(new StoreError(`not done within ${ms} ms`)), ms)
+  let timer: NodeJS.Timeout | undefined
+  const extend = (ms: number) => {
+    clearTimeout(timer)
+    timer = setTimeout(() => controller.abort(new StoreError(`not done within ${Math.round(ms)} ms`)), ms)
+  }
+  extend(ms)
   try {
-    return await body(controller.signal)
+    return await body(controller.signal, extend)
   } finally {
     clearTimeout(timer)
     parent?.removeEventListener('abort', onAbort)

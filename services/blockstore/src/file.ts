@@ -9,14 +9,7 @@ import { dirname, join } from 'node:path'
 import type { Uuid } from '@parsec/shared/codec/values'
 import { OperatorError } from '@parsec/shared/errors'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import {
-  blockOfKey,
-  MAX_OBJECT_BYTES,
-  type NodeStatus,
-  type ObjectStore,
-  type StoredObject,
-  StoreError,
-} from './store.ts'
+import { blockOfKey, MAX_OBJECT_BYTES, type ObjectStore, type StoredObject, StoreError } from './store.ts'
 
 /** Where files are written before they get their name; no organization id starts with a dot. */
 const INCOMING = '.incoming'
@@ -89,9 +82,6 @@ export class FileStore implements ObjectStore {
     await syncDirectory(dirname(path))
   }
 
-  replace(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {
-    return this.create(organization_id, block_id, data)
-  }
   async *list(after: string): AsyncIterable<StoredObject> {
     const [lastOrganization = '', lastName = ''] = after.split('/')
     for (const organization_id of await namesIn(this.#directory)) {
@@ -114,9 +104,6 @@ export class FileStore implements ObjectStore {
       if (!isMissing(error)) throw error
     })
   }
-  nodes(): readonly NodeStatus[] {
-    return []
-  }
   async close(): Promise<void> {}
 
   #path(organization_id: OrganizationID, block_id: Uuid): string {
@@ -129,7 +116,8 @@ export class FileStore implements ObjectStore {
     } catch (error) {
       if (!isMissing(error)) throw error
       const shard = dirname(to)
-      await mkdir(shard, { recursive: true })
+      // Never the directory itself: without it the disk is not there, and its mount point belongs to another one.
+      for (const path of [dirname(shard), shard]) await mkdir(path).catch(ignoreExisting)
       await syncDirectory(dirname(shard))
       await syncDirectory(this.#directory)
       await rename(from, to)
@@ -161,6 +149,9 @@ export class FileStore implements ObjectStore {
 }
 
 const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT'
+function ignoreExisting(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EEXIST') throw error
+}
 
 /** Makes the names in a directory durable. */
 async function syncDirectory(path: string): Promise<void> {

@@ -1,7 +1,7 @@
 /** Blocks in the memory of this process: for development, lost at its end (spec 06 §7.6). */
 import type { Uuid } from '@parsec/shared/codec/values'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import { type NodeStatus, type ObjectStore, objectKey, type StoredObject, StoreError } from './store.ts'
+import { type ObjectStore, objectKey, type StoredObject, StoreError } from './store.ts'
 
 export class MockedStore implements ObjectStore {
   readonly keys = { blockstore_type: 'MOCKED' }
@@ -17,17 +17,11 @@ export class MockedStore implements ObjectStore {
   async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {
     this.#blocks.set(objectKey(organization_id, block_id), Buffer.from(data))
   }
-  replace(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {
-    return this.create(organization_id, block_id, data)
-  }
   async *list(after: string): AsyncIterable<StoredObject> {
     for (const key of [...this.#blocks.keys()].sort()) if (key > after) yield { key, writtenOn: null }
   }
   async remove(key: string): Promise<void> {
     this.#blocks.delete(key)
-  }
-  nodes(): readonly NodeStatus[] {
-    return []
   }
   async close(): Promise<void> {
     this.#blocks.clear()

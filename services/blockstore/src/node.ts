@@ -4,7 +4,7 @@ import type { LogKeys } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { Gate } from './gate.ts'
-import { type BlockStore, type NodeStatus, StoreError } from './store.ts'
+import { type BlockStore, type NodeStatus, type ObjectStore, StoreError } from './store.ts'
 
 /** Most operations that run on one back end at once. */
 export const NODE_CONCURRENCY = 32
@@ -13,7 +13,8 @@ export type NodeOptions = { metrics?: Metrics; concurrency?: number }
 
 export class StoreNode implements BlockStore {
   readonly name: string
-  readonly #store: BlockStore
+  readonly isSpread = false
+  readonly #store: ObjectStore
   readonly #gate: Gate
   readonly #metrics: Metrics
   #failingSince: number | null = null
@@ -23,7 +24,7 @@ export class StoreNode implements BlockStore {
 
   constructor(
     name: string,
-    store: BlockStore,
+    store: ObjectStore,
     { metrics = noMetrics, concurrency = NODE_CONCURRENCY }: NodeOptions = {},
   ) {
     this.name = name
@@ -45,8 +46,9 @@ export class StoreNode implements BlockStore {
   read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
     return this.#observe(this.#gate.run(signal, () => this.#store.read(organization_id, block_id, signal)))
   }
-  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
-    return this.#observe(this.#gate.run(signal, () => this.#store.create(organization_id, block_id, data, signal)))
+  async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<[]> {
+    await this.#observe(this.#gate.run(signal, () => this.#store.create(organization_id, block_id, data, signal)))
+    return []
   }
   nodes(): readonly NodeStatus[] {
     return [

@@ -2,7 +2,7 @@
 import { Uuid } from '@parsec/shared/codec/values'
 import { type Database, sql } from '@parsec/shared/postgres'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import { blockOfKey, type NodeStatus, type ObjectStore, objectKey, type StoredObject, StoreError } from './store.ts'
+import { blockOfKey, type ObjectStore, objectKey, type StoredObject, StoreError } from './store.ts'
 
 /** Rows that a list asks for at once. */
 const PAGE = 1_000
@@ -27,14 +27,8 @@ export class PostgresqlStore implements ObjectStore {
     if (!row) throw new StoreError('no such block', { missing: true })
     return row.data
   }
-  /** The first write wins. */
+  /** The last write wins: in a RAID5, a chunk that a failed upload left behind would ruin the block. */
   async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {
-    await this.#database.run(
-      sql`INSERT INTO block_data (organization_id, block_id, data) VALUES (${organization_id}, ${block_id}, ${data})
-          ON CONFLICT (organization_id, block_id) DO NOTHING`,
-    )
-  }
-  async replace(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {
     await this.#database.run(
       sql`INSERT INTO block_data (organization_id, block_id, data) VALUES (${organization_id}, ${block_id}, ${data})
           ON CONFLICT (organization_id, block_id) DO UPDATE SET data = EXCLUDED.data`,
@@ -61,9 +55,6 @@ export class PostgresqlStore implements ObjectStore {
     await this.#database.run(
       sql`DELETE FROM block_data WHERE organization_id = ${organization_id} AND block_id = ${block_id}`,
     )
-  }
-  nodes(): readonly NodeStatus[] {
-    return []
   }
   async close(): Promise<void> {
     await this.#own?.close()

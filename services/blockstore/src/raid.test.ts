@@ -9,7 +9,7 @@ import { StoreNode } from './node.ts'
 import { nodeOf, Raid0Store } from './raid0.ts'
 import { Raid1Store } from './raid1.ts'
 import { Raid5Store } from './raid5.ts'
-import { type BlockStore, objectKey, StoreError } from './store.ts'
+import { type ObjectStore, objectKey, type StoredObject, StoreError } from './store.ts'
 
 type Bytes = { hex: string } | { pattern: number }
 type Stored = { node: number } & ({ hex: string } | { length: number; sha256: string; first: string; last: string })
@@ -48,7 +48,7 @@ const bytesOf = (bytes: Bytes): Buffer =>
     : Buffer.from(Array.from({ length: bytes.pattern }, (_, i) => (131 * i + 17 * Math.floor(i / 256) + 7) % 256))
 
 /** A node in memory whose objects and faults a test can reach. */
-class TestNode implements BlockStore {
+class TestNode implements ObjectStore {
   readonly keys = { blockstore_type: 'TEST' }
   readonly objects = new Map<string, Buffer>()
   down = false
@@ -68,9 +68,8 @@ class TestNode implements BlockStore {
     await this.#fault(signal)
     this.objects.set(objectKey(organization_id, block_id), data)
   }
-  nodes() {
-    return []
-  }
+  async *list(): AsyncIterable<StoredObject> {}
+  async remove(): Promise<void> {}
   async close(): Promise<void> {}
   async #fault(signal: AbortSignal): Promise<void> {
     if (this.down) throw new StoreError('node is down')
@@ -265,12 +264,30 @@ test('with degraded writes a block is stored as long as it can be read back', as
     for (const fault of ['down', 'silent'] as const) {
       const { store, nodes } = raid(mode, 3, { partialCreateOk: true })
       for (let index = 0; index < mayFail; index++) nodes[index]![fault] = true
-      await store.create(ORGANIZATION, BLOCK, block, never())
+      const missed = await store.create(ORGANIZATION, BLOCK, block, never())
+      assert.deepEqual(missed, [...Array(mayFail).keys()])
       assert.deepEqual(await store.read(ORGANIZATION, BLOCK, never()), block)
     }
     const { store, nodes } = raid(mode, 3, { partialCreateOk: true })
+    assert.deepEqual(await store.create(ORGANIZATION, BLOCK, block, never()), [])
     for (let index = 0; index <= mayFail; index++) nodes[index]!.down = true
     await assert.rejects(store.create(ORGANIZATION, BLOCK, block, never()), StoreError)
+  }
+})
+
+test('RAID5 reads without the node that missed the upload: it may hold a chunk of an earlier one', async () => {
+  const [earlier, later] = [bytesOf({ pattern: 100 }), Buffer.alloc(100, 1)]
+  for (const missed of [0, 1, 2]) {
+    const { store, nodes } = raid('RAID5', 3, { partialCreateOk: true })
+    await store.create(ORGANIZATION, BLOCK, earlier, never())
+    nodes[missed]!.down = true
+    const missedNodes = await store.create(ORGANIZATION, BLOCK, later, never())
+    nodes[missed]!.down = false
+    assert.deepEqual(await store.read(ORGANIZATION, BLOCK, never(), missedNodes), later)
+    assert.equal(nodes[missed]!.reads, 0)
+    const [other] = [0, 1, 2].filter(node => node !== missed)
+    nodes[other!]!.down = true
+    await assert.rejects(store.read(ORGANIZATION, BLOCK, never(), missedNodes), StoreError)
   }
 })
 

@@ -78,7 +78,7 @@ export class Raid {
 
   /**
    * Writes `piece(node)` to every node at once. Rejects, and cancels the other writes, as soon as more than `tolerated`
-   * nodes have failed; resolves when all others are done, or are late by `DEGRADED_GRACE_MS`.
+   * nodes have failed; resolves when all others are done, or are late by `DEGRADED_GRACE_MS`, with those that are not done.
    */
   createOnAll(
     organization_id: OrganizationID,
@@ -86,10 +86,10 @@ export class Raid {
     piece: (node: number) => Buffer,
     tolerated: number,
     parent: AbortSignal,
-  ): Promise<void> {
+  ): Promise<number[]> {
     return withCancel(parent, signal => {
-      const { promise, resolve, reject } = Promise.withResolvers<void>()
-      let done = 0
+      const { promise, resolve, reject } = Promise.withResolvers<number[]>()
+      const missed = new Set(this.members.keys())
       let failed = 0
       let grace: NodeJS.Timeout | undefined
       const onFailure = (node: number, error: unknown) => {
@@ -98,23 +98,22 @@ export class Raid {
         else settle()
       }
       const settle = () => {
-        const enough = this.members.length - tolerated
-        if (done + failed === this.members.length) resolve()
-        else if (done >= enough) grace ??= setTimeout(onLate, this.#graceMs)
+        if (missed.size === failed) resolve([...missed])
+        else if (missed.size <= tolerated) grace ??= setTimeout(onLate, this.#graceMs)
       }
       const onLate = () => {
         this.#log.warning('Block create error', {
           organization_id,
           block_id: block_id.hex,
           ...this.keys,
-          cause: `written without ${this.members.length - done} nodes, which are late`,
+          cause: `written without ${missed.size} nodes, which failed or are late`,
         })
-        resolve()
+        resolve([...missed])
       }
       for (const [node, member] of this.members.entries()) {
         member.create(organization_id, block_id, piece(node), signal).then(
           () => {
-            done++
+            missed.delete(node)
             settle()
           },
           error => onFailure(node, error),

@@ -9,6 +9,7 @@ export const nodeOf = (block_id: Uuid, nodes: number): number => Number(BigInt(`
 
 export class Raid0Store implements BlockStore {
   readonly keys = { blockstore_type: 'RAID0' }
+  readonly isSpread = false
   readonly #raid: Raid
   constructor(members: readonly BlockStore[], options: RaidOptions) {
     this.#raid = new Raid('RAID0', members, options)
@@ -19,8 +20,9 @@ export class Raid0Store implements BlockStore {
   read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
     return this.#member(block_id).read(organization_id, block_id, signal)
   }
-  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
-    return this.#member(block_id).create(organization_id, block_id, data, signal)
+  async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<[]> {
+    await this.#member(block_id).create(organization_id, block_id, data, signal)
+    return []
   }
   nodes(): readonly NodeStatus[] {
     return this.#raid.nodes()

@@ -7,6 +7,7 @@ import { causeOf, Raid, type RaidOptions } from './raid.ts'
 import type { BlockStore, NodeStatus } from './store.ts'
 
 export class Raid1Store implements BlockStore {
+  readonly isSpread = true
   readonly #raid: Raid
   readonly #toleratedFailures: number
   constructor(members: readonly BlockStore[], options: RaidOptions) {
@@ -19,7 +20,7 @@ export class Raid1Store implements BlockStore {
   open(): Promise<void> {
     return this.#raid.open(this.#raid.members.length - 1)
   }
-  /** Asks all nodes at once; the first that has the block answers, be it empty. */
+  /** Asks all nodes at once; the first that has the block answers, be it empty. Copies of any upload are whole. */
   read(organization_id: OrganizationID, block_id: Uuid, parent: AbortSignal): Promise<Buffer> {
     return withCancel(parent, async signal => {
       const reads = this.#raid.members.map(async (member, node) => {
@@ -37,7 +38,7 @@ export class Raid1Store implements BlockStore {
       }
     })
   }
-  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
+  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<number[]> {
     return this.#raid.createOnAll(organization_id, block_id, () => data, this.#toleratedFailures, signal)
   }
   nodes(): readonly NodeStatus[] {

@@ -10,6 +10,7 @@ import { type BlockStore, type NodeStatus, StoreError } from './store.ts'
 export const RAID5_MIN_NODES = 3
 
 export class Raid5Store implements BlockStore {
+  readonly isSpread = true
   readonly #raid: Raid
   readonly #toleratedFailures: number
   readonly #hedgeMs: number
@@ -26,8 +27,16 @@ export class Raid5Store implements BlockStore {
     return this.#raid.open(1)
   }
 
-  /** Asks the data nodes; the checksum only when one of them fails, is late or returns a chunk of another length. */
-  read(organization_id: OrganizationID, block_id: Uuid, parent: AbortSignal): Promise<Buffer> {
+  /**
+   * Asks the data nodes; the checksum only when one of them fails, is late or returns a chunk of another length. A node
+   * that missed the upload is not asked: it may hold a chunk of an earlier one.
+   */
+  read(
+    organization_id: OrganizationID,
+    block_id: Uuid,
+    parent: AbortSignal,
+    missedNodes: readonly number[] = [],
+  ): Promise<Buffer> {
     return withCancel(parent, signal => {
       const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
       const { members } = this.#raid
@@ -41,9 +50,13 @@ export class Raid5Store implements BlockStore {
         this.#raid.report('Block read error', node, organization_id, block_id, error)
       const giveUp = (error: unknown) =>
         reject(this.#raid.failure(': More than 1 nodes have failed', causeOf(signal, error)))
+      const fetch = (node: number) =>
+        missedNodes.includes(node)
+          ? Promise.reject(new StoreError('the node missed the upload', { cancelled: true }))
+          : members[node]!.read(organization_id, block_id, signal)
       const ask = (node: number) => {
         asked++
-        members[node]!.read(organization_id, block_id, signal).then(
+        fetch(node).then(
           chunk => {
             chunks[node] = chunk
             settled++
@@ -76,7 +89,7 @@ export class Raid5Store implements BlockStore {
     })
   }
 
-  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
+  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<number[]> {
     const chunks = split(data, this.#raid.members.length - 1)
     return this.#raid.createOnAll(organization_id, block_id, node => chunks[node]!, this.#toleratedFailures, signal)
   }

@@ -12,7 +12,6 @@ import { withDeadline } from './deadline.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
 import { NODE_CONCURRENCY } from './node.ts'
 import {
-  type NodeStatus,
   type ObjectStore,
   OPEN_DEADLINE_MS,
   objectKey,
@@ -126,9 +125,6 @@ export class S3Store implements ObjectStore {
     )
   }
 
-  replace(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
-    return this.create(organization_id, block_id, data, signal)
-  }
   async *list(after: string, signal: AbortSignal): AsyncIterable<StoredObject> {
     let last = after
     for (;;) {
@@ -150,9 +146,6 @@ export class S3Store implements ObjectStore {
     await this.#attempts(signal, abortSignal =>
       this.#client.send(new this.#sdk.DeleteObjectCommand(object), { abortSignal }),
     )
-  }
-  nodes(): readonly NodeStatus[] {
-    return []
   }
   async close(): Promise<void> {
     this.#client.destroy()

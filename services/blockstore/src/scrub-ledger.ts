@@ -5,8 +5,10 @@ import { type Database, type Queryable, sql } from '@parsec/shared/postgres'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 
 export type BlockID = { organization_id: OrganizationID; block_id: Uuid }
-/** `position` orders blocks by their creation; `size` is that of the client's bytes. */
-export type KnownBlock = BlockID & { position: number; size: number }
+/** `position` orders blocks by their creation; `size` is that of the client's bytes; `missedNodes` missed the upload. */
+export type KnownBlock = BlockID & { position: number; size: number; missedNodes: readonly number[] }
+/** `isDegraded`: only those that a node missed. */
+export type Choice = { youngMs: number; isDegraded: boolean }
 /** `stranger`: its organization is not of this database, so its object may belong to another server. */
 export type Standing = 'block' | 'none' | 'stranger'
 
@@ -17,21 +19,31 @@ export class Ledger {
   }
 
   /** The last block that is older than `youngMs`, and how many there are up to it. */
-  async extent(youngMs: number): Promise<{ last: number; count: number }> {
+  async extent({ youngMs, isDegraded }: Choice): Promise<{ last: number; count: number }> {
     const row = await this.#database.one<{ last: number | null; count: number }>(sql`
       SELECT max(_id) AS last, count(*) AS count FROM block
-      WHERE created_on <= now() - make_interval(secs => ${youngMs / 1000})`)
+      WHERE created_on <= now() - make_interval(secs => ${youngMs / 1000})
+        AND (missed_nodes IS NOT NULL OR NOT ${isDegraded})`)
     return { last: row?.last ?? 0, count: row?.count ?? 0 }
   }
 
   /** The next blocks that are older than `youngMs`, behind `after` and up to `last`. */
-  page(after: number, last: number, youngMs: number, limit: number): Promise<KnownBlock[]> {
+  page(after: number, last: number, { youngMs, isDegraded }: Choice, limit: number): Promise<KnownBlock[]> {
     return this.#database.all<KnownBlock>(sql`
-      SELECT block._id AS position, organization.organization_id, block.block_id, block.size
+      SELECT block._id AS position, organization.organization_id, block.block_id, block.size,
+        coalesce(block.missed_nodes, '{}') AS "missedNodes"
       FROM block JOIN organization ON organization._id = block.organization
       WHERE block._id > ${after} AND block._id <= ${last} AND block.deleted_on IS NULL
         AND block.created_on <= now() - make_interval(secs => ${youngMs / 1000})
+        AND (block.missed_nodes IS NOT NULL OR NOT ${isDegraded})
       ORDER BY block._id LIMIT ${limit}`)
+  }
+
+  /** Remembers which nodes still lack a block. */
+  async setMissed({ position }: KnownBlock, missed: readonly number[]): Promise<void> {
+    await this.#database.run(
+      sql`UPDATE block SET missed_nodes = ${missed.length > 0 ? missed : null} WHERE _id = ${position}`,
+    )
   }
 
   /** In the order of `blocks`. */

@@ -54,7 +54,7 @@ export class ScrubNode {
   async replace({ organization_id, block_id }: BlockID, data: Buffer, signal: AbortSignal): Promise<boolean> {
     if (!this.answers) return false
     const done = await this.#attempt('replace', signal, async inTime => {
-      await this.#store.replace(organization_id, block_id, data, inTime)
+      await this.#store.create(organization_id, block_id, data, inTime)
       return data
     })
     await this.#pace(data.length)

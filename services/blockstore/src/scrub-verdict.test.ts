@@ -20,11 +20,11 @@ const told = ({ problems, repairs, isDamaged }: Verdict) => ({
 const WHOLE = { problems: [], repairs: [], isDamaged: false }
 
 suite('copies', () => {
-  const judge = (pieces: Piece[], suspect: number | null = null) => told(judgeCopies({ size: 16, pieces, suspect }))
+  const judge = (pieces: Piece[], ...suspects: number[]) => told(judgeCopies({ size: 16, pieces, suspects }))
   const hex = block.toString('hex')
   test('the same everywhere is whole, an empty block too', () => {
     assert.deepEqual(judge([block, block, block]), WHOLE)
-    assert.deepEqual(told(judgeCopies({ size: 0, pieces: [Buffer.alloc(0), Buffer.alloc(0)], suspect: null })), WHOLE)
+    assert.deepEqual(told(judgeCopies({ size: 0, pieces: [Buffer.alloc(0), Buffer.alloc(0)], suspects: [] })), WHOLE)
   })
   test('a missing, a shortened and an outvoted copy are replaced', () => {
     assert.deepEqual(judge(['missing', block.subarray(1), block]), {
@@ -65,10 +65,10 @@ suite('copies', () => {
 
 suite('chunks', () => {
   const chunks = split(block, 4)
-  const judge = (pieces: Piece[], suspect: number | null = null) => told(judgeChunks({ size: 16, pieces, suspect }))
+  const judge = (pieces: Piece[], ...suspects: number[]) => told(judgeChunks({ size: 16, pieces, suspects }))
   test('chunks that fit their checksum and the size are whole', () => {
     assert.deepEqual(judge(chunks), WHOLE)
-    assert.deepEqual(told(judgeChunks({ size: 0, pieces: split(Buffer.alloc(0), 2), suspect: null })), WHOLE)
+    assert.deepEqual(told(judgeChunks({ size: 0, pieces: split(Buffer.alloc(0), 2), suspects: [] })), WHOLE)
   })
   for (const node of chunks.keys())
     test(`chunk ${node} is rebuilt when it is missing, of a wrong length, or suspected`, () => {
@@ -93,7 +93,7 @@ suite('chunks', () => {
     assert.deepEqual(verdict.repairs, [])
   })
   test('a size that the database contradicts is damage', () => {
-    assert.equal(told(judgeChunks({ size: 15, pieces: chunks, suspect: null })).isDamaged, true)
+    assert.equal(told(judgeChunks({ size: 15, pieces: chunks, suspects: [] })).isDamaged, true)
     assert.equal(judge(split(other.subarray(0, 15), 4).with(0, 'missing' as never)).isDamaged, true)
   })
   test('two chunks less are damage', () => {

@@ -14,25 +14,26 @@ export type Verdict = {
   readonly isDamaged: boolean
 }
 
-/** `size`: bytes of the block; `suspect`: a node whose pieces are compared with what the others say, null for none. */
-export type Evidence = { size: number; pieces: readonly Piece[]; suspect: number | null }
+/** `size`: bytes of the block; `suspects`: nodes whose pieces are compared with what the others say. */
+export type Evidence = { size: number; pieces: readonly Piece[]; suspects: readonly number[] }
 
 /** Copies of the block on every node (RAID1), or on one (no RAID). */
-export function judgeCopies({ size, pieces, suspect }: Evidence): Verdict {
-  const right = majority(pieces.flatMap((piece, node) => (node !== suspect && isWhole(piece, size) ? [piece] : [])))
-  // A suspect that nobody contradicts or confirms is better than nothing.
-  const own = suspect === null ? undefined : pieces[suspect]
-  const truth = right ?? (own && right !== null && isWhole(own, size) ? own : undefined)
+export function judgeCopies({ size, pieces, suspects }: Evidence): Verdict {
+  const copies = (suspected: boolean) =>
+    pieces.flatMap((piece, node) => (suspects.includes(node) === suspected && isWhole(piece, size) ? [piece] : []))
+  const right = majority(copies(false))
+  // Suspects that nobody contradicts or confirms are better than nothing.
+  const truth = right === undefined ? majority(copies(true)) : right
   if (truth) return verdict(pieces, () => truth)
   const problems = new Map(pieces.map((piece, node) => [node, isWhole(piece, size) ? 'corrupt' : problemOf(piece)]))
   return { problems, repairs: new Map(), isDamaged: true }
 }
 
 /** Chunks and checksum of a RAID5, in the order of its nodes. */
-export function judgeChunks({ size, pieces, suspect }: Evidence): Verdict {
+export function judgeChunks({ size, pieces, suspects }: Evidence): Verdict {
   const dataNodes = pieces.length - 1
   const length = chunkLength(size, dataNodes)
-  const good = pieces.map((piece, node) => (node !== suspect && isWhole(piece, length) ? piece : undefined))
+  const good = pieces.map((piece, node) => (!suspects.includes(node) && isWhole(piece, length) ? piece : undefined))
   const absent = [...good.keys()].filter(node => !good[node])
   const candidates =
     absent.length === 0 && isConsistent(good as Buffer[]) ? [0] : absent.length === 0 ? [...good.keys()] : absent

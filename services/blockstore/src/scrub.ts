@@ -38,6 +38,8 @@ export type ScrubOptions = {
   repair: boolean
   /** Compare and repair this node only, and believe the others; null: all. */
   node: number | null
+  /** Only blocks that a node missed when they were uploaded, and no objects. */
+  isDegraded: boolean
   /** Remove orphans older than so many milliseconds; null: only report them. */
   removeOlderThanMs: number | null
   maxBytesPerSecond: number | null
@@ -113,13 +115,14 @@ async function openNodes(options: ScrubOptions, pace: (bytes: number) => Promise
 }
 
 async function compareBlocks(work: Work): Promise<void> {
-  const { ledger, state, report, signal, youngMs = YOUNG_MS } = work
+  const { ledger, state, report, signal, isDegraded, youngMs = YOUNG_MS } = work
+  const choice = { youngMs, isDegraded }
   if (state.last === null) {
-    const { last, count } = await ledger.extent(youngMs)
+    const { last, count } = await ledger.extent(choice)
     Object.assign(state, { last, total: count })
   }
   for (;;) {
-    const page = await ledger.page(state.position, state.last!, youngMs, PAGE)
+    const page = await ledger.page(state.position, state.last!, choice, PAGE)
     if (page.length === 0) break
     const queue = page.values()
     const worker = async () => {
@@ -142,34 +145,43 @@ async function compareBlocks(work: Work): Promise<void> {
     state.position = page.at(-1)!.position
     await work.onProgress()
   }
-  state.phase = 'objects'
+  state.phase = isDegraded ? 'done' : 'objects'
   await work.onProgress()
 }
 
 async function compareBlock(work: Work, block: KnownBlock): Promise<void> {
-  const { config, nodes, node: suspect, repair, state, report, signal } = work
+  const { config, nodes, ledger, node: chosen, repair, state, report, signal } = work
   const { store } = config
   const only = store.type === 'RAID0' ? nodeOf(block.block_id, nodes.length) : null
-  if (only !== null && suspect !== null && only !== suspect) return
+  if (only !== null && chosen !== null && only !== chosen) return
   const holders = only === null ? nodes : [nodes[only]!]
   const pieces = await Promise.all(holders.map(node => node.read(block, signal)))
   const judge = store.type === 'RAID5' ? judgeChunks : judgeCopies
-  const verdict = judge({ size: block.size, pieces, suspect: only === null ? suspect : null })
+  // What is known to have missed the upload tells more than what the operator suspects.
+  const missed = block.missedNodes.filter(node => node < nodes.length)
+  const suspects = only !== null ? [] : missed.length > 0 ? missed : chosen !== null ? [chosen] : []
+  const verdict = judge({ size: block.size, pieces, suspects })
   const key = objectKey(block.organization_id, block.block_id)
   const unreadable = [...verdict.problems.values()].includes('unreadable')
-  if (verdict.isDamaged && (suspect === null || verdict.problems.has(suspect))) {
+  if (verdict.isDamaged && (chosen === null || verdict.problems.has(chosen))) {
     state.counts[unreadable ? 'unchecked' : 'damaged']++
     report({ kind: unreadable ? 'unchecked' : 'damaged', key })
   }
+  const lacking = new Set(verdict.problems.keys())
   for (const [index, problem] of verdict.problems) {
     const node = only ?? index
-    if (suspect !== null && node !== suspect) continue
+    if (chosen !== null && node !== chosen) continue
     state.counts[problem]++
-    const isWritten = repair && (problem !== 'unreadable' || node === suspect)
+    const isWritten = repair && (problem !== 'unreadable' || suspects.includes(node))
     const isRepaired = isWritten && (await write(work, verdict, index, block))
-    if (isRepaired) state.counts.repaired++
+    if (isRepaired) {
+      state.counts.repaired++
+      lacking.delete(node)
+    }
     report({ kind: problem, node, name: nodes[node]!.name, key, repaired: isRepaired })
   }
+  const stillMissed = missed.filter(node => lacking.has(node))
+  if (repair && stillMissed.length < block.missedNodes.length) await ledger.setMissed(block, stillMissed)
 }
 
 async function write({ nodes, signal }: Work, verdict: Verdict, node: number, block: KnownBlock): Promise<boolean> {

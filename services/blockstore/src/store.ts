@@ -9,7 +9,8 @@ export const MAX_OBJECT_BYTES = 16 * 1024 * 1024 + 4
 /** Milliseconds for the check of a back end at the start. */
 export const OPEN_DEADLINE_MS = 20_000
 
-export interface BlockStore {
+/** What one back end and a RAID of them have in common. */
+interface Store {
   /** Bound to every log line about this store; never a secret. */
   readonly keys: LogKeys
   /**
@@ -17,13 +18,29 @@ export interface BlockStore {
    * away.
    */
   open(): Promise<void>
-  /** The bytes of a block. Rejects with `StoreError` for any failure, a missing object and an aborted signal included. */
-  read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer>
-  /** Resolves when the bytes are durable; repeating it with the same bytes is harmless. Rejects with `StoreError`. */
-  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void>
+  close(): Promise<void>
+}
+
+export interface BlockStore extends Store {
+  /** Whether a block is on several nodes, which must all have it from the same upload. */
+  readonly isSpread: boolean
+  /**
+   * The bytes of a block, without the nodes that missed its upload. Rejects with `StoreError` for any failure, a missing
+   * object and an aborted signal included.
+   */
+  read(
+    organization_id: OrganizationID,
+    block_id: Uuid,
+    signal: AbortSignal,
+    missedNodes?: readonly number[],
+  ): Promise<Buffer>
+  /**
+   * Resolves when the bytes can be read back whatever dies, with the nodes that lack them or hold those of an earlier
+   * upload. Rejects with `StoreError`; then nobody knows which nodes have them, until a later upload has replaced them.
+   */
+  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<readonly number[]>
   /** How the back ends do, in the order of the configuration. */
   nodes(): readonly NodeStatus[]
-  close(): Promise<void>
 }
 
 /** An object as a back end lists it. */
@@ -34,10 +51,12 @@ export type StoredObject = {
   writtenOn: number | null
 }
 
-/** One back end: what upkeep needs besides. */
-export interface ObjectStore extends BlockStore {
-  /** Like `create`, and replaces what is there; on the disk when it resolves. */
-  replace(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void>
+/** One back end. */
+export interface ObjectStore extends Store {
+  /** The bytes of an object. Rejects with `StoreError` for any failure, an aborted signal included. */
+  read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer>
+  /** Resolves when the bytes are durable, in the place of what was there. Rejects with `StoreError`. */
+  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void>
   /** Every object whose key comes behind `after` ('': all) in the order of the back end. Rejects with `StoreError`. */
   list(after: string, signal: AbortSignal): AsyncIterable<StoredObject>
   /** Removes an object by its key; harmless when there is none. Rejects with `StoreError`. */

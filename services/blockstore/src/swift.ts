@@ -15,7 +15,6 @@ import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
 import { NODE_CONCURRENCY } from './node.ts'
 import {
   MAX_OBJECT_BYTES,
-  type NodeStatus,
   type ObjectStore,
   OPEN_DEADLINE_MS,
   objectKey,
@@ -146,9 +145,6 @@ export class SwiftStore implements ObjectStore {
     )
   }
 
-  replace(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
-    return this.create(organization_id, block_id, data, signal)
-  }
   async *list(after: string, signal: AbortSignal): AsyncIterable<StoredObject> {
     const { container } = this.#config
     let marker = after
@@ -165,9 +161,6 @@ export class SwiftStore implements ObjectStore {
   async remove(path: string, signal: AbortSignal): Promise<void> {
     const { container } = this.#config
     await this.#attempts(signal, [204, 200, 404], { method: 'DELETE', container, path, headers: {} })
-  }
-  nodes(): readonly NodeStatus[] {
-    return []
   }
   async close(): Promise<void> {
     this.#agents.http.destroy()

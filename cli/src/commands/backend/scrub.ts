@@ -29,8 +29,8 @@ export class Scrub extends ParsecCommand<typeof scrubOptions> {
   protected override async execute(values: ScrubValues, output: Output): Promise<number> {
     const database = scrubDatabase(values)
     const maxBytesPerSecond = scrubRate(values)
-    const node = values.node ?? null
-    const stateFile = new ScrubStateFile(values.state, workOf(values.blockstore!, database.url, node))
+    const choice = { node: values.node ?? null, isDegraded: values.degraded }
+    const stateFile = new ScrubStateFile(values.state, workOf(values.blockstore!, database.url, choice))
     const state = await stateFile.read()
     const log = createLog(logOptions(values))
     const report = new ScrubReport(output, { json: values.json, terminal: process.stderr.isTTY === true })
@@ -49,7 +49,7 @@ export class Scrub extends ParsecCommand<typeof scrubOptions> {
           log,
           network: networkOptions(process.env),
           repair: values.repair,
-          node,
+          ...choice,
           removeOlderThanMs: values.deleteOrphans ? values.olderThan : null,
           maxBytesPerSecond,
           state,

@@ -120,37 +120,33 @@ type Requests = {
   claimer_gone: { request: ClaimerConnection; reply: Record<never, never> }
 
   // metadata, for the block store
-  /** The checks of `block_create` before the upload (spec 05 §10.1, lines 1–5). */
+  /**
+   * The checks of `block_create` before the upload (spec 05 §10.1, lines 1–5). With an `upload`, `ok` reserves the block
+   * for it, or keeps it reserved, for `UPLOAD_LEASE_MS`; `busy`: another upload has it.
+   */
   block_check: {
-    request: { context: AuthenticatedContext; block_id: Uuid; realm_id: Uuid }
-    reply: {
-      status:
-        | 'ok'
-        | 'not_found'
-        | 'realm_deleted'
-        | 'realm_archived'
-        | 'in_maintenance'
-        | 'not_allowed'
-        | 'already_exists'
-    }
+    request: { context: AuthenticatedContext; block_id: Uuid; realm_id: Uuid; upload: Uuid | null }
+    reply: { status: 'ok' | 'busy' | BlockRefusal }
   }
-  /** The same checks again, and the row that makes the block exist. */
+  /** The same checks again, and the row that makes the block exist; `busy`: another upload has taken over. */
   block_commit: {
-    request: { context: AuthenticatedContext; block_id: Uuid; realm_id: Uuid; size: number }
-    reply: {
-      status:
-        | 'ok'
-        | 'not_found'
-        | 'realm_deleted'
-        | 'realm_archived'
-        | 'in_maintenance'
-        | 'not_allowed'
-        | 'already_exists'
+    request: {
+      context: AuthenticatedContext
+      block_id: Uuid
+      realm_id: Uuid
+      upload: Uuid | null
+      size: number
+      missed_nodes: readonly number[]
     }
+    reply: { status: 'ok' | 'busy' | BlockRefusal }
   }
+  /** The upload has failed: another one may begin at once. */
+  block_abandon: { request: { upload: Uuid }; reply: Record<never, never> }
   block_access: {
     request: { context: AuthenticatedContext; block_id: Uuid }
-    reply: { status: 'ok' | 'not_found' | 'realm_deleted' | 'in_maintenance' | 'not_allowed' }
+    reply:
+      | { status: 'ok'; missed_nodes: readonly number[] }
+      | { status: 'not_found' | 'realm_deleted' | 'in_maintenance' | 'not_allowed' }
   }
 
   // metadata, for the administration API
@@ -181,6 +177,18 @@ type Requests = {
   }
 }
 
+/** Why a block may not be created (spec 05 §10.1). */
+export type BlockRefusal =
+  | 'not_found'
+  | 'realm_deleted'
+  | 'realm_archived'
+  | 'in_maintenance'
+  | 'not_allowed'
+  | 'already_exists'
+
+/** Milliseconds for which a block stays reserved for an upload that says nothing more. */
+export const UPLOAD_LEASE_MS = 6_000
+
 export type InternalName = keyof Requests
 export type InternalRequest<N extends InternalName> = Requests[N]['request']
 export type InternalReply<N extends InternalName> = Requests[N]['reply']
@@ -200,6 +208,7 @@ export const internalRequests: { readonly [N in InternalName]: { service: Servic
   claimer_gone: { service: 'metadata', deadlineMs: 5_000 },
   block_check: { service: 'metadata', deadlineMs: 5_000 },
   block_commit: { service: 'metadata', deadlineMs: 5_000 },
+  block_abandon: { service: 'metadata', deadlineMs: 5_000 },
   block_access: { service: 'metadata', deadlineMs: 5_000 },
   administration_create: { service: 'metadata', deadlineMs: 5_000 },
   administration_status: { service: 'metadata', deadlineMs: 5_000 },

@@ -2,42 +2,63 @@
 import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { type Queryable, sql } from '@parsec/shared/postgres'
-import type { InternalName } from '@parsec/shared/protocol/internal'
+import { type InternalName, UPLOAD_LEASE_MS } from '@parsec/shared/protocol/internal'
 import type { Deps } from '../context.ts'
 import { canWrite, type RealmFacts, readRefusal, writeStateRefusal } from '../rules/realm-gates.ts'
 
 export const blockHandlers = ({ db, now }: Deps): InternalHandlers<Extract<InternalName, `block_${string}`>> => ({
-  block_check: async ({ context, block_id, realm_id }) => {
-    const facts = await blockFacts(db, context.organization, context.user, realm_id, block_id)
-    return createRefusal(facts, now()) ?? { status: 'ok' }
+  block_check: async ({ context: { organization, user }, block_id, realm_id, upload }) => {
+    const facts = await blockFacts(db, organization, user, realm_id, block_id)
+    const refusal = createRefusal(facts, now())
+    if (refusal || upload === null) return refusal ?? { status: 'ok' }
+    const reserved = await db.run(sql`
+      INSERT INTO block_upload (organization, block_id, upload, expires_on)
+      VALUES (${organization}, ${block_id}, ${upload}, now() + make_interval(secs => ${UPLOAD_LEASE_MS / 1000}))
+      ON CONFLICT (organization, block_id) DO UPDATE SET upload = EXCLUDED.upload, expires_on = EXCLUDED.expires_on
+      WHERE block_upload.upload = EXCLUDED.upload OR block_upload.expires_on < now()`)
+    return { status: reserved === 1 ? 'ok' : 'busy' }
   },
 
-  block_commit: ({ context, block_id, realm_id, size }) =>
+  block_commit: ({ context, block_id, realm_id, upload, size, missed_nodes }) =>
     db.transaction(
       async tx => {
         const { organization, user, device } = context
+        const ended =
+          upload &&
+          tx.run(sql`
+          DELETE FROM block_upload
+          WHERE organization = ${organization} AND block_id = ${block_id} AND upload = ${upload}`)
         // Shared: blocks may be added side by side, but not while the realm changes its state or somebody's role.
         void tx.run(sql`SELECT FROM realm WHERE organization = ${organization} AND realm_id = ${realm_id} FOR SHARE`)
         const facts = await blockFacts(tx, organization, user, realm_id, block_id)
         const refusal = createRefusal(facts, now())
         if (refusal) return refusal
+        if (ended && (await ended) === 0) return { status: 'busy' }
+        const missed = missed_nodes.length > 0 ? missed_nodes : null
         const created = await tx.run(sql`
-          INSERT INTO block (organization, block_id, realm, author, size, created_on)
-          VALUES (${organization}, ${block_id}, ${facts!.realm}, ${device}, ${size}, ${now()}) ON CONFLICT DO NOTHING`)
+          INSERT INTO block (organization, block_id, realm, author, size, created_on, missed_nodes)
+          VALUES (${organization}, ${block_id}, ${facts!.realm}, ${device}, ${size}, ${now()}, ${missed})
+          ON CONFLICT DO NOTHING`)
         return created === 1 ? { status: 'ok' } : { status: 'already_exists' }
       },
       reply => reply.status === 'ok',
     ),
 
+  /** Also forgets uploads that ended long ago without a word. */
+  block_abandon: async ({ upload }) => {
+    await db.run(sql`DELETE FROM block_upload WHERE upload = ${upload} OR expires_on < now() - interval '1 hour'`)
+    return {}
+  },
+
   block_access: async ({ context, block_id }) => {
-    const realm = await db.one<RealmFacts>(sql`
-      SELECT realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date, realm_user.role,
+    const realm = await db.one<RealmFacts & { missed_nodes: number[] | null }>(sql`
+      SELECT block.missed_nodes, realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date, realm_user.role,
         realm_user.certified_on
       FROM block JOIN realm ON realm._id = block.realm
       LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${context.user}
       WHERE block.organization = ${context.organization} AND block.block_id = ${block_id} AND block.deleted_on IS NULL`)
     if (!realm) return { status: 'not_found' }
-    return readRefusal(realm, now()) ?? { status: 'ok' }
+    return readRefusal(realm, now()) ?? { status: 'ok', missed_nodes: realm.missed_nodes ?? [] }
   },
 })
 

@@ -1,0 +1,118 @@
+/**
+ * Uploads of the same block that meet: a client encrypts it anew for each, and chunks of two uploads make no block. In a
+ * RAID5 every read shows whether they have been mixed.
+ */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { newScrub, outcomeOf } from '@parsec/blockstore/scrub-state'
+import { Uuid } from '@parsec/shared/codec/values'
+import type { StoreConfig } from '@parsec/shared/config'
+import { clientOf, Uuid as WireUuid } from '../harness/client.ts'
+import { Cluster } from '../harness/launch.ts'
+import { startBackEnds } from './back-ends.ts'
+import { FaultProxy } from './fault-proxy.ts'
+import { optionsOf, ScrubWorld } from './scrub-world.ts'
+import { TestService } from './service.ts'
+
+const BLOCK_BYTES = 5_000
+const SLOW_MS = 1_500
+
+const folder = await mkdtemp(join(tmpdir(), 'parsec-uploads-'))
+after(() => rm(folder, { recursive: true, force: true }))
+
+test('a node that missed an upload is not read until a scrub has repaired it, whatever it holds', async t => {
+  const world = await ScrubWorld.open()
+  t.after(() => world.close())
+  const directories = ['a', 'b', 'c'].map(name => join(folder, name))
+  for (const directory of directories) await mkdir(directory)
+  const store: StoreConfig = {
+    type: 'RAID5',
+    nodes: directories.map(directory => ({ type: 'FILE', directory }) as const),
+  }
+  const service = await TestService.start({ store, raidDegradedWrites: true })
+  t.after(() => service.stop())
+  // Nobody hears of its uploads: like those of a server that died before it could commit them.
+  const doomed = await TestService.start({ store }, {}, service.organization_id)
+  t.after(() => doomed.stop())
+  const away = async (directory: string, body: () => Promise<void>) => {
+    await rename(directory, `${directory}.away`)
+    await body()
+    await rename(`${directory}.away`, directory)
+  }
+  const blocks = new Map<Uuid, Buffer>()
+  for (const missed of directories) {
+    const [block_id, block] = [Uuid.random(), randomBytes(BLOCK_BYTES)]
+    await doomed.stores(block_id, randomBytes(BLOCK_BYTES))
+    await away(missed, async () => assert.equal((await service.create(block_id, block)).status, 'ok'))
+    await service.holds(block_id, block)
+    blocks.set(block_id, block)
+  }
+  await world.register(
+    service.organization_id,
+    [...blocks].map(([block_id, block]) => [block_id, block.length, service.missed.get(block_id.hex)!] as const),
+  )
+  const undamaged = [Uuid.random(), randomBytes(BLOCK_BYTES)] as const
+  await service.stores(...undamaged)
+  await world.register(service.organization_id, [[undamaged[0], BLOCK_BYTES, []]])
+
+  const told = await world.scrubHere(store, { isDegraded: true })
+  assert.deepEqual([told.state.blocks, told.state.counts.corrupt], [3, 3])
+  const { end } = await world.scrub(store, '--repair', '--degraded')
+  assert.deepEqual([end['blocks'], end['corrupt'], end['repaired'], end['damaged']], [3, 3, 3, 0])
+  const again = await world.scrubHere(store, { isDegraded: true, state: newScrub() })
+  assert.equal(again.state.blocks, 0)
+  assert.equal(outcomeOf((await world.scrubHere(store)).state), 'clean')
+
+  service.missed.clear()
+  for (const directory of directories)
+    await away(directory, async () => {
+      for (const [block_id, block] of blocks) await service.holds(block_id, block)
+    })
+})
+
+test('of two uploads of a block at once, on different replicas too, the second waits for the first', async () => {
+  const backEnds = await startBackEnds()
+  const s3 = await FaultProxy.start(backEnds.s3.url)
+  const directories = ['d', 'e'].map(name => join(folder, name))
+  for (const directory of directories) await mkdir(directory)
+  const [first, ...others] = optionsOf({
+    type: 'RAID5',
+    nodes: [backEnds.s3.store(s3.url), ...directories.map(directory => ({ type: 'FILE', directory }) as const)],
+  })
+  const cluster = await Cluster.start({
+    topology: 'shared',
+    blockstore: first!.slice('--blockstore='.length),
+    flags: others,
+  })
+  const clients = [clientOf(cluster), clientOf(cluster), clientOf(cluster)]
+  try {
+    const [client] = clients
+    const { alice } = await client!.org()
+    const connections = await Promise.all(clients.map(each => each.connect(alice)))
+    const realm_id = await client!.realm(connections[0]!, alice)
+    for (let round = 0; round < 2; round++) {
+      const block_id = new WireUuid(Uuid.random().hex)
+      const uploads = connections.map(() => randomBytes(BLOCK_BYTES))
+      let writes = 0
+      s3.fault = ({ method }) => (method === 'PUT' && writes++ === 0 ? { kind: 'latency', ms: SLOW_MS } : undefined)
+      const replies = await Promise.all(
+        connections.map((connection, i) => connection.cmd('block_create', { block_id, realm_id, block: uploads[i]! })),
+      )
+      const statuses = replies.map(({ status }) => status)
+      assert.deepEqual(statuses.toSorted(), ['already_exists', 'already_exists', 'ok'])
+      assert.equal(writes, 1, 'only one upload reaches the nodes')
+      const { status, block } = await connections[0]!.cmd('block_read', { block_id })
+      assert.equal(status, 'ok')
+      assert.ok(uploads[statuses.indexOf('ok')]!.equals(block), 'chunks of several uploads')
+    }
+  } finally {
+    for (const client of clients) await client.end()
+    await cluster.stop()
+    await s3.close()
+    await backEnds.stop()
+  }
+})
