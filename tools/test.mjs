@@ -7,9 +7,11 @@
  *   npm test -- "a stale version" else the tests whose title contains it
  */
 import { spawnSync } from 'node:child_process'
-import { globSync } from 'node:fs'
+import { globSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { run } from 'node:test'
+import { pathToFileURL } from 'node:url'
 
 const ROOT = path.join(import.meta.dirname, '..')
 const UNIT = [
@@ -34,8 +36,15 @@ if (filter === '') {
   stage('lint', 'biome', ['ci', '--error-on-warnings'])
 }
 stage('services', 'bash', ['tests/backing/services.sh', 'start'], { SERVICES: 'postgres nats' })
+const logs = mkdtempSync(path.join(tmpdir(), 'parsec-logs-'))
+const recorder = pathToFileURL('tests/harness/record-secrets.mjs')
+Object.assign(process.env, { PARSEC_TEST_LOGS: logs, NODE_OPTIONS: `--import=${recorder}` })
 await tests('unit tests', UNIT, UNIT_FILES_AT_ONCE)
 await tests('tests of whole servers', WHOLE, WHOLE_FILES_AT_ONCE)
+
+if (filter === '')
+  stage('logs without secrets', process.execPath, ['--conditions=development', 'tests/harness/check-logs.ts', logs])
+rmSync(logs, { recursive: true, force: true })
 
 for (const failure of failures) console.log(`\n${failure}`)
 const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : ''

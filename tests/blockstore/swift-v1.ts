@@ -9,7 +9,7 @@ import { freePort } from '../harness/ports.ts'
 /** In Swift's own terms `user` is the account and `tenant` a user of it: `X-Auth-User: <user>:<tenant>`. */
 export const SWIFT_USER = 'user1'
 export const SWIFT_TENANT = 'tenant1'
-export const SWIFT_PASSWORD = 'pass1'
+export const SWIFT_PASSWORD = 'swift-v1-password'
 const SWIFT_CONTAINER = 'blocks'
 
 const MAX_ATTEMPTS = 4

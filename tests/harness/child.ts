@@ -1,5 +1,7 @@
 /** A child process: its output for the case that something fails, its end, and the promise that it never outlives the tests. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { appendFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 
 /** Characters of output that are kept. */
@@ -7,6 +9,8 @@ const KEPT_OUTPUT = 64 * 1024
 const START_DEADLINE_MS = 60_000
 const END_DEADLINE_MS = 15_000
 const POLL_MS = 25
+/** Where all output of servers is kept for `check-logs.ts`, if anywhere. */
+const LOGS = process.env['PARSEC_TEST_LOGS']
 
 const living = new Set<ChildProcess>()
 process.once('exit', () => {
@@ -29,6 +33,7 @@ export class Child {
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream!.setEncoding('utf8').on('data', (text: string) => {
         this.#output = (this.#output + text).slice(-KEPT_OUTPUT)
+        if (LOGS && argv.includes('backend')) appendFileSync(join(LOGS, `${this.pid}.log`), text)
       })
     }
     this.exited = new Promise(resolve => {

@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url'
 import { PENDING } from '../conformance/pending.ts'
 import { backing, isListening, startNats } from './backing.ts'
 import { Child, type Environment } from './child.ts'
-import { ADMINISTRATION_TOKEN, Cluster, type LaunchOptions, NODE_ARGV } from './launch.ts'
+import { ADMINISTRATION_TOKEN, Cluster, type LaunchOptions, NODE_ARGV, S3_SECRET } from './launch.ts'
 import { freePort } from './ports.ts'
 
 const SUITE = fileURLToPath(new URL('../conformance/', import.meta.url))
@@ -250,7 +250,7 @@ async function instancesOf(topology: 'single' | 'cluster'): Promise<Instance[]> 
     features: ['forward-proto', 'initial-limits', 'sse-keepalive', 'smtp-down', 'faulty-s3'],
     options: {
       topology,
-      blockstore: `s3:${escaped}:eu:parsec:key:secret`,
+      blockstore: `s3:${escaped}:eu:parsec:key:${S3_SECRET}`,
       flags: [
         '--forward-proto-enforce-https=X-Forwarded-Proto:https',
         '--organization-initial-active-users-limit=50',

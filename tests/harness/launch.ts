@@ -38,6 +38,8 @@ const LAYOUTS: { readonly [T in Topology]: readonly (readonly [name: string, ser
 const FRONTED = ['gateway-1', 'gateway-2']
 
 export const ADMINISTRATION_TOKEN = 's3cr3t'
+/** Of the fake S3 that fails. */
+export const S3_SECRET = 'secret-of-the-failing-s3'
 const PARSEC = fileURLToPath(new URL('../../cli/bin/parsec.js', import.meta.url))
 export const NODE_ARGV: readonly string[] = ['--conditions=development', PARSEC]
 
@@ -97,6 +99,8 @@ export class Cluster {
         `--backend-addr=${backendAddr ?? `parsec://127.0.0.1:${cluster.#front?.port ?? ports[0]}?no_ssl=true`}`,
         ...(nats ? [`--nats-url=${nats.url}`] : []),
         ...(debug ? ['--debug'] : []),
+        // No line may hold a secret, not even those that nobody asks for.
+        '--log-level=DEBUG',
         ...(flags.some(flag => flag.startsWith('--email-host')) ? [] : ['--email-host=MOCKED']),
         ...flags,
       ]

@@ -56,23 +56,31 @@ function open(envelope: Buffer): [context: Buffer, request_id: string, message: 
   return decode(envelope, { maxBinBytes: MAX_CLIENT_MESSAGE_BYTES }) as [Buffer, string, Buffer]
 }
 
-/** Most contexts that a replica remembers; beyond, it starts anew. */
-const REMEMBERED_CONTEXTS = 10_000
+/** Contexts that a replica remembers for certain; up to twice as many, those that were used last. */
+const REMEMBERED_CONTEXTS = 1_000
 
 /** A connection sends the same context with each of its commands: it is decoded once. Handlers must not change it. */
 class Contexts {
-  readonly #known = new Map<string, Context>()
+  #recent = new Map<string, Context>()
+  #older = new Map<string, Context>()
   read(bytes: Buffer): Context {
     const key = bytes.toString('latin1')
-    let context = this.#known.get(key)
-    if (!context) {
-      if (this.#known.size >= REMEMBERED_CONTEXTS) this.#known.clear()
-      // A copy: a context must not keep the envelope of its first command in memory.
-      context = Object.freeze(decode(Buffer.from(bytes)) as unknown as Context)
-      this.#known.set(key, context)
+    let context = this.#recent.get(key)
+    if (context) return context
+    if (this.#recent.size >= REMEMBERED_CONTEXTS) {
+      this.#older = this.#recent
+      this.#recent = new Map()
     }
+    context = this.#older.get(key) ?? decoded(bytes)
+    this.#recent.set(key, context)
     return context
   }
+}
+/** From a copy of its own: a context must keep neither its first command in memory nor a share of Node's pool. */
+function decoded(bytes: Buffer): Context {
+  const own = Buffer.allocUnsafeSlow(bytes.length)
+  bytes.copy(own)
+  return Object.freeze(decode(own) as unknown as Context)
 }
 
 /** Serves the commands of a service: decodes, validates (`bad_message`), calls the handler, encodes. */
