@@ -6,7 +6,7 @@ import type { Bus } from '@parsec/shared/bus/bus'
 import { type Call, callInternal, type Handlers } from '@parsec/shared/bus/rpc'
 import type { Uuid } from '@parsec/shared/codec/values'
 import { orAborted, withDeadline } from './deadline.ts'
-import { type BlockStore, StoreError } from './store.ts'
+import { type BlockID, type BlockStore, objectKey, StoreError } from './store.ts'
 import { upload } from './upload.ts'
 
 /**
@@ -39,17 +39,21 @@ export function blockHandlers({
     }
   }
 
-  /** One create per block at a time in this process: a later one must find the earlier in the metadata. */
-  async function alone<T>(key: string, signal: AbortSignal, body: () => Promise<T>): Promise<T> {
+  /**
+   * One create per block at a time in this process: a later one must find the earlier in the metadata, and write after
+   * whatever is left of an earlier one that failed.
+   */
+  async function alone<T>(block: BlockID, signal: AbortSignal, body: () => Promise<T>): Promise<T> {
+    const key = objectKey(block.organization_id, block.block_id)
     for (let other = creating.get(key); other; other = creating.get(key)) await orAborted(other, signal)
-    const { promise, resolve } = Promise.withResolvers<void>()
-    creating.set(key, promise)
-    try {
-      return await body()
-    } finally {
-      creating.delete(key)
-      resolve()
-    }
+    const work = body()
+    const end = work.then(
+      () => {},
+      () => store.quiet(block.organization_id, block.block_id),
+    )
+    creating.set(key, end)
+    void end.then(() => creating.delete(key))
+    return work
   }
 
   return {
@@ -57,13 +61,9 @@ export function blockHandlers({
       try {
         return await counted(() =>
           withDeadline(stopping, storeDeadlineMs, signal =>
-            alone(`${context.organization} ${block_id.hex}`, signal, async () => {
-              const target = { context, block_id, realm_id, size: block.length, isAlone: store.isSpread }
-              const status = await upload(bus, target, signal, inTime =>
-                store.create(context.organization_id, block_id, block, inTime),
-              )
-              return { status }
-            }),
+            alone({ organization_id: context.organization_id, block_id }, signal, async () => ({
+              status: await upload(bus, store, { context, block_id, realm_id }, block, signal),
+            })),
           ),
         )
       } catch (error) {

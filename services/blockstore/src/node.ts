@@ -4,7 +4,7 @@ import type { LogKeys } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { Gate } from './gate.ts'
-import { type BlockStore, type NodeStatus, type ObjectStore, StoreError } from './store.ts'
+import { type BlockStore, type NodeStatus, type ObjectStore, objectKey, StoreError } from './store.ts'
 
 /** Most operations that run on one back end at once. */
 export const NODE_CONCURRENCY = 32
@@ -17,6 +17,8 @@ export class StoreNode implements BlockStore {
   readonly #store: ObjectStore
   readonly #gate: Gate
   readonly #metrics: Metrics
+  /** The last write of each object that is being written. */
+  readonly #writing = new Map<string, Promise<void>>()
   #failingSince: number | null = null
   #operations = 0
   #failures = 0
@@ -47,8 +49,13 @@ export class StoreNode implements BlockStore {
     return this.#observe(this.#gate.run(signal, () => this.#store.read(organization_id, block_id, signal)))
   }
   async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<[]> {
-    await this.#observe(this.#gate.run(signal, () => this.#store.create(organization_id, block_id, data, signal)))
+    const key = objectKey(organization_id, block_id)
+    const write = () => this.#noted(key, this.#store.create(organization_id, block_id, data, signal))
+    await this.#observe(this.#gate.run(signal, write))
     return []
+  }
+  async quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
+    await this.#writing.get(objectKey(organization_id, block_id))?.catch(() => {})
   }
   nodes(): readonly NodeStatus[] {
     return [
@@ -63,6 +70,15 @@ export class StoreNode implements BlockStore {
   }
   close(): Promise<void> {
     return this.#store.close()
+  }
+
+  async #noted(key: string, write: Promise<void>): Promise<void> {
+    this.#writing.set(key, write)
+    try {
+      await write
+    } finally {
+      if (this.#writing.get(key) === write) this.#writing.delete(key)
+    }
   }
 
   /** Counts; gives every failure the store's keys. */

@@ -54,6 +54,8 @@ class TestNode implements ObjectStore {
   down = false
   silent = false
   reads = 0
+  /** Writes only then, and listens to no signal. */
+  writesAfter: Promise<void> | undefined
   async open(): Promise<void> {
     if (this.down) throw new StoreError('node is down')
   }
@@ -66,6 +68,7 @@ class TestNode implements ObjectStore {
   }
   async create(organization_id: string, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
     await this.#fault(signal)
+    await this.writesAfter
     this.objects.set(objectKey(organization_id, block_id), data)
   }
   async *list(): AsyncIterable<StoredObject> {}
@@ -289,6 +292,24 @@ test('RAID5 reads without the node that missed the upload: it may hold a chunk o
     nodes[other!]!.down = true
     await assert.rejects(store.read(ORGANIZATION, BLOCK, never(), missedNodes), StoreError)
   }
+})
+
+test('a create that failed is quiet only when the slowest node has ended, whose write nobody could stop', async () => {
+  const { store, nodes } = raid('RAID5', 3)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  nodes[0]!.writesAfter = promise
+  nodes[1]!.down = true
+  await assert.rejects(store.create(ORGANIZATION, BLOCK, Buffer.from('x'), never()), StoreError)
+  let isQuiet = false
+  const quiet = store.quiet(ORGANIZATION, BLOCK).then(() => {
+    isQuiet = true
+  })
+  await store.quiet(ORGANIZATION, uuid('0'.repeat(32)))
+  await new Promise(setImmediate)
+  assert.deepEqual([isQuiet, nodes[0]!.objects.size], [false, 0])
+  resolve()
+  await quiet
+  assert.equal(nodes[0]!.objects.size, 1)
 })
 
 test('RAID1 and RAID5 start without the nodes that they can spare, RAID0 does not', async () => {

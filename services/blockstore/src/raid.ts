@@ -53,6 +53,9 @@ export class Raid {
     }
     if (fatal) throw fatal.error
   }
+  async quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
+    await Promise.all(this.members.map(member => member.quiet(organization_id, block_id)))
+  }
   nodes(): readonly NodeStatus[] {
     return this.members.flatMap(member => member.nodes())
   }

@@ -24,6 +24,9 @@ export class Raid0Store implements BlockStore {
     await this.#member(block_id).create(organization_id, block_id, data, signal)
     return []
   }
+  quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
+    return this.#raid.quiet(organization_id, block_id)
+  }
   nodes(): readonly NodeStatus[] {
     return this.#raid.nodes()
   }

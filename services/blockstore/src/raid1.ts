@@ -41,6 +41,9 @@ export class Raid1Store implements BlockStore {
   create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<number[]> {
     return this.#raid.createOnAll(organization_id, block_id, () => data, this.#toleratedFailures, signal)
   }
+  quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
+    return this.#raid.quiet(organization_id, block_id)
+  }
   nodes(): readonly NodeStatus[] {
     return this.#raid.nodes()
   }

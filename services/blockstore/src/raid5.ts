@@ -93,6 +93,9 @@ export class Raid5Store implements BlockStore {
     const chunks = split(data, this.#raid.members.length - 1)
     return this.#raid.createOnAll(organization_id, block_id, node => chunks[node]!, this.#toleratedFailures, signal)
   }
+  quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
+    return this.#raid.quiet(organization_id, block_id)
+  }
   nodes(): readonly NodeStatus[] {
     return this.#raid.nodes()
   }

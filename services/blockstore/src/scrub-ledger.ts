@@ -1,10 +1,8 @@
 /** What the metadata's database says about blocks, for a scrub: which exist, and the right to remove what is none. */
 import { blockClaimKey } from '@parsec/shared/block-claim'
-import type { Uuid } from '@parsec/shared/codec/values'
 import { type Database, type Queryable, sql } from '@parsec/shared/postgres'
-import type { OrganizationID } from '@parsec/shared/protocol/types'
+import type { BlockID } from './store.ts'
 
-export type BlockID = { organization_id: OrganizationID; block_id: Uuid }
 /** `position` orders blocks by their creation; `size` is that of the client's bytes; `missedNodes` missed the upload. */
 export type KnownBlock = BlockID & { position: number; size: number; missedNodes: readonly number[] }
 /** `isDegraded`: only those that a node missed. */

@@ -2,8 +2,8 @@
 import type { Log } from '@parsec/shared/log'
 import { orAborted, withDeadline } from './deadline.ts'
 import type { NamedStore } from './open-store.ts'
-import type { BlockID } from './scrub-ledger.ts'
 import type { Piece } from './scrub-verdict.ts'
+import type { BlockID } from './store.ts'
 import { type StoredObject, StoreError } from './store.ts'
 
 /** Milliseconds for one read, write or removal. */

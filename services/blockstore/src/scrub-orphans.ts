@@ -1,8 +1,9 @@
 /** Objects of one node that belong to no block: found, and removed when they are old and nobody can be making one. */
 import { pause } from './deadline.ts'
-import type { BlockID, Ledger } from './scrub-ledger.ts'
+import type { Ledger } from './scrub-ledger.ts'
 import type { ScrubNode } from './scrub-node.ts'
 import type { ScrubEvent, ScrubState } from './scrub-state.ts'
+import type { BlockID } from './store.ts'
 import { blockOfKey, type StoredObject } from './store.ts'
 
 /** Objects that the database is asked about at once. */

@@ -21,6 +21,8 @@ interface Store {
   close(): Promise<void>
 }
 
+export type BlockID = { organization_id: OrganizationID; block_id: Uuid }
+
 export interface BlockStore extends Store {
   /** Whether a block is on several nodes, which must all have it from the same upload. */
   readonly isSpread: boolean
@@ -39,6 +41,8 @@ export interface BlockStore extends Store {
    * upload. Rejects with `StoreError`; then nobody knows which nodes have them, until a later upload has replaced them.
    */
   create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<readonly number[]>
+  /** Resolves when no create of the block goes on, those that were given up included: a disk does not listen to signals. */
+  quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void>
   /** How the back ends do, in the order of the configuration. */
   nodes(): readonly NodeStatus[]
 }

@@ -10,7 +10,7 @@ import { callInternal } from '@parsec/shared/bus/rpc'
 import { Uuid } from '@parsec/shared/codec/values'
 import { type BlockRefusal, type InternalRequest, UPLOAD_LEASE_MS } from '@parsec/shared/protocol/internal'
 import { pause, withDeadline } from './deadline.ts'
-import { StoreError } from './store.ts'
+import { type BlockStore, StoreError } from './store.ts'
 
 /** Milliseconds before the end of a reservation at which the store must have stopped. */
 const LEASE_MARGIN_MS = 1_000
@@ -22,65 +22,93 @@ const BUSY_PAUSE_MS = 200
 export type Target = Omit<InternalRequest<'block_check'>, 'upload'>
 
 /**
- * `create` gives the bytes to the store, and returns the nodes that missed them. `isAlone`: it runs only while no other
- * upload of the block does, here or elsewhere; it waits for its turn. Rejects with `StoreError`, and as the metadata
- * service does.
+ * Stores `data` as the block `target`; where it is spread over nodes, while no other upload of it goes on, here or
+ * elsewhere: it waits for its turn. Rejects with `StoreError`, and as the metadata service does.
  */
 export async function upload(
   bus: Bus,
-  target: Target & { size: number; isAlone: boolean },
+  store: BlockStore,
+  target: Target,
+  data: Buffer,
   signal: AbortSignal,
-  create: (signal: AbortSignal) => Promise<readonly number[]>,
 ): Promise<'ok' | BlockRefusal> {
-  const { context, block_id, realm_id, size, isAlone } = target
-  const upload = isAlone ? Uuid.random() : null
-  const request = { context, block_id, realm_id, upload }
-  let reservation = await reserve(bus, request)
-  while (reservation.status === 'busy') {
-    await pause(BUSY_PAUSE_MS, signal)
-    reservation = await reserve(bus, request)
-  }
-  if (reservation.status !== 'ok') return reservation.status
+  const { organization_id } = target.context
+  const request = { ...target, upload: store.isSpread ? Uuid.random() : null }
+  const { status, until } = await reserve(bus, request, signal)
+  if (status !== 'ok') return status
+  const reservation = new Reservation(bus, request, until)
   let isCommitted = false
   try {
-    const missed_nodes = upload
-      ? await whileReserved(bus, request, reservation.until, signal, create)
-      : await create(signal)
-    const { status } = await callInternal(bus, 'block_commit', { ...request, size, missed_nodes })
+    const missed_nodes = await reservation.limit(signal, inTime =>
+      store.create(organization_id, target.block_id, data, inTime),
+    )
+    const { status } = await callInternal(bus, 'block_commit', { ...request, size: data.length, missed_nodes })
     if (status === 'busy') throw new StoreError('another upload of the block has taken over')
     isCommitted = status === 'ok'
     return status
   } finally {
-    // Without this the next attempt would wait for the end of the reservation.
-    if (upload && !isCommitted) void callInternal(bus, 'block_abandon', { upload }).catch(() => {})
+    if (isCommitted) reservation.end()
+    else void store.quiet(organization_id, target.block_id).then(() => reservation.abandon())
   }
 }
 
-/** `until`: as of `performance.now()`. */
-async function reserve(bus: Bus, request: InternalRequest<'block_check'>) {
+type Request = InternalRequest<'block_check'>
+
+/** Asks until no other upload has the block. `until`: as of `performance.now()`. */
+async function reserve(bus: Bus, request: Request, signal: AbortSignal) {
+  for (;;) {
+    const { status, until } = await check(bus, request)
+    if (status !== 'busy') return { status, until }
+    await pause(BUSY_PAUSE_MS, signal)
+  }
+}
+async function check(bus: Bus, request: Request) {
   const until = performance.now() + UPLOAD_LEASE_MS - LEASE_MARGIN_MS
   const { status } = await callInternal(bus, 'block_check', request)
   return { status, until }
 }
 
-/** Aborts `work` when the reservation, which is renewed meanwhile, runs out. */
-function whileReserved<T>(
-  bus: Bus,
-  request: InternalRequest<'block_check'>,
-  until: number,
-  parent: AbortSignal,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  return withDeadline(parent, until - performance.now(), async (signal, extend) => {
-    const renew = async () => {
-      const renewed = await reserve(bus, request)
-      if (renewed.status === 'ok') extend(renewed.until - performance.now())
-    }
-    const renewal = setInterval(() => void renew().catch(() => {}), RENEW_MS)
+/** The right to upload a block, renewed until it is given back; there is nothing to do for an upload without one. */
+class Reservation {
+  readonly #bus: Bus
+  readonly #request: Request
+  readonly #renewal: NodeJS.Timeout | undefined
+  #until: number
+  #onRenewed = (_ms: number): void => {}
+
+  constructor(bus: Bus, request: Request, until: number) {
+    this.#bus = bus
+    this.#request = request
+    this.#until = until
+    if (request.upload) this.#renewal = setInterval(() => void this.#renew().catch(() => {}), RENEW_MS)
+  }
+
+  /** Runs `work`, and aborts it when the right runs out. */
+  async limit<T>(parent: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (!this.#renewal) return work(parent)
     try {
-      return await work(signal)
+      return await withDeadline(parent, this.#until - performance.now(), (signal, extend) => {
+        this.#onRenewed = extend
+        return work(signal)
+      })
     } finally {
-      clearInterval(renewal)
+      this.#onRenewed = () => {}
     }
-  })
+  }
+  end(): void {
+    clearInterval(this.#renewal)
+  }
+  /** The next upload need not wait until it runs out. */
+  abandon(): void {
+    this.end()
+    const { upload } = this.#request
+    if (upload) void callInternal(this.#bus, 'block_abandon', { upload }).catch(() => {})
+  }
+
+  async #renew(): Promise<void> {
+    const { status, until } = await check(this.#bus, this.#request)
+    if (status !== 'ok') return
+    this.#until = until
+    this.#onRenewed(until - performance.now())
+  }
 }
