@@ -1,4 +1,4 @@
-/** What a run stands on: the tests' PostgreSQL with databases of its own, and a NATS server of its own. */
+/** What a run stands on: the tests' PostgreSQL with databases of its own, their S3, and a NATS server of its own. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { freePort } from './processes.ts'
+import type { S3Service } from './s3.ts'
 
 const run = promisify(execFile)
 const SERVICES = fileURLToPath(new URL('../../tests/backing/services.sh', import.meta.url))
@@ -21,11 +22,30 @@ const PROBE_EVERY_MS = 10
 
 /** The URL of the tests' PostgreSQL, which is started (and its packages and those of NATS installed) when it is down. */
 export async function findPostgres(): Promise<string> {
-  await run('env', ['SERVICES=postgres nats', 'bash', SERVICES, 'start'])
-  const { stdout } = await run('bash', [SERVICES, 'env'])
-  const url = /^export TEST_PG_ADMIN_URL=(.*)$/m.exec(stdout)?.[1]
-  if (!url) throw new Error('the backing services do not tell the address of PostgreSQL')
+  const url = (await findServices('postgres nats'))('TEST_PG_ADMIN_URL')
   return url.replace(/^'(.*)'$/, '$1')
+}
+
+/** The tests' S3 service, that of OpenStack Swift, which is started (and its packages installed) when it is down. */
+export async function findS3(): Promise<S3Service> {
+  const value = await findServices('swift')
+  return {
+    endpoint: value('TEST_S3_ENDPOINT'),
+    region: value('TEST_S3_REGION'),
+    accessKeyId: value('TEST_S3_ACCESS_KEY_ID'),
+    secretAccessKey: value('TEST_S3_SECRET_ACCESS_KEY'),
+  }
+}
+
+/** Starts what is down of the tests' services; returns what they say of themselves, by the names of variables. */
+async function findServices(names: string): Promise<(variable: string) => string> {
+  await run('env', [`SERVICES=${names}`, 'bash', SERVICES, 'start'])
+  const { stdout } = await run('bash', [SERVICES, 'env'])
+  return variable => {
+    const value = new RegExp(`^export ${variable}=(.*)$`, 'm').exec(stdout)?.[1]
+    if (!value) throw new Error(`the backing services do not tell ${variable}`)
+    return value
+  }
 }
 
 /** A NATS server that nobody else uses: services of another deployment on it would answer each other's requests. */

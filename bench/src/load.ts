@@ -7,6 +7,7 @@ import type { KeyObject } from 'node:crypto'
 import { connect, type Identity, signingKeyOf, Wire } from './client.ts'
 import { type FanoutJob, fanout, LISTEN, openMany } from './fanout.ts'
 import { type LoadResult, Meter } from './meter.ts'
+import { type ObjectsJob, objects } from './objects.ts'
 import { createDriver, type Driver, type Workload } from './workload.ts'
 
 /** `identity` null: a ceiling, which wants no handshake. Durations in milliseconds. */
@@ -32,7 +33,7 @@ export type HoldJob = { job: 'hold'; url: string; identity: Identity | null; con
 /** Makes every held connection wait for an event. */
 export type ListenJob = { job: 'listen' }
 export type ReleaseJob = { job: 'release' }
-export type Job = CommandsJob | HandshakesJob | HoldJob | ListenJob | ReleaseJob | FanoutJob
+export type Job = CommandsJob | HandshakesJob | HoldJob | ListenJob | ReleaseJob | FanoutJob | ObjectsJob
 
 const held: Wire[] = []
 
@@ -52,6 +53,8 @@ export async function runJob(job: Job): Promise<LoadResult | null> {
       return null
     case 'fanout':
       return fanout(job)
+    case 'objects':
+      return objects(job)
   }
 }
 

@@ -3,21 +3,35 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { Databases, findPostgres, startNats } from './backing.ts'
+import { Databases, findPostgres, findS3, startNats } from './backing.ts'
 import { LoadProcess } from './processes.ts'
 import { formatTable, type Row } from './report.ts'
+import { Buckets } from './s3.ts'
 import { block } from './scenarios/block.ts'
 import { fanout } from './scenarios/fanout.ts'
 import { handshake } from './scenarios/handshake.ts'
 import { idle } from './scenarios/idle.ts'
 import { ping, pingNats } from './scenarios/ping.ts'
+import { raid5, s3 } from './scenarios/s3.ts'
 import { type Play, SCAN, type Scenario, type Settings } from './scenarios/scenario.ts'
 import { startup } from './scenarios/startup.ts'
 import { vlobRead, vlobUpdate } from './scenarios/vlob.ts'
 import { type Deployment, profilingTo, startOneProcess, startSplit, stopServers } from './server.ts'
 import { setStage } from './stage.ts'
 
-const SCENARIOS: readonly Scenario[] = [ping, pingNats, handshake, vlobUpdate, vlobRead, block, idle, fanout, startup]
+const SCENARIOS: readonly Scenario[] = [
+  ping,
+  pingNats,
+  handshake,
+  vlobUpdate,
+  vlobRead,
+  block,
+  s3,
+  raid5,
+  idle,
+  fanout,
+  startup,
+]
 const WARMUP_MS = 700
 
 const USAGE = `npm run bench -- [options]
@@ -25,7 +39,7 @@ const USAGE = `npm run bench -- [options]
   --only NAMES         scenarios to run, separated by commas (all)
   --seconds N          length of each measurement (2)
   --rounds N           measurements of each, between ceilings (3)
-  --connections N      clients at once (16)
+  --connections N      clients at once (16; s3 and raid5 have 1, 8 and 32)
   --idle N             connections held by the idle scenario (10000)
   --json FILE          writes all figures to a file, too
   --cpu-prof FOLDER    writes a processor profile of each server process
@@ -90,6 +104,7 @@ async function bench({ scenarios, settings, json, profiles, postgresUrl }: Argum
   const adminUrl = postgresUrl ?? (await findPostgres())
   const folder = mkdtempSync(join(tmpdir(), 'parsec-bench-'))
   const databases = new Databases(adminUrl)
+  const buckets = new Buckets(findS3)
   const nats = await startNats(folder)
   const load = new LoadProcess()
   const running = new Map<string, Deployment>()
@@ -105,6 +120,7 @@ async function bench({ scenarios, settings, json, profiles, postgresUrl }: Argum
       await load.end()
       await nats.stop()
       await databases.dropAll()
+      await buckets.dropAll()
       rmSync(folder, { recursive: true, force: true })
     })()
     return cleaning.done
@@ -116,15 +132,16 @@ async function bench({ scenarios, settings, json, profiles, postgresUrl }: Argum
     console.error('preparing the database')
     const connections = Math.max(...SCAN, settings.connections)
     const stage = await setStage(
-      { natsUrl: nats.url, databases, folder, load },
+      { natsUrl: nats.url, databases, buckets, folder, load },
       { connections, clients: settings.connections },
     )
     const nodeOptions = profiles === undefined ? [] : profilingTo(profiles)
     const play: Play = {
       stage,
       settings,
-      oneProcess: () => keep('one process', () => startOneProcess(stage.databaseUrl, nodeOptions)),
+      oneProcess: () => keep('one process', () => startOneProcess(stage.databaseUrl, { nodeOptions })),
       split: () => keep('split', () => startSplit(stage.databaseUrl, nats.url, { nodeOptions })),
+      storingIn: stores => startOneProcess(stage.databaseUrl, { stores, nodeOptions }),
     }
     const rows: Row[] = []
     const failures: string[] = []

@@ -58,7 +58,7 @@ export class LoadProcess {
   get pid(): number {
     return this.#worker.pid
   }
-  async run(job: Job & { job: 'commands' | 'handshakes' | 'fanout' }): Promise<LoadResult>
+  async run(job: Job & { job: 'commands' | 'handshakes' | 'fanout' | 'objects' }): Promise<LoadResult>
   async run(job: Job): Promise<LoadResult | null>
   async run(job: Job): Promise<LoadResult | null> {
     return (await this.#worker.ask(job)) as LoadResult | null

@@ -50,9 +50,12 @@ export const profilingTo = (folder: string): string[] => ['--cpu-prof', `--cpu-p
 /** Options of Node that write each SQL statement to `file`, see `record-sql.ts`. */
 export const recordingSqlTo = (file: string): string[] => ['--import', `${RECORDER}?to=${encodeURIComponent(file)}`]
 
-/** Everything in one process. */
-export async function startOneProcess(databaseUrl: string, nodeOptions: readonly string[] = []): Promise<Deployment> {
-  const server = await startHttp(storageOptions(databaseUrl), nodeOptions)
+/** Everything in one process; `stores` are the values of `--blockstore`. */
+export async function startOneProcess(
+  databaseUrl: string,
+  { stores = ['POSTGRESQL'] as readonly string[], nodeOptions = [] as readonly string[] } = {},
+): Promise<Deployment> {
+  const server = await startHttp(storageOptions(databaseUrl, stores), nodeOptions)
   return deployment({ server }, [server.port])
 }
 
@@ -63,7 +66,7 @@ export async function startSplit(
   { gateways = 1, nodeOptions = [] as readonly string[] } = {},
 ): Promise<Deployment> {
   const nats = ['--nats-url', natsUrl]
-  const storage = storageOptions(databaseUrl)
+  const storage = storageOptions(databaseUrl, ['POSTGRESQL'])
   const [metadata, blockstore] = await Promise.all([
     startMonitored(['--services', 'metadata', ...nats, ...storage], nodeOptions),
     startMonitored(['--services', 'blockstore', ...nats, ...storage], nodeOptions),
@@ -87,11 +90,10 @@ export async function startDev(): Promise<{ server: ServerProcess; firstAnswerMs
   return { server, firstAnswerMs: performance.now() - startedAt }
 }
 
-const storageOptions = (databaseUrl: string): string[] => [
+const storageOptions = (databaseUrl: string, stores: readonly string[]): string[] => [
   '--db',
   databaseUrl,
-  '--blockstore',
-  'POSTGRESQL',
+  ...stores.flatMap(store => ['--blockstore', store]),
   '--administration-token',
   ADMINISTRATION_TOKEN,
 ]

@@ -10,6 +10,7 @@ import { bootstrapOrganization, createDevice, createRealm, createVlob } from './
 import { createScript, type Recording, type Script } from './pgbench.ts'
 import type { LoadProcess } from './processes.ts'
 import type { RecordedStatement } from './record-sql.ts'
+import type { Buckets } from './s3.ts'
 import { ADMINISTRATION_TOKEN, migrate, recordingSqlTo, startOneProcess } from './server.ts'
 
 export const BLOB_BYTES = 300
@@ -23,6 +24,7 @@ const OUTBOX_CARE = /DELETE FROM outbox|SKIP LOCKED/
 export type Stage = {
   natsUrl: string
   databases: Databases
+  buckets: Buckets
   databaseUrl: string
   folder: string
   author: Identity
@@ -36,20 +38,20 @@ export type Stage = {
 
 /** `connections`: most that any scenario loads at once; `clients`: of pgbench, and readers and writers of blocks. */
 export async function setStage(
-  { natsUrl, databases, folder, load }: Pick<Stage, 'natsUrl' | 'databases' | 'folder' | 'load'>,
+  { natsUrl, databases, buckets, folder, load }: Pick<Stage, 'natsUrl' | 'databases' | 'buckets' | 'folder' | 'load'>,
   { connections, clients }: { connections: number; clients: number },
 ): Promise<Stage> {
   const databaseUrl = await databases.create('main')
   await migrate(databaseUrl)
   const record = join(folder, 'statements.jsonl')
   writeFileSync(record, '')
-  const server = await startOneProcess(databaseUrl, recordingSqlTo(record))
+  const server = await startOneProcess(databaseUrl, { nodeOptions: recordingSqlTo(record) })
   try {
     const author = await bootstrapOrganization(server.httpUrl, ADMINISTRATION_TOKEN, ORGANIZATION)
     const wire = await connect(server.wsUrls[0]!, author, signingKeyOf(author))
     const listener = await createDevice(wire, author, 'author@listener')
     const [realms, vlobs] = await createVlobs(wire, author, connections)
-    const blocks = await createBlocks(wire, realms.slice(0, clients))
+    const blocks = await createBlocks(wire, hex(realms.slice(0, clients)))
 
     // pgbench works on vlobs of its own, so that the versions of the others stay what their clients believe.
     const [, recorded] = await createVlobs(wire, author, clients)
@@ -72,17 +74,17 @@ export async function setStage(
       vlob_read: await createScript(databaseUrl, recordings.vlob_read, 'vlob_read', join(folder, 'vlob_read.sql')),
     }
     await databases.create('template', 'main')
-    const hex = (ids: readonly Uuid[]) => ids.map(id => id.hex)
     return {
       natsUrl,
       databases,
+      buckets,
       databaseUrl,
       folder,
       author,
       listener,
       realms: hex(realms),
       vlobs: hex(vlobs),
-      blocks: hex(blocks),
+      blocks,
       scripts,
       load,
     }
@@ -90,6 +92,8 @@ export async function setStage(
     await server.stop()
   }
 }
+
+const hex = (ids: readonly Uuid[]): string[] => ids.map(id => id.hex)
 
 const read = (vlob_id: Uuid): Buffer =>
   encode({ cmd: 'vlob_read', encryption_revision: 1, vlob_id, version: null, timestamp: null })
@@ -120,12 +124,18 @@ async function createVlobs(wire: Wire, author: Identity, count: number): Promise
   return [realms, vlobs]
 }
 
-async function createBlocks(wire: Wire, realms: readonly Uuid[]): Promise<Uuid[]> {
-  const blocks: Uuid[] = []
-  for (const realm_id of realms) {
+/** One block in each realm, as the user that `wire` is connected as. Ids are 32 hex digits. */
+export async function createBlocks(wire: Wire, realms: readonly string[]): Promise<string[]> {
+  const blocks: string[] = []
+  for (const realm of realms) {
     const block_id = Uuid.random()
-    await wire.request({ cmd: 'block_create', block_id, realm_id, block: randomBytes(BLOCK_BYTES) })
-    blocks.push(block_id)
+    await wire.request({
+      cmd: 'block_create',
+      block_id,
+      realm_id: Uuid.parse(realm)!,
+      block: randomBytes(BLOCK_BYTES),
+    })
+    blocks.push(block_id.hex)
   }
   return blocks
 }

@@ -19,6 +19,8 @@ export type Play = {
   /** A server in one process, or one per service over NATS; kept between scenarios and shared by them. */
   oneProcess(): Promise<Deployment>
   split(): Promise<Deployment>
+  /** A server in one process with these values of `--blockstore`; whoever asks for it stops it. */
+  storingIn(stores: readonly string[]): Promise<Deployment>
 }
 
 export type Scenario = { name: string; about: string; run(play: Play): Promise<Row[]> }
