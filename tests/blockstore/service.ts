@@ -18,6 +18,8 @@ export type Reply = { status: string; block?: Buffer }
 
 /** Longer than any deadline of the service. */
 const CALLER_PATIENCE_MS = 60_000
+/** Log lines that the message of a failed assertion has. */
+const KEPT_LINES = 5
 
 export class TestService {
   readonly organization_id: string
@@ -28,6 +30,8 @@ export class TestService {
   /** Which nodes missed each committed block. */
   readonly missed = new Map<string, readonly number[]>()
   readonly bus = new LocalBus()
+  /** One for all commands, as clients have it: services remember connections. */
+  readonly #conn_id = randomBytes(16).toString('hex')
   #service: BlockstoreService | undefined
 
   private constructor(organization_id: string) {
@@ -93,7 +97,8 @@ export class TestService {
     }
   }
   async stores(block_id: Uuid, block: Buffer): Promise<void> {
-    assert.equal((await this.create(block_id, block)).status, 'ok')
+    const { status } = await this.create(block_id, block)
+    assert.equal(status, 'ok', `${block_id.hex}: ${status} ${JSON.stringify(this.lines.slice(-KEPT_LINES))}`)
     await this.holds(block_id, block)
   }
   async holds(block_id: Uuid, block: Buffer): Promise<void> {
@@ -109,7 +114,7 @@ export class TestService {
   ): Promise<Reply> {
     const context = encode({
       kind: 'authenticated',
-      conn_id: randomBytes(16).toString('hex'),
+      conn_id: this.#conn_id,
       api_version: [2, 8],
       release: null,
       organization_id,

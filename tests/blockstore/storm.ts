@@ -46,11 +46,13 @@ export async function storm(
     }),
   )
   proxy.fault = () => undefined
-  for (const { block_id, data } of blocks) {
-    assert.equal(service.committed.has(block_id.hex), acknowledged.has(block_id.hex))
-    if (acknowledged.has(block_id.hex)) await service.holds(block_id, data)
-    else await service.stores(block_id, data)
-  }
+  await Promise.all(
+    blocks.map(async ({ block_id, data }) => {
+      assert.equal(service.committed.has(block_id.hex), acknowledged.has(block_id.hex))
+      if (acknowledged.has(block_id.hex)) await service.holds(block_id, data)
+      else await service.stores(block_id, data)
+    }),
+  )
   return { faulty, acknowledged: acknowledged.size }
 }
 
