@@ -120,9 +120,8 @@ export class S3Store implements ObjectStore {
       ContentLength: data.length,
       ContentMD5: createHash('md5').update(data).digest('base64'),
     }
-    await this.#attempts(signal, abortSignal =>
-      this.#client.send(new this.#sdk.PutObjectCommand(object), { abortSignal }),
-    )
+    const put = (abortSignal: AbortSignal) => this.#client.send(new this.#sdk.PutObjectCommand(object), { abortSignal })
+    await this.#attempts(signal, put, { isWrite: true })
   }
 
   async *list(after: string, signal: AbortSignal): AsyncIterable<StoredObject> {
@@ -168,14 +167,19 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  #attempts<T>(signal: AbortSignal, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return withRetries(signal, this.#attemptMs, async attemptSignal => {
+  #attempts<T>(
+    signal: AbortSignal,
+    attempt: (signal: AbortSignal) => Promise<T>,
+    options: { isWrite?: boolean } = {},
+  ): Promise<T> {
+    const judged = async (attemptSignal: AbortSignal) => {
       try {
         return await attempt(attemptSignal)
       } catch (error) {
         throw attemptSignal.aborted ? attemptSignal.reason : judge(error)
       }
-    })
+    }
+    return withRetries(signal, this.#attemptMs, judged, options)
   }
 }
 

@@ -194,11 +194,12 @@ export class SwiftStore implements ObjectStore {
     options: SendOptions,
     check: (answer: Answer, signal: AbortSignal) => Promise<void> = async () => {},
   ): Promise<Answer> {
-    return withRetries(signal, this.#attemptMs, async attemptSignal => {
+    const attempt = async (attemptSignal: AbortSignal) => {
       const answer = await this.#send(options, successes, attemptSignal)
       await check(answer, attemptSignal)
       return answer
-    })
+    }
+    return withRetries(signal, this.#attemptMs, attempt, { isWrite: options.method === 'PUT' })
   }
 
   /** One request; with a new login when the token is refused, once. */
