@@ -4,7 +4,6 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { outcomeOf } from '@parsec/blockstore/scrub-state'
 import { Uuid } from '@parsec/shared/codec/values'
 import { type Kind, type Node, NodeMaker, type Outage } from './raid-nodes.ts'
 import { ScrubWorld } from './scrub-world.ts'
@@ -21,6 +20,8 @@ export const VARIANTS: readonly (readonly [level: Level, degradedWrites: boolean
 ]
 /** Commands in all outages together, half of them creates; how many were answered with each status. */
 export type Tally = { readonly create: { [status: string]: number }; readonly read: { [status: string]: number } }
+
+type Counts = { missing: number; corrupt: number; damaged: number; repaired: number }
 
 /** Commands that a server works on at once. */
 const AT_ONCE = 16
@@ -132,9 +133,9 @@ class Trial {
     await this.#nodes[index]!.replace()
     await this.#start()
     await this.#everyBlockIsRead()
-    const { state } = await this.#world.scrubHere(this.#store, { repair: true, node: index })
-    assert.equal(outcomeOf(state), 'repaired', JSON.stringify(state))
-    assert.equal(state.counts.repaired, this.#acknowledged.length)
+    const counts = await this.#scrub({ repair: true, node: index })
+    assert.deepEqual([counts.corrupt, counts.damaged], [0, 0])
+    assert.equal(counts.repaired, this.#acknowledged.length)
     await this.#isClean()
     await this.#readWithoutNextOf(index)
   }
@@ -215,9 +216,9 @@ class Trial {
       ([block_id, { length }]) => [block_id, length, missed.get(block_id.hex)!] as const,
     )
     await this.#world.register(organization_id, blocks)
-    const { state } = await this.#world.scrubHere(this.#store, { repair: true })
-    assert.equal(outcomeOf(state), missing > 0 ? 'repaired' : 'clean', JSON.stringify(state))
-    assert.deepEqual([state.counts.missing, state.counts.repaired], [missing, missing])
+    const counts = await this.#scrub({ repair: true })
+    assert.deepEqual([counts.corrupt, counts.damaged], [0, 0])
+    assert.deepEqual([counts.missing, counts.repaired], [missing, missing])
     await this.#isClean()
     // As the scrub leaves the metadata, which the service does not ask here.
     const stillMissed = await this.#world.database.query('SELECT FROM block WHERE missed_nodes IS NOT NULL')
@@ -225,9 +226,24 @@ class Trial {
     missed.clear()
   }
   async #isClean(): Promise<void> {
-    const { state } = await this.#world.scrubHere(this.#store)
-    assert.equal(outcomeOf(state), 'clean', JSON.stringify(state))
-    assert.equal(state.blocks, this.#acknowledged.length)
+    const { missing, corrupt, damaged } = await this.#scrub({})
+    assert.deepEqual([missing, corrupt, damaged], [0, 0, 0])
+  }
+  /**
+   * What scrubs found until one could read everything: Swift still works on requests that nobody waits for any more, and
+   * may leave the first ones without an answer.
+   */
+  async #scrub(changes: Parameters<ScrubWorld['scrubHere']>[1]): Promise<Counts> {
+    const total: Counts = { missing: 0, corrupt: 0, damaged: 0, repaired: 0 }
+    for (let attempt = 1; ; attempt++) {
+      const { state } = await this.#world.scrubHere(this.#store, changes)
+      for (const name of Object.keys(total) as (keyof Counts)[]) total[name] += state.counts[name]
+      if (state.counts.unreadable + state.counts.unchecked === 0) {
+        assert.equal(state.blocks, this.#acknowledged.length)
+        return total
+      }
+      assert.ok(attempt < ATTEMPTS, JSON.stringify(state))
+    }
   }
 }
 

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { NODE_CONCURRENCY } from '@parsec/blockstore/node'
 import { Uuid } from '@parsec/shared/codec/values'
 import type { StoreConfig } from '@parsec/shared/config'
 import { startBackEnds } from './back-ends.ts'
@@ -18,6 +19,8 @@ after(async () => {
   await backEnds.stop()
   await rm(folder, { recursive: true })
 })
+const READS = 200
+const READS_AT_ONCE = 20
 const network = { caFile: null, proxy: {}, attemptMs: 1_500 }
 const block = Buffer.from(Array.from({ length: 524_288 }, (_, i) => (i * 131 + (i >> 8) * 17) & 0xff))
 
@@ -79,3 +82,18 @@ for (const type of ['RAID1', 'RAID5'] as const) {
     })
   })
 }
+
+test('RAID1: reads at the pace of a fast node do not ask more of a slow one than it can do', async () => {
+  const directory = await mkdtemp(join(folder, 'fast-'))
+  const store: StoreConfig = { type: 'RAID1', nodes: [backEnds.s3.store(proxy.url), { type: 'FILE', directory }] }
+  const service = await TestService.start({ store }, { network: { ...network, attemptMs: 20_000 } })
+  const block_id = Uuid.random()
+  await service.stores(block_id, block.subarray(0, 1000))
+  proxy.fault = ({ method }) => (method === 'GET' ? { kind: 'silence' } : undefined)
+  proxy.seen.length = 0
+  for (let i = 0; i < READS; i += READS_AT_ONCE)
+    await Promise.all(Array.from({ length: READS_AT_ONCE }, () => service.holds(block_id, block.subarray(0, 1000))))
+  assert.ok(proxy.seen.length <= NODE_CONCURRENCY, `${proxy.seen.length} requests`)
+  proxy.fault = () => undefined
+  await service.stop()
+})

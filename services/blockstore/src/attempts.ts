@@ -47,18 +47,18 @@ export class AttemptError extends Error {
  * Runs `attempt` up to `MAX_ATTEMPTS` times, each with a signal of its own that ends after `attemptMs`. Rejects with
  * the last error; at once with the first that another attempt would meet again.
  *
- * `isWrite`: an attempt that has begun goes on when `signal` aborts. A server does not forget what it has received when
- * the client goes away: it may still store it, and nobody would know when.
+ * When `signal` aborts, there is no further attempt, but the one that has begun goes on. A server does not forget a
+ * request because the client goes away: it may still store what it received, and works on; whoever waits for the end of
+ * attempts neither overtakes a write nor asks for more than the server can do.
  */
 export async function withRetries<T>(
   signal: AbortSignal,
   attemptMs: number,
   attempt: (signal: AbortSignal) => Promise<T>,
-  { isWrite = false } = {},
 ): Promise<T> {
   for (let attempts = 1; ; attempts++) {
     try {
-      return await withDeadline(isWrite ? null : signal, attemptMs, attempt)
+      return await withDeadline(null, attemptMs, attempt)
     } catch (error) {
       const worthwhile = error instanceof AttemptError ? error.transient : error instanceof StoreError
       if (signal.aborted || attempts === MAX_ATTEMPTS || !worthwhile) throw error

@@ -89,7 +89,11 @@ export async function makeObjectStore(
         : new Database({ connection: connectionFromUrl(url), minConnections: 0, maxConnections }, log)
       // Who waits for the gate waits within its deadline; who waits for the pool would fail after a few seconds.
       const concurrency = shared ? Math.max(1, maxConnections - SPARED_CONNECTIONS) : maxConnections
-      return { name: 'POSTGRESQL', store: new PostgresqlStore(shared ?? own!, own), concurrency }
+      return {
+        name: 'POSTGRESQL',
+        store: new PostgresqlStore(shared ?? own!, own, { isNode: 'nodes' in config.store }),
+        concurrency,
+      }
     }
     case 'S3': {
       const store = await S3Store.make(node, network)

@@ -12,10 +12,12 @@ export class PostgresqlStore implements ObjectStore {
   readonly keys = { blockstore_type: 'POSTGRESQL' }
   readonly #database: Database
   readonly #own: Database | null
-  /** `own` is closed with the store. */
-  constructor(database: Database, own: Database | null) {
+  readonly #isNode: boolean
+  /** `own` is closed with the store; `isNode`: of a RAID. */
+  constructor(database: Database, own: Database | null, { isNode = false } = {}) {
     this.#database = database
     this.#own = own
+    this.#isNode = isNode
   }
 
   /** Nothing to check: the metadata service judges the database, and this store works again when it is back. */
@@ -27,11 +29,14 @@ export class PostgresqlStore implements ObjectStore {
     if (!row) throw new StoreError('no such block', { missing: true })
     return row.data
   }
-  /** The last write wins: in a RAID5, a chunk that a failed upload left behind would ruin the block. */
+  /** The first write wins; in a RAID the last one, or a chunk that a failed upload left behind would ruin the block. */
   async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {
     await this.#database.run(
-      sql`INSERT INTO block_data (organization_id, block_id, data) VALUES (${organization_id}, ${block_id}, ${data})
-          ON CONFLICT (organization_id, block_id) DO UPDATE SET data = EXCLUDED.data`,
+      this.#isNode
+        ? sql`INSERT INTO block_data (organization_id, block_id, data) VALUES (${organization_id}, ${block_id}, ${data})
+              ON CONFLICT (organization_id, block_id) DO UPDATE SET data = EXCLUDED.data`
+        : sql`INSERT INTO block_data (organization_id, block_id, data) VALUES (${organization_id}, ${block_id}, ${data})
+              ON CONFLICT (organization_id, block_id) DO NOTHING`,
     )
   }
   /** Nothing tells when a row was written. */

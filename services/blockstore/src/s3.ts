@@ -8,7 +8,7 @@ import { OperatorError } from '@parsec/shared/errors'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { ATTEMPT_MS, AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
 import { readBody } from './body.ts'
-import { withDeadline } from './deadline.ts'
+import { orAborted, withDeadline } from './deadline.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
 import { NODE_CONCURRENCY } from './node.ts'
 import {
@@ -87,11 +87,9 @@ export class S3Store implements ObjectStore {
   /** Asks for the bucket. Throws `OperatorError` when it does not exist or is not ours, `StoreError` when it is away. */
   async open(): Promise<void> {
     try {
-      await withDeadline(null, OPEN_DEADLINE_MS, signal =>
-        this.#attempts(signal, abortSignal =>
-          this.#client.send(new this.#sdk.HeadBucketCommand({ Bucket: this.#bucket }), { abortSignal }),
-        ),
-      )
+      const ask = (abortSignal: AbortSignal) =>
+        this.#client.send(new this.#sdk.HeadBucketCommand({ Bucket: this.#bucket }), { abortSignal })
+      await withDeadline(null, OPEN_DEADLINE_MS, signal => orAborted(this.#attempts(signal, ask), signal))
     } catch (error) {
       const { message } = error as Error
       if (error instanceof AttemptError && error.status !== null && !error.transient) {
@@ -120,8 +118,9 @@ export class S3Store implements ObjectStore {
       ContentLength: data.length,
       ContentMD5: createHash('md5').update(data).digest('base64'),
     }
-    const put = (abortSignal: AbortSignal) => this.#client.send(new this.#sdk.PutObjectCommand(object), { abortSignal })
-    await this.#attempts(signal, put, { isWrite: true })
+    await this.#attempts(signal, abortSignal =>
+      this.#client.send(new this.#sdk.PutObjectCommand(object), { abortSignal }),
+    )
   }
 
   async *list(after: string, signal: AbortSignal): AsyncIterable<StoredObject> {
@@ -167,19 +166,14 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  #attempts<T>(
-    signal: AbortSignal,
-    attempt: (signal: AbortSignal) => Promise<T>,
-    options: { isWrite?: boolean } = {},
-  ): Promise<T> {
-    const judged = async (attemptSignal: AbortSignal) => {
+  #attempts<T>(signal: AbortSignal, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return withRetries(signal, this.#attemptMs, async attemptSignal => {
       try {
         return await attempt(attemptSignal)
       } catch (error) {
         throw attemptSignal.aborted ? attemptSignal.reason : judge(error)
       }
-    }
-    return withRetries(signal, this.#attemptMs, judged, options)
+    })
   }
 }
 

@@ -59,7 +59,7 @@ export type StoredObject = {
 export interface ObjectStore extends Store {
   /** The bytes of an object. Rejects with `StoreError` for any failure, an aborted signal included. */
   read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer>
-  /** Resolves when the bytes are durable, in the place of what was there. Rejects with `StoreError`. */
+  /** Resolves when the bytes are durable; as a node of a RAID in the place of what was there. Rejects with `StoreError`. */
   create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void>
   /** Every object whose key comes behind `after` ('': all) in the order of the back end. Rejects with `StoreError`. */
   list(after: string, signal: AbortSignal): AsyncIterable<StoredObject>

@@ -100,9 +100,8 @@ export class SwiftStore implements ObjectStore {
   /** Logs in and asks for the container. Throws `OperatorError` when one is refused, `StoreError` when it is away. */
   async open(): Promise<void> {
     try {
-      await withDeadline(null, OPEN_DEADLINE_MS, signal =>
-        this.#attempts(signal, [200, 204], { method: 'HEAD', container: this.#config.container, headers: {} }),
-      )
+      const ask = { method: 'HEAD', container: this.#config.container, headers: {} } as const
+      await withDeadline(null, OPEN_DEADLINE_MS, signal => orAborted(this.#attempts(signal, [200, 204], ask), signal))
     } catch (error) {
       const { message } = error as Error
       if (error instanceof AttemptError && !error.transient && error.status !== null) {
@@ -194,12 +193,11 @@ export class SwiftStore implements ObjectStore {
     options: SendOptions,
     check: (answer: Answer, signal: AbortSignal) => Promise<void> = async () => {},
   ): Promise<Answer> {
-    const attempt = async (attemptSignal: AbortSignal) => {
+    return withRetries(signal, this.#attemptMs, async attemptSignal => {
       const answer = await this.#send(options, successes, attemptSignal)
       await check(answer, attemptSignal)
       return answer
-    }
-    return withRetries(signal, this.#attemptMs, attempt, { isWrite: options.method === 'PUT' })
+    })
   }
 
   /** One request; with a new login when the token is refused, once. */
