@@ -32,16 +32,7 @@ for (const file of globSync('*.secrets.json', { cwd: folder })) {
   for (const payload of recorded.payloads) payloads.add(payload)
   for (const text of recorded.texts) texts.add(text)
 }
-const finder = new LeakFinder({ payloads, texts })
-const leaks: string[] = []
-let lines = 0
-for (const file of globSync('*.log', { cwd: folder })) {
-  for await (const line of createInterface(createReadStream(path.join(folder, file)))) {
-    lines++
-    const leak = finder.find(line)
-    if (leak) leaks.push(`${file}: ${leak.form} ${leak.secret}\n  ${line.slice(0, 500)}`)
-  }
-}
+const { lines, leaks } = await search(new LeakFinder({ payloads, texts }))
 const found = { lines, payloads: payloads.size, tokens: texts.size }
 const missing = Object.entries(LEAST).filter(([name, least]) => found[name as keyof typeof found] < least)
 console.log(`${lines} lines, ${payloads.size} payloads, ${texts.size} tokens and passwords`)
@@ -49,3 +40,16 @@ for (const [name, least] of missing) console.log(`only ${found[name as keyof typ
 for (const leak of leaks.slice(0, SHOWN)) console.log(leak)
 if (leaks.length > 0) console.log(`${leaks.length} lines with a secret`)
 process.exitCode = leaks.length + missing.length > 0 ? 1 : 0
+
+async function search(finder: LeakFinder): Promise<{ lines: number; leaks: string[] }> {
+  const leaks: string[] = []
+  let lines = 0
+  for (const file of globSync('*.log', { cwd: folder })) {
+    for await (const line of createInterface(createReadStream(path.join(folder, file)))) {
+      lines++
+      const leak = finder.find(line)
+      if (leak) leaks.push(`${file}: ${leak.form} ${leak.secret}\n  ${line.slice(0, 500)}`)
+    }
+  }
+  return { lines, leaks }
+}
