@@ -30,10 +30,12 @@ export class Child {
     this.name = name
     this.process = spawn(command, argv, { env: env as NodeJS.ProcessEnv, stdio: ['ignore', 'pipe', 'pipe'] })
     living.add(this.process)
+    // Help names the token of `--dev`.
+    const isLogged = LOGS !== undefined && argv.includes('backend') && !argv.includes('--help')
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream!.setEncoding('utf8').on('data', (text: string) => {
         this.#output = (this.#output + text).slice(-KEPT_OUTPUT)
-        if (LOGS && argv.includes('backend')) appendFileSync(join(LOGS, `${this.pid}.log`), text)
+        if (isLogged) appendFileSync(join(LOGS, `${this.pid}.log`), text)
       })
     }
     this.exited = new Promise(resolve => {

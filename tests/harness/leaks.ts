@@ -30,7 +30,7 @@ export class LeakFinder {
   readonly #ids = new Set<string>()
   readonly #seen = new Set<string>()
 
-  /** `payloads`: hex of at least 16 bytes; `texts`: passwords and tokens, also UUIDs as 32 hexadecimal digits. */
+  /** `payloads`: hex of at least 16 bytes; `texts`: passwords and tokens, also UUIDs as hexadecimal digits. */
   constructor({ payloads, texts }: { payloads: Iterable<string>; texts: Iterable<string> }) {
     for (const payload of payloads) {
       const bytes = Buffer.from(payload, 'hex')
@@ -44,7 +44,7 @@ export class LeakFinder {
     }
     const words = new Set<string>()
     for (const text of texts) {
-      if (/^[0-9a-f]{32}$/.test(text)) this.#ids.add(text)
+      if (/^[0-9a-f]{32,}$/.test(text)) this.#ids.add(text.slice(0, HEX_DIGITS))
       else words.add(text)
     }
     this.#words = [...words]
