@@ -8,10 +8,12 @@ import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { newScrub, outcomeOf } from '@parsec/blockstore/scrub-state'
 import { Uuid } from '@parsec/shared/codec/values'
 import type { StoreConfig } from '@parsec/shared/config'
-import { clientOf, Uuid as WireUuid } from '../harness/client.ts'
+import pg from 'pg'
+import { type Connection, clientOf, Uuid as WireUuid } from '../harness/client.ts'
 import { Cluster } from '../harness/launch.ts'
 import { startBackEnds } from './back-ends.ts'
 import { FaultProxy } from './fault-proxy.ts'
@@ -19,6 +21,8 @@ import { optionsOf, ScrubWorld } from './scrub-world.ts'
 import { TestService } from './service.ts'
 
 const BLOCK_BYTES = 5_000
+const POLL_MS = 25
+const DEADLINE_MS = 30_000
 const SLOW_MS = 1_500
 
 const folder = await mkdtemp(join(tmpdir(), 'parsec-uploads-'))
@@ -108,6 +112,7 @@ test('of two uploads of a block at once, on different replicas too, the second w
       assert.equal(status, 'ok')
       assert.ok(uploads[statuses.indexOf('ok')]!.equals(block), 'chunks of several uploads')
     }
+    await createsNothingOverACommit(cluster, s3, connections[0]!, realm_id)
   } finally {
     for (const client of clients) await client.end()
     await cluster.stop()
@@ -115,3 +120,56 @@ test('of two uploads of a block at once, on different replicas too, the second w
     await backEnds.stop()
   }
 })
+
+/** The upload whose reservation is waited for commits the block at that moment: whoever comes next finds it there. */
+async function createsNothingOverACommit(
+  cluster: Cluster,
+  s3: FaultProxy,
+  connection: Connection,
+  realm_id: WireUuid,
+): Promise<void> {
+  const block_id = Uuid.random().hyphenated
+  const first = new pg.Client({ connectionString: cluster.database!.url })
+  await first.connect()
+  try {
+    const realm = 'SELECT organization, _id FROM realm WHERE realm_id = $2'
+    await first.query(
+      `INSERT INTO block_upload (organization, block_id, upload, expires_on)
+       SELECT organization, $1, gen_random_uuid(), now() + interval '1 minute' FROM (${realm}) AS realm`,
+      [block_id, realm_id.toString()],
+    )
+    await first.query('BEGIN')
+    await first.query('DELETE FROM block_upload WHERE block_id = $1', [block_id])
+    await first.query(
+      `INSERT INTO block (organization, block_id, realm, author, size, created_on)
+       SELECT organization, $1, _id, (SELECT min(_id) FROM device), 1, now() FROM (${realm}) AS realm`,
+      [block_id, realm_id.toString()],
+    )
+    let writes = 0
+    s3.fault = ({ method }) => {
+      if (method === 'PUT') writes++
+      return undefined
+    }
+    const second = connection.cmd('block_create', {
+      block_id: new WireUuid(block_id),
+      realm_id,
+      block: randomBytes(BLOCK_BYTES),
+    })
+    for (const end = performance.now() + DEADLINE_MS; !(await isAwaited(cluster)); await pause(POLL_MS))
+      assert.ok(performance.now() < end, 'nobody waits for the reservation')
+    await first.query('COMMIT')
+    assert.equal((await second).status, 'already_exists')
+    assert.equal(writes, 0)
+  } finally {
+    await first.end()
+  }
+}
+
+/** Whether somebody waits for a lock on a reservation. */
+async function isAwaited({ database }: Cluster): Promise<boolean> {
+  const waiting = await database!.query(
+    `SELECT FROM pg_stat_activity
+     WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INTO block_upload%'`,
+  )
+  return waiting.length > 0
+}

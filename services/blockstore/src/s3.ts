@@ -11,14 +11,7 @@ import { readBody } from './body.ts'
 import { orAborted, withDeadline } from './deadline.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
 import { NODE_CONCURRENCY } from './node.ts'
-import {
-  type ObjectStore,
-  OPEN_DEADLINE_MS,
-  objectKey,
-  type StoredObject,
-  StoreError,
-  unhyphenatedKey,
-} from './store.ts'
+import { type ObjectStore, OPEN_DEADLINE_MS, objectKey, readByKeys, type StoredObject, StoreError } from './store.ts'
 
 type S3Config = Extract<NodeConfig, { type: 'S3' }>
 type Sdk = typeof import('@aws-sdk/client-s3')
@@ -101,13 +94,8 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  async read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
-    try {
-      return await this.#get(objectKey(organization_id, block_id), signal)
-    } catch (error) {
-      if (!(error instanceof StoreError && error.missing)) throw error
-      return await this.#get(unhyphenatedKey(organization_id, block_id), signal)
-    }
+  read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
+    return readByKeys(organization_id, block_id, key => this.#get(key, signal))
   }
 
   async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {

@@ -110,11 +110,24 @@ export class StoreError extends Error {
 export const objectKey = (organization_id: OrganizationID, block_id: Uuid): string =>
   `${organization_id}/${block_id.hyphenated}`
 /** The name that releases 2.7.0 and 2.8.0 wrote: looked for when the other is missing, never written. */
-export const unhyphenatedKey = (organization_id: OrganizationID, block_id: Uuid): string =>
+const unhyphenatedKey = (organization_id: OrganizationID, block_id: Uuid): string =>
   `${organization_id}/${block_id.hex}`
+/** Reads with `get` by the key of a block, or by the old one when there is nothing. */
+export async function readByKeys(
+  organization_id: OrganizationID,
+  block_id: Uuid,
+  get: (key: string) => Promise<Buffer>,
+): Promise<Buffer> {
+  try {
+    return await get(objectKey(organization_id, block_id))
+  } catch (error) {
+    if (!(error instanceof StoreError && error.missing)) throw error
+    return await get(unhyphenatedKey(organization_id, block_id))
+  }
+}
 
 /** Which block an object belongs to, null for an object that is none of ours. */
-export function blockOfKey(key: string): { organization_id: OrganizationID; block_id: Uuid } | null {
+export function blockOfKey(key: string): BlockID | null {
   const [organization_id, name, ...rest] = key.split('/')
   if (!organization_id || !name || rest.length > 0) return null
   const block_id = Uuid.parse(name)

@@ -18,9 +18,9 @@ import {
   type ObjectStore,
   OPEN_DEADLINE_MS,
   objectKey,
+  readByKeys,
   type StoredObject,
   StoreError,
-  unhyphenatedKey,
 } from './store.ts'
 import { login, type SwiftSession } from './swift-login.ts'
 
@@ -113,13 +113,8 @@ export class SwiftStore implements ObjectStore {
     }
   }
 
-  async read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
-    try {
-      return await this.#get(objectKey(organization_id, block_id), signal)
-    } catch (error) {
-      if (!(error instanceof StoreError && error.missing)) throw error
-      return await this.#get(unhyphenatedKey(organization_id, block_id), signal)
-    }
+  read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
+    return readByKeys(organization_id, block_id, key => this.#get(key, signal))
   }
 
   /** Done when Swift has confirmed the MD5 of what it stored, with the answer or when asked for it. */

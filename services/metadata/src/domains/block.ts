@@ -8,15 +8,17 @@ import { canWrite, type RealmFacts, readRefusal, writeStateRefusal } from '../ru
 
 export const blockHandlers = ({ db, now }: Deps): InternalHandlers<Extract<InternalName, `block_${string}`>> => ({
   block_check: async ({ context: { organization, user }, block_id, realm_id, upload }) => {
-    const facts = await blockFacts(db, organization, user, realm_id, block_id)
-    const refusal = createRefusal(facts, now())
-    if (refusal || upload === null) return refusal ?? { status: 'ok' }
+    const check = async () =>
+      createRefusal(await blockFacts(db, organization, user, realm_id, block_id), now()) ?? { status: 'ok' as const }
+    const checked = await check()
+    if (checked.status !== 'ok' || upload === null) return checked
     const reserved = await db.run(sql`
       INSERT INTO block_upload (organization, block_id, upload, expires_on)
       VALUES (${organization}, ${block_id}, ${upload}, now() + make_interval(secs => ${UPLOAD_LEASE_MS / 1000}))
       ON CONFLICT (organization, block_id) DO UPDATE SET upload = EXCLUDED.upload, expires_on = EXCLUDED.expires_on
       WHERE block_upload.upload = EXCLUDED.upload OR block_upload.expires_on < now()`)
-    return { status: reserved === 1 ? 'ok' : 'busy' }
+    // Again: who had it before may have committed the block while this waited for it.
+    return reserved === 1 ? check() : { status: 'busy' }
   },
 
   block_commit: ({ context, block_id, realm_id, upload, size, missed_nodes }) =>
