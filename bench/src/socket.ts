@@ -111,6 +111,12 @@ export function frame(message: Buffer, opcode = OPCODE_BINARY): Buffer {
   return message.length < SHORTEST_LONG ? shortFrame(message, opcode) : longFrame(message, opcode)
 }
 
+/** Changes a part of a framed message of `length` bytes that is not being sent. */
+export function overwrite(framed: Buffer, length: number, at: number, bytes: Buffer): void {
+  const start = framed.length - length
+  for (const [i, byte] of bytes.entries()) framed[start + at + i] = byte ^ ((MASK >>> (8 * ((at + i) % 4))) & 0xff)
+}
+
 function shortFrame(message: Buffer, opcode: number): Buffer {
   const header = message.length < 126 ? 6 : 8
   const framed = Buffer.allocUnsafe(header + message.length)

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { encode } from '@parsec/shared/codec/msgpack'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { expectOk, type Wire } from './client.ts'
-import { frame } from './socket.ts'
+import { frame, overwrite } from './socket.ts'
 
 /** Plain data, sent to the load process. Lists have one entry per connection; ids are 32 hex digits. */
 export type Workload =
@@ -16,6 +16,7 @@ export type Workload =
 /** Makes framed requests and looks at replies of one connection; `check` throws when a reply is not `ok`. */
 export type Driver = { next(): Buffer; check(reply: Buffer): void }
 
+const UUID_BYTES = 16
 const uuid = (hex: string | undefined): Uuid => Uuid.parse(hex ?? '')!
 
 export async function createDriver(workload: Workload, connection: number, wire: Wire): Promise<Driver> {
@@ -58,5 +59,17 @@ async function vlobUpdates(vlob_id: Uuid, blob: Buffer, wire: Wire): Promise<Dri
   )
 }
 
-const blockCreates = (realm_id: Uuid, block: Buffer): Driver =>
-  changing(() => encode({ cmd: 'block_create', block_id: Uuid.random(), realm_id, block }))
+/** One frame, of which only the id of the block changes: a loader that builds 512 KiB anew each time tires the server. */
+function blockCreates(realm_id: Uuid, block: Buffer): Driver {
+  const block_id = Uuid.random()
+  const message = encode({ cmd: 'block_create', block_id, realm_id, block })
+  const framed = frame(message)
+  const idAt = message.indexOf(block_id.hex, 'hex')
+  return {
+    next: () => {
+      overwrite(framed, message.length, idAt, randomBytes(UUID_BYTES))
+      return framed
+    },
+    check: expectOk,
+  }
+}

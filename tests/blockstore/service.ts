@@ -127,9 +127,11 @@ export class TestService {
       human_handle: null,
       verify_key: Buffer.alloc(32),
     })
-    const envelope = seal(context, randomBytes(8).toString('hex'), encode({ cmd, ...fields }))
+    const message = encode({ cmd, ...fields })
+    const envelope = seal(context, randomBytes(8).toString('hex'), message)
     const reply = await this.bus.request(subjects.command('blockstore', cmd), envelope, {
       timeoutMs: CALLER_PATIENCE_MS,
+      tail: message,
     })
     return decodeMap(reply) as Reply
   }

@@ -3,7 +3,7 @@
  * the message is decoded here only to know what it asks for.
  */
 import { randomBytes } from 'node:crypto'
-import type { Bus, RequestOptions } from '@parsec/shared/bus/bus'
+import type { Bus } from '@parsec/shared/bus/bus'
 import { seal } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { decodeMap, encode, type Value } from '@parsec/shared/codec/msgpack'
@@ -50,7 +50,7 @@ export const isSequestered = (context: Context): boolean => context.kind === 'au
 
 export class Forwarder {
   readonly #bus: Bus
-  readonly #routes = new Map<CommandSpec, { subject: string; options: RequestOptions; sequestered: RequestOptions }>()
+  readonly #subjects = new Map<CommandSpec, string>()
   /** Request ids: eight random digits of this process, then a counter. */
   readonly #prefix = randomBytes(4).toString('hex')
   #count = 0
@@ -64,8 +64,9 @@ export class Forwarder {
     return this.#prefix + this.#count.toString(16).padStart(8, '0')
   }
   /**
-   * Asks the service that owns the command; resolves to its encoded reply. Rejects with `Unavailable`, also after the
-   * command's deadline, or with `RemoteFailure`. `sequestered`: whether the caller's organization is.
+   * Asks the service that owns the command, which gets the message for its own; resolves to the encoded reply. Rejects
+   * with `Unavailable`, also after the command's deadline, or with `RemoteFailure`. `sequestered`: whether the caller's
+   * organization is.
    */
   forward(
     spec: CommandSpec,
@@ -74,17 +75,16 @@ export class Forwarder {
     message: Buffer,
     sequestered: boolean,
   ): Promise<Buffer> {
-    let route = this.#routes.get(spec)
-    if (!route) {
-      route = {
-        subject: subjects.command(spec.service, spec.name),
-        options: { timeoutMs: spec.deadlineMs, owned: true },
-        sequestered: { timeoutMs: spec.sequesteredDeadlineMs, owned: true },
-      }
-      this.#routes.set(spec, route)
+    let subject = this.#subjects.get(spec)
+    if (!subject) {
+      subject = subjects.command(spec.service, spec.name)
+      this.#subjects.set(spec, subject)
     }
-    const options = sequestered ? route.sequestered : route.options
-    return this.#bus.request(route.subject, seal(context, request_id, message), options)
+    return this.#bus.request(subject, seal(context, request_id, message), {
+      timeoutMs: sequestered ? spec.sequesteredDeadlineMs : spec.deadlineMs,
+      owned: true,
+      tail: message,
+    })
   }
 }
 

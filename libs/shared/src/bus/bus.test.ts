@@ -128,6 +128,19 @@ function contract(name: string, driver: Driver, set: { up(): Promise<void>; down
       await close(asker, server)
     })
 
+    test('a tail follows the payload, joined to it or beside it, and counts for maxPayload', async () => {
+      const [asker, server] = await ends()
+      const subject = subjectOf('tail')
+      await server.serve(subject, 'q', async (payload, _subject, tail = bytes('')) => Buffer.concat([payload, tail]))
+      const ask = (payload: Buffer, tail: Buffer) => asker.request(subject, payload, { ...LONG, owned: true, tail })
+      assert.deepEqual(await ask(bytes('head '), bytes('tail')), bytes('head tail'))
+      assert.deepEqual(await ask(bytes('head '), bytes('')), bytes('head '))
+      const half = Buffer.alloc(MAX_PAYLOAD / 2, 1)
+      assert.equal((await ask(half, half)).length, MAX_PAYLOAD)
+      await assert.rejects(ask(half, Buffer.alloc(half.length + 1)), RangeError)
+      await close(asker, server)
+    })
+
     test('the members of a queue share the work', async () => {
       const [asker, server] = await ends()
       const subject = subjectOf('shared')

@@ -11,12 +11,17 @@ export type RequestOptions = {
   timeoutMs: number
   /** Aborting rejects the request with the signal's reason; the work that was asked for is not undone. */
   signal?: AbortSignal
-  /** The caller gives the payload away and will not touch it again, so that it need not be copied. */
+  /** The caller gives the payload and its tail away and will not touch them again, so that they need not be copied. */
   owned?: boolean
+  /** More of the message, behind the payload: for bytes that need not be copied only to stand behind others. */
+  tail?: Uint8Array
 }
 
-/** Answers a request, and gives the reply away; what it throws reaches the caller as `Unavailable` or `RemoteFailure`. */
-export type Server = (payload: Buffer, subject: string) => Promise<Buffer>
+/**
+ * Answers a request, and gives the reply away; what it throws reaches the caller as `Unavailable` or `RemoteFailure`.
+ * The tail of a message comes as the caller gave it, or joined to the payload when the message went over a wire.
+ */
+export type Server = (payload: Buffer, subject: string, tail: Buffer | undefined) => Promise<Buffer>
 export type Listener = (payload: Buffer, subject: string) => void
 
 export interface Subscription {

@@ -9,6 +9,7 @@ import { matches } from './subjects.ts'
 export const LOCAL_MAX_PAYLOAD = 64 * 1024 * 1024
 
 type Serving = { pattern: string; queue: string; server: Server; inFlight: Set<Promise<unknown>> }
+type Message = { payload: Buffer; tail: Buffer | undefined }
 type Listening = { pattern: string; listener: Listener }
 
 export class LocalBus implements Bus {
@@ -27,15 +28,20 @@ export class LocalBus implements Bus {
     return this.#open
   }
 
-  request(subject: string, payload: Uint8Array, { timeoutMs, signal, owned = false }: RequestOptions): Promise<Buffer> {
+  request(
+    subject: string,
+    payload: Uint8Array,
+    { timeoutMs, signal, owned = false, tail }: RequestOptions,
+  ): Promise<Buffer> {
     if (!this.#open) return Promise.reject(new Unavailable('the bus is closed'))
-    if (payload.length > this.maxPayload)
-      return Promise.reject(new RangeError(`message of ${payload.length} bytes on ${subject}`))
+    const size = payload.length + (tail?.length ?? 0)
+    if (size > this.maxPayload) return Promise.reject(new RangeError(`message of ${size} bytes on ${subject}`))
     if (signal?.aborted) return Promise.reject(signal.reason)
     const { servers } = this.#route(subject)
     if (servers.length === 0) return Promise.reject(new Unavailable(`nobody serves ${subject}`))
     const serving = servers[this.#turn++ % servers.length]!
-    const message = owned ? bufferOf(payload) : Buffer.from(payload)
+    const own = owned ? bufferOf : (bytes: Uint8Array) => Buffer.from(bytes)
+    const message = { payload: own(payload), tail: tail && own(tail) }
     return new Promise((resolve, reject) => {
       const onAbort = () => settle(() => reject(signal!.reason))
       const timer = setTimeout(
@@ -60,9 +66,9 @@ export class LocalBus implements Bus {
       })
     })
   }
-  async #answer({ server }: Serving, payload: Buffer, subject: string): Promise<Buffer> {
+  async #answer({ server }: Serving, { payload, tail }: Message, subject: string): Promise<Buffer> {
     try {
-      const reply = await server(payload, subject)
+      const reply = await server(payload, subject, tail)
       if (reply.length > this.maxPayload) throw new RangeError(`reply of ${reply.length} bytes on ${subject}`)
       return reply
     } catch (error) {

@@ -99,7 +99,8 @@ export class NatsBus implements Bus {
     return this.#connected && this.#state !== 'closed'
   }
 
-  request(subject: string, payload: Uint8Array, { timeoutMs, signal }: RequestOptions): Promise<Buffer> {
+  request(subject: string, head: Uint8Array, { timeoutMs, signal, tail }: RequestOptions): Promise<Buffer> {
+    const payload = tail ? Buffer.concat([head, tail]) : head
     const refusal = this.#refusal() ?? this.#tooLarge(subject, payload)
     if (refusal) return Promise.reject(refusal)
     if (signal?.aborted) return Promise.reject(signal.reason)
@@ -160,7 +161,7 @@ export class NatsBus implements Bus {
   async #answer(server: Server, message: Msg): Promise<void> {
     const { subject, reply } = message
     try {
-      const payload = await server(bufferOf(message.data), subject)
+      const payload = await server(bufferOf(message.data), subject, undefined)
       const tooLarge = this.#tooLarge(subject, payload)
       if (tooLarge) throw tooLarge
       this.#send({ subject: reply!, payload, isReply: true })

@@ -2,8 +2,8 @@
  * Commands and internal requests over the bus: encoding, validation, dispatch. A service gives handlers by name; what
  * they return is the reply.
  *
- * A command travels as the array `[encoded context, request_id, client's own bytes]`: the gateway copies these bytes once
- * and never re-encodes them, nor the service's reply.
+ * A command travels as the array `[encoded context, request_id, client's own bytes]`: the gateway never re-encodes these
+ * bytes, nor the service's reply, and within one process does not copy them either.
  */
 import { parse } from '../codec/fields.ts'
 import { decode, decodeMap, type Encodable, encode } from '../codec/msgpack.ts'
@@ -27,8 +27,6 @@ export type Call<C extends Context = Context> = {
 export type Handler<N extends CommandName> = (call: Call<CallerOf<N>>, request: Request<N>) => Promise<Reply<N>>
 export type Handlers<N extends CommandName> = { readonly [K in N]: Handler<K> }
 
-/** Bytes of the envelope besides context and message: array header, request id, bin header. */
-const ENVELOPE_OVERHEAD = 64
 /** What a message loses of the bus's `maxPayload` to its envelope. */
 export const MAX_ENVELOPE_BYTES = 16 * 1024
 /** Largest message from a client (spec 01 §6). */
@@ -38,22 +36,37 @@ export const MAX_CLIENT_MESSAGE_BYTES = 16 * 1024 * 1024
 export const maxClientMessage = (bus: Bus): number =>
   Math.min(MAX_CLIENT_MESSAGE_BYTES, bus.maxPayload - MAX_ENVELOPE_BYTES)
 
-/** The envelope of a client's message. `context` is the encoded context, made once per connection. */
+const ARRAY_OF_3 = 0x93
+const BIN_32 = 0xc6
+/** The tag and length of a bin. */
+const BIN_HEADER_BYTES = 5
+
+/**
+ * The envelope of a client's message, up to the message itself, which follows as it came. `context` is the encoded
+ * context, made once per connection.
+ */
 export function seal(context: Buffer, request_id: string, message: Buffer): Buffer {
   const id = encode(request_id)
-  const envelope = Buffer.allocUnsafe(context.length + id.length + message.length + ENVELOPE_OVERHEAD)
-  let at = envelope.writeUInt8(0x93)
-  at = writeBin(envelope, at, context)
-  at += id.copy(envelope, at)
-  at = writeBin(envelope, at, message)
-  return envelope.subarray(0, at)
+  const head = Buffer.allocUnsafe(1 + BIN_HEADER_BYTES + context.length + id.length + BIN_HEADER_BYTES)
+  let at = head.writeUInt8(ARRAY_OF_3)
+  at = writeBinHeader(head, at, context.length)
+  at += context.copy(head, at)
+  at += id.copy(head, at)
+  writeBinHeader(head, at, message.length)
+  return head
 }
-function writeBin(envelope: Buffer, at: number, bin: Buffer): number {
-  const start = envelope.writeUInt32BE(bin.length, envelope.writeUInt8(0xc6, at))
-  return start + bin.copy(envelope, start)
-}
-function open(envelope: Buffer): [context: Buffer, request_id: string, message: Buffer] {
-  return decode(envelope, { maxBinBytes: MAX_CLIENT_MESSAGE_BYTES }) as [Buffer, string, Buffer]
+const writeBinHeader = (head: Buffer, at: number, length: number): number =>
+  head.writeUInt32BE(length, head.writeUInt8(BIN_32, at))
+
+type Envelope = [context: Buffer, request_id: string, message: Buffer]
+
+/** Takes an envelope apart, with the message in it or beside it. */
+function open(envelope: Buffer, message: Buffer | undefined): Envelope {
+  if (!message) return decode(envelope, { maxBinBytes: MAX_CLIENT_MESSAGE_BYTES }) as Envelope
+  const contextAt = 1 + BIN_HEADER_BYTES
+  const idAt = contextAt + envelope.readUInt32BE(contextAt - 4)
+  const id = envelope.subarray(idAt, -BIN_HEADER_BYTES)
+  return [envelope.subarray(contextAt, idAt), decode(id) as string, message]
 }
 
 /** Contexts that a replica remembers for certain; up to twice as many, those that were used last. */
@@ -98,10 +111,10 @@ export async function serveCommands<N extends CommandName>(
     }),
   )
   const contexts = new Contexts()
-  return bus.serve(subjects.everyCommandOf(service), service, async (payload, subject) => {
+  return bus.serve(subjects.everyCommandOf(service), service, async (payload, subject, tail) => {
     const entry = table.get(subjects.nameOf(subject))
     if (!entry) throw new Error(`unknown command on ${subject}`)
-    const [sender, request_id, message] = open(payload)
+    const [sender, request_id, message] = open(payload, tail)
     const context = contexts.read(sender)
     if (entry.spec.adminOnly && context.kind === 'authenticated' && context.profile !== 'ADMIN')
       return encode({ status: 'not_allowed', reason: `User \`${context.user_id}\` is not admin` })
