@@ -22,12 +22,13 @@ export class PostgresqlStore implements ObjectStore {
 
   /** Nothing to check: the metadata service judges the database, and this store works again when it is back. */
   async open(): Promise<void> {}
+  /** As base64: the driver reads bytes as hexadecimal text, which is half as long again and takes twice the time. */
   async read(organization_id: OrganizationID, block_id: Uuid): Promise<Buffer> {
-    const row = await this.#database.one<{ data: Buffer }>(
-      sql`SELECT data FROM block_data WHERE organization_id = ${organization_id} AND block_id = ${block_id}`,
-    )
+    const row = await this.#database.one<{ data: string }>(sql`
+      SELECT encode(data, 'base64') AS data FROM block_data
+      WHERE organization_id = ${organization_id} AND block_id = ${block_id}`)
     if (!row) throw new StoreError('no such block', { missing: true })
-    return row.data
+    return Buffer.from(row.data, 'base64')
   }
   /** The first write wins; in a RAID the last one, or a chunk that a failed upload left behind would ruin the block. */
   async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {

@@ -90,7 +90,7 @@ export const vlob: Handlers<keyof typeof table> = {
     if (!found) return notFound(vlob_id)
     const refusal = readAtRefusal(found, ctx.now(), encryption_revision)
     if (refusal) return refusal
-    if (found.version === null || (version !== null && found.version !== version)) return { status: 'bad_version' }
+    if (found.version === null) return { status: 'bad_version' }
     return {
       status: 'ok',
       version: found.version,
@@ -188,7 +188,10 @@ type Found = RealmFacts & {
   author_last_role_granted_on: DateTime
 }
 
-/** The newest version up to `version` and `timestamp` at the given revision, with the gates' facts; one round trip. */
+/**
+ * `version`, or the newest one, or the newest up to `timestamp`, with the gates' facts; one round trip. A revision that may
+ * be read has all versions, so the newest is found by its number: there may be thousands.
+ */
 const readVersion = (
   db: Queryable,
   q: {
@@ -206,13 +209,14 @@ const readVersion = (
       author.certified_on AS author_last_role_granted_on
     FROM vlob JOIN realm ON realm._id = vlob.realm
     LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${q.user}
-    LEFT JOIN LATERAL (
-      SELECT version, blob, created_on, author FROM vlob_atom
-      WHERE vlob = vlob._id AND encryption_revision = ${q.encryption_revision}
-        AND version <= coalesce(${q.version}::bigint, vlob.version)
-        AND (${q.timestamp}::timestamptz IS NULL OR created_on <= ${q.timestamp}::timestamptz)
-      ORDER BY version DESC LIMIT 1
-    ) atom ON TRUE
+    LEFT JOIN vlob_atom atom ON atom.vlob = vlob._id AND atom.encryption_revision = ${q.encryption_revision}
+      AND atom.version = CASE WHEN ${q.timestamp}::timestamptz IS NULL THEN coalesce(${q.version}::bigint, vlob.version)
+      ELSE (
+        SELECT version FROM vlob_atom past
+        WHERE past.vlob = vlob._id AND past.encryption_revision = ${q.encryption_revision}
+          AND past.created_on <= ${q.timestamp}::timestamptz
+        ORDER BY version DESC LIMIT 1
+      ) END
     LEFT JOIN device ON device._id = atom.author
     LEFT JOIN realm_user author ON author.realm = realm._id AND author.user_ = device.user_
     WHERE vlob.organization = ${q.organization} AND vlob.vlob_id = ${q.vlob_id}`)
