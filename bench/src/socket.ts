@@ -11,6 +11,8 @@ const FINAL = 0x80
 const MASKED = 0x80
 /** Servers need not look at how random a mask is; it must not be zero, or they would skip the unmasking. */
 const MASK = 0x5aa5_3cc3
+/** Of the byte at an offset of the payload. */
+const maskAt = (at: number): number => (MASK >>> ((at & 3) << 3)) & 0xff
 /** A payload of 64 KiB or more starts this far into its frame. */
 const LONG_HEADER = 14
 const SHORTEST_LONG = 0x1_0000
@@ -114,7 +116,7 @@ export function frame(message: Buffer, opcode = OPCODE_BINARY): Buffer {
 /** Changes a part of a framed message of `length` bytes that is not being sent. */
 export function overwrite(framed: Buffer, length: number, at: number, bytes: Buffer): void {
   const start = framed.length - length
-  for (const [i, byte] of bytes.entries()) framed[start + at + i] = byte ^ ((MASK >>> (8 * ((at + i) % 4))) & 0xff)
+  for (const [i, byte] of bytes.entries()) framed[start + at + i] = byte ^ maskAt(at + i)
 }
 
 function shortFrame(message: Buffer, opcode: number): Buffer {
@@ -124,7 +126,7 @@ function shortFrame(message: Buffer, opcode: number): Buffer {
   framed[1] = MASKED | (header === 6 ? message.length : 126)
   if (header === 8) framed.writeUInt16BE(message.length, 2)
   framed.writeInt32LE(MASK, header - 4)
-  for (let i = 0; i < message.length; i++) framed[header + i] = message[i]! ^ ((MASK >> ((i & 3) << 3)) & 0xff)
+  for (let i = 0; i < message.length; i++) framed[header + i] = message[i]! ^ maskAt(i)
   return framed
 }
 

@@ -31,7 +31,7 @@ export const runSpec = {
 /**
  * V8 sizes its heap for programs that rarely touch it. It leaves as little as 12 MB for growth, less than its young
  * generation takes, and marks the whole heap after each 64 MiB of buffers: with blocks coming and going it marks without
- * end, which costs more processor time than all that is done with them.
+ * end, which costs more processor time than all that is done with them (ADR 7).
  */
 const V8_FLAGS = ['--heap-growing-percent=200', '--external-memory-accounted-in-global-limit']
 

@@ -99,9 +99,8 @@ export class NatsBus implements Bus {
     return this.#connected && this.#state !== 'closed'
   }
 
-  request(subject: string, head: Uint8Array, { timeoutMs, signal, tail }: RequestOptions): Promise<Buffer> {
-    const payload = tail ? Buffer.concat([head, tail]) : head
-    const refusal = this.#refusal() ?? this.#tooLarge(subject, payload)
+  request(subject: string, payload: Uint8Array, { timeoutMs, signal, tail }: RequestOptions): Promise<Buffer> {
+    const refusal = this.#refusal() ?? this.#tooLarge(subject, payload.length + (tail?.length ?? 0))
     if (refusal) return Promise.reject(refusal)
     if (signal?.aborted) return Promise.reject(signal.reason)
     const token = (++this.#requests).toString(36)
@@ -129,7 +128,8 @@ export class NatsBus implements Bus {
       )
       signal?.addEventListener('abort', onAbort, { once: true })
       this.#waiting.set(token, waiting)
-      this.#send({ subject, payload, reply: this.#inbox + token, isReply: false })
+      const message = tail ? Buffer.concat([payload, tail]) : payload
+      this.#send({ subject, payload: message, reply: this.#inbox + token, isReply: false })
     })
   }
   #onReply(message: Msg): void {
@@ -162,7 +162,7 @@ export class NatsBus implements Bus {
     const { subject, reply } = message
     try {
       const payload = await server(bufferOf(message.data), subject, undefined)
-      const tooLarge = this.#tooLarge(subject, payload)
+      const tooLarge = this.#tooLarge(subject, payload.length)
       if (tooLarge) throw tooLarge
       this.#send({ subject: reply!, payload, isReply: true })
     } catch (error) {
@@ -178,7 +178,7 @@ export class NatsBus implements Bus {
   }
 
   publish(subject: string, payload: Uint8Array): void {
-    const refusal = this.#refusal() ?? this.#tooLarge(subject, payload)
+    const refusal = this.#refusal() ?? this.#tooLarge(subject, payload.length)
     if (refusal) throw refusal
     this.#send({ subject, payload, isReply: false })
   }
@@ -254,10 +254,8 @@ export class NatsBus implements Bus {
     if (this.#state === 'closed') return new Unavailable('the bus is closed')
     return this.#connected ? undefined : new Unavailable('connection to NATS lost')
   }
-  #tooLarge(subject: string, payload: Uint8Array): RangeError | undefined {
-    return payload.length > this.#maxPayload
-      ? new RangeError(`message of ${payload.length} bytes on ${subject}`)
-      : undefined
+  #tooLarge(subject: string, size: number): RangeError | undefined {
+    return size > this.#maxPayload ? new RangeError(`message of ${size} bytes on ${subject}`) : undefined
   }
 
   #send(message: Outgoing): void {
