@@ -57,10 +57,6 @@ test('no import cycle', () => {
 
 /** `libs/shared`, `services/<name>` or `cli`. */
 const packageOf = (file: string): string => (file.startsWith('cli/') ? 'cli' : file.split('/').slice(0, 2).join('/'))
-/** Imports inside a service point down this list; other files are free of it. */
-const LAYERS = [/\/src\/main\.ts$/, /\/src\/handlers\.ts$/, /\/src\/domains\//, /\/src\/rules\//, /\/src\/db\//]
-const layerOf = (file: string): number => LAYERS.findIndex(layer => layer.test(file))
-
 test('imports point down: cli, services, libs/shared', () => {
   const wrong = [...imports].flatMap(([file, targets]) =>
     targets
@@ -73,22 +69,24 @@ test('imports point down: cli, services, libs/shared', () => {
   assert.deepEqual(wrong, [])
 })
 
-test('imports of a service point down: main, handlers, domains, rules, db', () => {
+/** `realm` of `services/metadata/src/realm/gates.ts`; undefined for files beside the rooms. */
+const roomOf = (file: string): string | undefined => /^services\/metadata\/src\/([a-z]+)\//.exec(file)?.[1]
+const isHandlerFile = (file: string): boolean =>
+  /^services\/metadata\/src\/[a-z]+\/(?:commands|requests)\.ts$/.test(file)
+
+test('the rooms of the metadata service: handlers are imported by the lists of handlers only', () => {
+  const lists = ['services/metadata/src/handlers.ts', 'services/metadata/src/main.ts']
   const wrong = [...imports].flatMap(([file, targets]) =>
-    targets
-      .filter(target => layerOf(file) >= 0 && layerOf(target) >= 0 && layerOf(target) < layerOf(file))
-      .map(target => `${file} → ${target}`),
+    targets.filter(target => isHandlerFile(target) && !lists.includes(file)).map(target => `${file} → ${target}`),
   )
   assert.deepEqual(wrong, [])
 })
 
-test('a domain imports no sibling except message', () => {
-  const isDomain = (file: string): boolean => file.startsWith('services/metadata/src/domains/')
-  const word = (file: string): string => /domains\/(\w+)/.exec(file)![1]!
+test('the rooms of the metadata service: storage knows no room', () => {
   const wrong = [...imports].flatMap(([file, targets]) =>
-    targets
-      .filter(target => isDomain(file) && isDomain(target) && word(target) !== word(file) && word(target) !== 'message')
-      .map(target => `${file} → ${target}`),
+    roomOf(file) === 'storage'
+      ? targets.filter(target => ![undefined, 'storage'].includes(roomOf(target))).map(target => `${file} → ${target}`)
+      : [],
   )
   assert.deepEqual(wrong, [])
 })

@@ -1,6 +1,6 @@
 /** Writes the generated pages of docs/. */
 import { writeFileSync } from 'node:fs'
-import { configurationPage } from '../cli/src/docs.ts'
+import { configurationPage } from '../cli/src/command-line/docs.ts'
 import { commandsPage } from '../libs/shared/src/protocol/commands-page.ts'
 
 writeFileSync(new URL('../docs/configuration.md', import.meta.url), configurationPage())

@@ -20,7 +20,7 @@ if (!existsSync(INSTALLED) || !readFileSync(INSTALLED).equals(readFileSync(LOCK)
 const node = workingNode()
 if (!existsSync(path.join(ROOT, 'services/metadata/pglite-template'))) {
   console.error('Preparing the embedded database…')
-  command(node, ['--conditions=development', 'services/metadata/src/pglite-template.ts'])
+  command(node, ['--conditions=development', 'services/metadata/src/storage/pglite-template.ts'])
 }
 
 /** The Node of the repository where it starts, else the machine's own when it is new enough. */

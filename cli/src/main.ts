@@ -5,11 +5,11 @@
 
 import { fileURLToPath } from 'node:url'
 import { Config } from '@oclif/core/config'
-import { effectiveArgv } from './argv.ts'
+import { effectiveArgv } from './command-line/argv.ts'
+import { groupHelp } from './command-line/help.ts'
+import { EXIT_OK, type Output, reportFailure, UsageError, usageLines } from './command-line/output.ts'
+import { processOutput } from './command-line/parsec-command.ts'
 import { GROUPS_OF_COMMANDS } from './commands.ts'
-import { groupHelp } from './help.ts'
-import { EXIT_OK, type Output, reportFailure, UsageError, usageLines } from './output.ts'
-import { processOutput } from './parsec-command.ts'
 import { version, versionLine } from './version.ts'
 
 /** Runs the command that the process was started for, and ends the process. */

@@ -5,8 +5,8 @@
  */
 import { LOG_FORMATS, LOG_LEVELS } from '@parsec/shared/log'
 import type { ServiceName } from '@parsec/shared/protocol/command'
-import { duration } from './duration.ts'
-import { flag, type OptionTable, optional, required, type Values, withDefault } from './option.ts'
+import { duration } from './command-line/duration.ts'
+import { flag, type OptionTable, optional, required, type Values, withDefault } from './command-line/option.ts'
 import {
   ADDR,
   BLOCKSTORE,
@@ -22,7 +22,7 @@ import {
   NON_EMPTY,
   POSTGRESQL_URL,
   TEXT,
-} from './values.ts'
+} from './command-line/values.ts'
 
 export const SERVICE_NAMES = ['gateway', 'metadata', 'blockstore', 'admin'] as const satisfies readonly ServiceName[]
 

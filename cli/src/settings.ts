@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
-import type { NetworkOptions } from '@parsec/blockstore/network'
+import type { NetworkOptions } from '@parsec/blockstore/stores/network'
 import type {
   AdminConfig,
   BackendAddr,
@@ -19,9 +19,9 @@ import type {
 import { OperatorError } from '@parsec/shared/errors'
 import type { LogOptions } from '@parsec/shared/log'
 import type { ServiceName } from '@parsec/shared/protocol/command'
-import type { Environment } from './argv.ts'
+import type { Environment } from './command-line/argv.ts'
+import { UsageError, usageLines } from './command-line/output.ts'
 import { type MigrateValues, type RunValues, type ScrubValues, SERVICE_NAMES } from './options.ts'
-import { UsageError, usageLines } from './output.ts'
 
 export type NatsSettings = {
   url: string

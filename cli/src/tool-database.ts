@@ -1,6 +1,6 @@
 /** The database of a command that runs beside the server, for as long as the command. */
 import { createLog, type Log } from '@parsec/shared/log'
-import { type Database, openPostgres } from '@parsec/shared/postgres'
+import { type Database, openPostgres } from '@parsec/shared/postgres/database'
 import { logOptions, postgresPool } from './settings.ts'
 import type { DatabaseValues } from './tool-options.ts'
 
@@ -14,7 +14,7 @@ export async function withDatabase<T>(
     const pool = { ...postgresPool(values), maxAttempts: 1, retryPauseSeconds: 0 }
     const database = await openPostgres(pool, log)
     try {
-      const { requireMigrated } = await import('@parsec/metadata/migrations')
+      const { requireMigrated } = await import('@parsec/metadata/storage/migrations')
       await requireMigrated(database)
       return await work(database, log)
     } finally {

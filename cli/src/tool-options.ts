@@ -1,9 +1,9 @@
 /** Options of the commands that look after organizations in the database: `human_accesses` and `sequester …` (spec 06 §6.3–6.5). */
 import { organizationId, parse } from '@parsec/shared/codec/fields'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
-import { flag, type OptionTable, optional, required, type Values, withDefault } from './option.ts'
+import { flag, type OptionTable, optional, required, type Values, withDefault } from './command-line/option.ts'
+import { choice, FILE, NON_EMPTY, POSTGRESQL_URL, TEXT, type ValueType } from './command-line/values.ts'
 import { runOptions } from './options.ts'
-import { choice, FILE, NON_EMPTY, POSTGRESQL_URL, TEXT, type ValueType } from './values.ts'
 
 const ORGANIZATION: ValueType<string> = {
   metavar: 'ID',

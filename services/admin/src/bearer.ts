@@ -1,5 +1,5 @@
 /** The bearer token of the administration API: checked before everything else (spec 02 §7.1). */
-import { sameSecret } from '@parsec/shared/crypto'
+import { sameSecret } from '@parsec/shared/certificates/crypto'
 
 /** Refused calls that one address may make per window; further ones are answered 429 and leave no line in the log. */
 export const MAX_REFUSED_CALLS = 200

@@ -2,7 +2,7 @@
 import type { Bus } from '@parsec/shared/bus/bus'
 import type { AdminConfig } from '@parsec/shared/config'
 import { Unavailable } from '@parsec/shared/errors'
-import type { HttpServer } from '@parsec/shared/http'
+import type { HttpServer } from '@parsec/shared/http/server'
 import type { Log } from '@parsec/shared/log'
 import type { Service } from '@parsec/shared/service'
 import { Bearer } from './bearer.ts'

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LocalBus } from '@parsec/shared/bus/local'
-import { createHttp } from '@parsec/shared/http'
+import { createHttp } from '@parsec/shared/http/server'
 import { createLog } from '@parsec/shared/log'
 import { startAdmin } from './main.ts'
 import { openApiDocument } from './openapi.ts'

@@ -4,12 +4,12 @@ import { serveCommands } from '@parsec/shared/bus/rpc'
 import type { BlockstoreConfig } from '@parsec/shared/config'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
-import type { Database } from '@parsec/shared/postgres'
+import type { Database } from '@parsec/shared/postgres/database'
 import type { Readiness, Service } from '@parsec/shared/service'
-import { blockHandlers, STORE_DEADLINE_MS } from './block.ts'
-import { DIRECT, type NetworkOptions } from './network.ts'
-import { openStore } from './open-store.ts'
-import { type NodeStatus, StoreError } from './store.ts'
+import { blockHandlers, STORE_DEADLINE_MS } from './commands.ts'
+import { DIRECT, type NetworkOptions } from './stores/network.ts'
+import { openStore } from './stores/open.ts'
+import { type NodeStatus, StoreError } from './stores/store.ts'
 
 export type BlockstoreDeps = {
   bus: Bus

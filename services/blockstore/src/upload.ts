@@ -9,8 +9,8 @@ import type { Bus } from '@parsec/shared/bus/bus'
 import { callInternal } from '@parsec/shared/bus/rpc'
 import { Uuid } from '@parsec/shared/codec/values'
 import { type BlockRefusal, type InternalRequest, UPLOAD_LEASE_MS } from '@parsec/shared/protocol/internal'
-import { pause, withDeadline } from './deadline.ts'
-import { type BlockStore, StoreError } from './store.ts'
+import { pause, withDeadline } from './stores/deadline.ts'
+import { type BlockStore, StoreError } from './stores/store.ts'
 
 /** Milliseconds before the end of a reservation at which the store must have stopped. */
 const LEASE_MARGIN_MS = 1_000

@@ -4,10 +4,10 @@ import type { Call } from '@parsec/shared/bus/rpc'
 import type { DateTime } from '@parsec/shared/codec/values'
 import type { MetadataConfig } from '@parsec/shared/config'
 import type { Log } from '@parsec/shared/log'
-import type { Database } from '@parsec/shared/postgres'
+import type { Database } from '@parsec/shared/postgres/database'
 import type { CallerOf, CommandName, Reply, Request } from '@parsec/shared/protocol/registry'
-import type { Mailer } from './mail.ts'
-import type { Outbox } from './outbox.ts'
+import type { Mailer } from './invite/mail.ts'
+import type { Outbox } from './storage/outbox.ts'
 
 export type Deps = {
   bus: Bus

@@ -1,8 +1,9 @@
 /** `parsec backend human_accesses`: who had access to which realm, and when (spec 06 §6.4). */
-import type { UserAccesses } from '@parsec/metadata/human-accesses'
-import type { Values } from '../../option.ts'
-import { EXIT_OK, type Output } from '../../output.ts'
-import { ParsecCommand } from '../../parsec-command.ts'
+
+import type { Values } from '../../command-line/option.ts'
+import { EXIT_OK, type Output } from '../../command-line/output.ts'
+import { ParsecCommand } from '../../command-line/parsec-command.ts'
+import type { UserAccesses } from '../../human-accesses.ts'
 import { withDatabase } from '../../tool-database.ts'
 import { humanAccessesOptions } from '../../tool-options.ts'
 
@@ -24,7 +25,7 @@ export class HumanAccesses extends ParsecCommand<typeof humanAccessesOptions> {
 
   protected override async execute(values: Values<typeof humanAccessesOptions>, output: Output): Promise<number> {
     const users = await withDatabase(values, async database => {
-      const { humanAccesses } = await import('@parsec/metadata/human-accesses')
+      const { humanAccesses } = await import('../../human-accesses.ts')
       return humanAccesses(database, values.organization!, values.filter)
     })
     const humans = Map.groupBy(

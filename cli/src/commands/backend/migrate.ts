@@ -1,8 +1,8 @@
 /** `parsec backend migrate`: brings the database to this release's schema (spec 06 §6.2). */
 import { createLog } from '@parsec/shared/log'
+import { EXIT_FAILURE, EXIT_OK, type Output } from '../../command-line/output.ts'
+import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import { type MigrateValues, migrateOptions } from '../../options.ts'
-import { EXIT_FAILURE, EXIT_OK, type Output } from '../../output.ts'
-import { ParsecCommand } from '../../parsec-command.ts'
 import { logOptions, migrateDatabase } from '../../settings.ts'
 
 export const migrateSpec = {
@@ -25,7 +25,7 @@ export class Migrate extends ParsecCommand<typeof migrateOptions> {
   protected override async execute(values: MigrateValues, output: Output): Promise<number> {
     const log = createLog(logOptions(values))
     try {
-      const { migrate } = await import('@parsec/metadata/migrations')
+      const { migrate } = await import('@parsec/metadata/storage/migrations')
       const { entries } = await migrate(migrateDatabase(values), { dryRun: values.dryRun, log })
       const failed = entries.some(entry => entry.state === 'failed')
       output.out(`Migrate ${failed ? '✘' : '✔'}\n`)

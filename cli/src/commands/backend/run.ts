@@ -1,14 +1,14 @@
 /** `parsec backend run`: the server, from its options to its end (spec 06 §5). */
 import { setFlagsFromString } from 'node:v8'
 import { createLog } from '@parsec/shared/log'
-import { devArguments, type Environment } from '../../argv.ts'
-import { banner } from '../../banner.ts'
+import { devArguments, type Environment } from '../../command-line/argv.ts'
+import { EXIT_OK, type Output } from '../../command-line/output.ts'
+import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import { type RunValues, runOptions } from '../../options.ts'
-import { EXIT_OK, type Output } from '../../output.ts'
-import { ParsecCommand } from '../../parsec-command.ts'
-import { ServerProcess } from '../../roles.ts'
+import { banner } from '../../server/banner.ts'
+import { ServerProcess } from '../../server/roles.ts'
+import { stopSignal, uncaughtFailure } from '../../server/signals.ts'
 import { type ServerSettings, serverSettings } from '../../settings.ts'
-import { stopSignal, uncaughtFailure } from '../../signals.ts'
 
 export const runSpec = {
   path: 'parsec backend run',
@@ -51,7 +51,7 @@ export class Run extends ParsecCommand<typeof runOptions> {
     const failure = uncaughtFailure()
     failure.catch(error => log.critical('Unexpected crash', { error }))
     const telemetry = settings.sentry
-      ? await (await import('../../telemetry.ts')).openTelemetry(settings.sentry)
+      ? await (await import('../../server/telemetry.ts')).openTelemetry(settings.sentry)
       : undefined
     try {
       output.out(banner(settings))

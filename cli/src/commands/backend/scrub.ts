@@ -1,12 +1,12 @@
 /** `parsec backend scrub`: compares every block with what the nodes of the block store hold, and repairs it. */
 import { createLog } from '@parsec/shared/log'
+import { EXIT_FAILURE, type Output } from '../../command-line/output.ts'
+import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import { type ScrubValues, scrubOptions } from '../../options.ts'
-import { EXIT_FAILURE, type Output } from '../../output.ts'
-import { ParsecCommand } from '../../parsec-command.ts'
-import { ScrubReport } from '../../scrub-report.ts'
-import { ScrubStateFile, workOf } from '../../scrub-state-file.ts'
+import { ScrubReport } from '../../scrub/report.ts'
+import { ScrubStateFile, workOf } from '../../scrub/state-file.ts'
+import { stopSignal } from '../../server/signals.ts'
 import { logOptions, networkOptions, scrubDatabase, scrubRate } from '../../settings.ts'
-import { stopSignal } from '../../signals.ts'
 
 export const scrubSpec = {
   path: 'parsec backend scrub',
@@ -37,9 +37,9 @@ export class Scrub extends ParsecCommand<typeof scrubOptions> {
     const stopping = new AbortController()
     void stopSignal(() => log.reopen()).then(() => stopping.abort(new Error('interrupted')))
     try {
-      const { openDatabase } = await import('@parsec/metadata/database')
-      const { requireMigrated } = await import('@parsec/metadata/migrations')
-      const { scrub } = await import('@parsec/blockstore/scrub')
+      const { openDatabase } = await import('@parsec/metadata/storage/database')
+      const { requireMigrated } = await import('@parsec/metadata/storage/migrations')
+      const { scrub } = await import('@parsec/blockstore/scrub/scrub')
       const opened = await openDatabase(database, log)
       try {
         await requireMigrated(opened.database)

@@ -1,8 +1,8 @@
 /** `parsec backend sequester create_service`: signs a certificate and adds the service (spec 06 §6.5). */
-import type { Values } from '../../../option.ts'
-import { EXIT_OK, type Output } from '../../../output.ts'
-import { ParsecCommand } from '../../../parsec-command.ts'
-import { makeServiceCertificate, serviceKind } from '../../../service-keys.ts'
+import type { Values } from '../../../command-line/option.ts'
+import { EXIT_OK, type Output } from '../../../command-line/output.ts'
+import { ParsecCommand } from '../../../command-line/parsec-command.ts'
+import { makeServiceCertificate, serviceKind } from '../../../sequester/service-keys.ts'
 import { withDatabase } from '../../../tool-database.ts'
 import { createServiceOptions } from '../../../tool-options.ts'
 
@@ -29,7 +29,7 @@ export class CreateService extends ParsecCommand<typeof createServiceOptions> {
     const kind = serviceKind(values)
     const { certificate } = makeServiceCertificate(values)
     await withDatabase(values, async database => {
-      const { addService } = await import('@parsec/metadata/sequester')
+      const { addService } = await import('../../../sequester/services.ts')
       await addService(database, values.organization!, { certificate, ...kind })
     })
     output.out('Service created\n')

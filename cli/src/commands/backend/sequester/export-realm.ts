@@ -1,7 +1,7 @@
 /** `parsec backend sequester export_realm`: what a service may read of a realm, as a file (spec 06 §6.5). */
-import type { Values } from '../../../option.ts'
-import { EXIT_FAILURE, EXIT_OK, type Output } from '../../../output.ts'
-import { ParsecCommand } from '../../../parsec-command.ts'
+import type { Values } from '../../../command-line/option.ts'
+import { EXIT_FAILURE, EXIT_OK, type Output } from '../../../command-line/output.ts'
+import { ParsecCommand } from '../../../command-line/parsec-command.ts'
 import { networkOptions, postgresPool } from '../../../settings.ts'
 import { withDatabase } from '../../../tool-database.ts'
 import { exportRealmOptions } from '../../../tool-options.ts'
@@ -23,11 +23,11 @@ export class ExportRealm extends ParsecCommand<typeof exportRealmOptions> {
   protected readonly spec = exportRealmSpec
 
   protected override async execute(values: Values<typeof exportRealmOptions>, output: Output): Promise<number> {
-    const { openStore } = await import('@parsec/blockstore/open-store')
-    const { exportScope } = await import('@parsec/metadata/export-source')
+    const { openStore } = await import('@parsec/blockstore/stores/open')
+    const { exportScope } = await import('../../../sequester/export-source.ts')
     const { noMetrics } = await import('@parsec/shared/metrics')
-    const { ExportFile, exportPath } = await import('../../../export-file.ts')
-    const { exportRealm } = await import('../../../export-realm.ts')
+    const { ExportFile, exportPath } = await import('../../../sequester/export-file.ts')
+    const { exportRealm } = await import('../../../sequester/export-realm.ts')
     return withDatabase(values, async (database, log) => {
       const organization_id = values.organization!
       const realm_id = values.realm!

@@ -1,8 +1,8 @@
 /** `parsec backend sequester extract_realm_export`: decrypts an export into files, offline (spec 06 §6.5). */
-import type { Values } from '../../../option.ts'
-import { EXIT_FAILURE, EXIT_OK, type Output } from '../../../output.ts'
-import { ParsecCommand } from '../../../parsec-command.ts'
-import { privateKey } from '../../../service-keys.ts'
+import type { Values } from '../../../command-line/option.ts'
+import { EXIT_FAILURE, EXIT_OK, type Output } from '../../../command-line/output.ts'
+import { ParsecCommand } from '../../../command-line/parsec-command.ts'
+import { privateKey } from '../../../sequester/service-keys.ts'
 import { extractRealmExportOptions } from '../../../tool-options.ts'
 
 export const extractRealmExportSpec = {
@@ -22,8 +22,8 @@ export class ExtractRealmExport extends ParsecCommand<typeof extractRealmExportO
   protected readonly spec = extractRealmExportSpec
 
   protected override async execute(values: Values<typeof extractRealmExportOptions>, output: Output): Promise<number> {
-    const { ExportFile } = await import('../../../export-file.ts')
-    const { extractRealm } = await import('../../../extract-realm.ts')
+    const { ExportFile } = await import('../../../sequester/export-file.ts')
+    const { extractRealm } = await import('../../../sequester/extract-realm.ts')
     const serviceKey = privateKey('--service-decryption-key', values.serviceDecryptionKey!)
     const file = ExportFile.open(values.input!)
     try {

@@ -1,10 +1,10 @@
 /** `parsec backend sequester generate_service_certificate`: makes a certificate file, without any server (spec 06 §6.5). */
 import { writeFileSync } from 'node:fs'
-import { armorCertificate } from '@parsec/shared/sequester-certificate'
-import type { Values } from '../../../option.ts'
-import { EXIT_OK, type Output } from '../../../output.ts'
-import { ParsecCommand } from '../../../parsec-command.ts'
-import { makeServiceCertificate } from '../../../service-keys.ts'
+import { armorCertificate } from '@parsec/shared/certificates/sequester'
+import type { Values } from '../../../command-line/option.ts'
+import { EXIT_OK, type Output } from '../../../command-line/output.ts'
+import { ParsecCommand } from '../../../command-line/parsec-command.ts'
+import { makeServiceCertificate } from '../../../sequester/service-keys.ts'
 import { generateServiceCertificateOptions } from '../../../tool-options.ts'
 
 export const generateServiceCertificateSpec = {

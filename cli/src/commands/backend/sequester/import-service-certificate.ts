@@ -1,11 +1,11 @@
 /** `parsec backend sequester import_service_certificate`: adds the service of a certificate file (spec 06 §6.5). */
 import { readFileSync } from 'node:fs'
+import { unarmorCertificate } from '@parsec/shared/certificates/sequester'
 import { OperatorError } from '@parsec/shared/errors'
-import { unarmorCertificate } from '@parsec/shared/sequester-certificate'
-import type { Values } from '../../../option.ts'
-import { EXIT_OK, type Output } from '../../../output.ts'
-import { ParsecCommand } from '../../../parsec-command.ts'
-import { serviceKind } from '../../../service-keys.ts'
+import type { Values } from '../../../command-line/option.ts'
+import { EXIT_OK, type Output } from '../../../command-line/output.ts'
+import { ParsecCommand } from '../../../command-line/parsec-command.ts'
+import { serviceKind } from '../../../sequester/service-keys.ts'
 import { withDatabase } from '../../../tool-database.ts'
 import { importServiceCertificateOptions } from '../../../tool-options.ts'
 
@@ -32,7 +32,7 @@ export class ImportServiceCertificate extends ParsecCommand<typeof importService
     const certificate = unarmorCertificate(readFileSync(values.serviceCertificate!, 'utf8'))
     if (!certificate) throw new OperatorError(`${values.serviceCertificate} is not a service certificate`)
     await withDatabase(values, async database => {
-      const { addService } = await import('@parsec/metadata/sequester')
+      const { addService } = await import('../../../sequester/services.ts')
       await addService(database, values.organization!, { certificate, ...kind })
     })
     output.out('Service created\n')

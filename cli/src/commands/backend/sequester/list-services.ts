@@ -1,8 +1,9 @@
 /** `parsec backend sequester list_services` (spec 06 §6.5). */
-import type { SequesterService } from '@parsec/metadata/sequester'
-import type { Values } from '../../../option.ts'
-import { EXIT_OK, type Output } from '../../../output.ts'
-import { ParsecCommand } from '../../../parsec-command.ts'
+
+import type { Values } from '../../../command-line/option.ts'
+import { EXIT_OK, type Output } from '../../../command-line/output.ts'
+import { ParsecCommand } from '../../../command-line/parsec-command.ts'
+import type { SequesterService } from '../../../sequester/services.ts'
 import { withDatabase } from '../../../tool-database.ts'
 import { listServicesOptions } from '../../../tool-options.ts'
 
@@ -20,7 +21,7 @@ export class ListServices extends ParsecCommand<typeof listServicesOptions> {
 
   protected override async execute(values: Values<typeof listServicesOptions>, output: Output): Promise<number> {
     const services = await withDatabase(values, async database => {
-      const { listServices } = await import('@parsec/metadata/sequester')
+      const { listServices } = await import('../../../sequester/services.ts')
       return listServices(database, values.organization!)
     })
     output.out(`Found ${services.length} sequester service(s)\n`)

@@ -1,9 +1,9 @@
 /** `parsec backend sequester update_service`: enables or disables a service (spec 06 §6.5). */
 import { DateTime } from '@parsec/shared/codec/values'
 import { OperatorError } from '@parsec/shared/errors'
-import type { Values } from '../../../option.ts'
-import { EXIT_OK, type Output } from '../../../output.ts'
-import { ParsecCommand } from '../../../parsec-command.ts'
+import type { Values } from '../../../command-line/option.ts'
+import { EXIT_OK, type Output } from '../../../command-line/output.ts'
+import { ParsecCommand } from '../../../command-line/parsec-command.ts'
 import { withDatabase } from '../../../tool-database.ts'
 import { updateServiceOptions } from '../../../tool-options.ts'
 
@@ -28,7 +28,7 @@ export class UpdateService extends ParsecCommand<typeof updateServiceOptions> {
     if (enable && disable) throw new OperatorError('Enable and disable flags are both set')
     if (!enable && !disable) throw new OperatorError('Required: enable or disable flag')
     await withDatabase(values, async database => {
-      const { setServiceEnabled } = await import('@parsec/metadata/sequester')
+      const { setServiceEnabled } = await import('../../../sequester/services.ts')
       const change = { enabled: enable, now: DateTime.now() }
       await setServiceEnabled(database, values.organization!, values.service!, change)
     })

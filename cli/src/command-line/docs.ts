@@ -1,0 +1,127 @@
+/** `docs/configuration.md`, made from the option table so that it cannot differ from what the program does. */
+
+import { migrateOptions, runOptions, scrubOptions } from '../options.ts'
+import { toolOptions } from '../tool-options.ts'
+import { defaultText, optionSyntax } from './help.ts'
+import { GROUPS, type Option, type OptionTable } from './option.ts'
+import { fileForm, fileVariable } from './read.ts'
+
+export function configurationPage(): string {
+  return [
+    INTRODUCTION,
+    '## `parsec backend run`',
+    ...GROUPS.flatMap(group => section(group, '###', runOptions)),
+    RETIRED,
+    table(Object.values(runOptions).filter(o => o.retired)),
+    MIGRATE,
+    table(Object.values(migrateOptions).filter(o => !o.retired)),
+    SCRUB,
+    table(Object.values<Option>(scrubOptions).filter(o => !o.retired)),
+    TOOLS,
+    ...Object.entries<OptionTable>(toolOptions).flatMap(([words, options]) => [
+      `### \`parsec backend ${words}\``,
+      table(Object.values(options).filter(o => !SHARED_NAMES.has(o.name))),
+    ]),
+    ENDING,
+  ].join('\n\n')
+}
+
+const INTRODUCTION = `# Configuration
+
+<!-- Made by \`npm run docs\` from cli/src/options.ts; edit that file. -->
+
+Nothing needs a configuration file: every option is an argument of the command, an environment variable, or both.
+\`parsec backend run --dev\` needs none of them. A server for real needs a database, an object store and a secret:
+
+\`\`\`sh
+parsec backend migrate --db postgresql://parsec:secret@db.example.com/parsec
+parsec backend run --host 0.0.0.0 --port 6777 \\
+  --db postgresql://parsec:secret@db.example.com/parsec \\
+  --blockstore 's3:https\\://s3.example.com:region:bucket:key:secret' \\
+  --administration-token-file /run/secrets/parsec-token \\
+  --backend-addr parsec://parsec.example.com
+\`\`\`
+
+## How a value is found
+
+The first of these that has the option counts:
+
+1. \`PARSEC_CMD_ARGS\`: its words are appended to the arguments of every \`parsec\` command. It is split at white space
+   first, then \`$NAME\` and \`\${NAME}\` are replaced in each word; there is no quoting, and undefined names stay as
+   written.
+2. the arguments as typed; of an option given several times the last one, except \`--blockstore\`, of which all count;
+3. what \`--dev\` stands for;
+4. the environment variable; an empty one counts as unset;
+5. the default.
+
+Secrets may be kept in files: each option marked *file* also exists as \`--<option>-file\` and \`<VARIABLE>_FILE\`, which
+name the file that holds the value (one value a line for \`--blockstore\`). A line end at the end of the file is not part
+of the value.
+
+| Type | Accepts |
+|---|---|
+| TEXT | anything |
+| INTEGER | a sign, digits, \`_\` between digits |
+| FLOAT | a decimal number, with exponent if need be |
+| BOOLEAN, and every flag from its variable | \`true t 1 yes y on\`, \`false f 0 no n off\`, in any case |
+| FILE | the path of a file that can be read |
+| one of several words | that word, in any case |
+
+A flag takes no value on the command line. What cannot be understood ends the program with exit code 2 and one line that
+names the option; what turns out not to work (a database that refuses, a port that is taken) ends it with exit code 1.`
+
+const RETIRED = `### Options of older releases
+
+Accepted, so that existing deployments start unchanged. A variable whose value does not fit is ignored.`
+
+const MIGRATE = `## \`parsec backend migrate\`
+
+Creates or updates the tables; also known as \`parsec backend init\`. Run it before the first start and before each start
+of a newer release. Exit code 1 when a step failed.`
+
+const SCRUB = `## \`parsec backend scrub\`
+
+Compares the block store with the database, and repairs it; see [operations](operations.md). Exit code 0: all is well; 3:
+something was wrong and is repaired; 4: something is wrong still, or could not be checked; 1: the scrub could not be
+finished.`
+
+const TOOLS = `## Commands about organizations
+
+Beside what is listed here, those that look into the database take --db, --db-min-connections, --db-max-connections and
+the three log options, \`export_realm\` takes --blockstore, and all take --debug, as \`parsec backend run\` does. The
+database must be PostgreSQL. Exit code 1 when the command could not do all of what it was asked for; see
+[operations](operations.md#sequester-services).`
+const SHARED_NAMES = new Set(Object.values<Option>(runOptions).map(o => o.name))
+
+const ENDING = `## Signals of \`parsec backend run\`
+
+| Signal | Effect |
+|---|---|
+| SIGINT, SIGTERM | no new connections, the open ones are closed over \`--drain-seconds\`, exit code 0; a second one ends the program at once |
+| SIGHUP | opens the log file anew and reads the TLS files again |
+`
+
+function section(group: string, heading: string, options: OptionTable): string[] {
+  const rows = Object.values(options).filter(o => o.group === group && !o.retired)
+  return rows.length === 0 ? [] : [`${heading} ${group}`, table(rows)]
+}
+
+function table(rows: readonly Option[]): string {
+  const lines = rows.map(o => `| ${[forms(o), variables(o), standing(o), o.text.replaceAll('|', '\\|')].join(' | ')} |`)
+  return ['| Option | Variable | Default | Meaning |', '|---|---|---|---|', ...lines].join('\n')
+}
+
+const forms = (option: Option): string => {
+  const syntax = `\`${optionSyntax(option).replaceAll('|', '\\|')}\``
+  return option.secret ? `${syntax}<br>*file:* \`${fileForm(option)}\`` : syntax
+}
+function variables(option: Option): string {
+  const own = (option.env ?? []).map(v => `\`${v}\``)
+  const files = option.secret ? (option.env ?? []).map(v => `\`${fileVariable(v)}\``) : []
+  const shared = (option.sharedEnv ?? []).map(v => `\`${v}\` when it is a boolean`)
+  return [...own, ...files, ...shared].join('<br>') || '–'
+}
+function standing(option: Option): string {
+  if (option.required) return `**required**${option.required === true ? '' : ` by ${option.required.join(', ')}`}`
+  return option.flag ? 'off' : defaultText(option) || '–'
+}

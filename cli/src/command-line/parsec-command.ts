@@ -1,0 +1,36 @@
+/** What every command shares: its arguments read by the option table, `--help`, `--version`, failures and exit codes. */
+import { Command } from '@oclif/core/command'
+import { versionLine } from '../version.ts'
+import { type CommandHelp, commandHelp } from './help.ts'
+import type { OptionTable, Values } from './option.ts'
+import { EXIT_OK, type Output, reportFailure } from './output.ts'
+import { type CommandSpec, readCommandLine } from './read.ts'
+
+export const processOutput: Output = {
+  out: text => void process.stdout.write(text),
+  err: text => void process.stderr.write(text),
+  colours: process.stdout.isTTY === true,
+}
+
+export abstract class ParsecCommand<O extends OptionTable & { debug: OptionTable[string] }> extends Command {
+  static override strict = false
+  protected abstract readonly spec: CommandSpec<O> & CommandHelp
+  /** Does the work; returns the exit code. */
+  protected abstract execute(values: Values<O>, output: Output): Promise<number>
+
+  override async run(): Promise<number> {
+    this.parsed = true
+    const output = processOutput
+    let debug = false
+    try {
+      const line = readCommandLine(this.spec, this.argv, process.env)
+      if (line.kind === 'help') output.out(commandHelp(this.spec, this.spec.options))
+      if (line.kind === 'version') output.out(versionLine())
+      if (line.kind !== 'run') return EXIT_OK
+      debug = line.values.debug === true
+      return await this.execute(line.values, output)
+    } catch (error) {
+      return reportFailure(output, error, debug)
+    }
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * The types of option values (spec 06 §2.3): each turns text into a value or throws an `Error` whose message completes
+ * `Invalid value for '--option': `.
+ */
+import { accessSync, constants, statSync } from 'node:fs'
+import { parseStores } from '@parsec/blockstore/stores/config'
+import type { BackendAddr, HttpConfig, StoreConfig } from '@parsec/shared/config'
+import { trustOf } from '@parsec/shared/http/client-address'
+import { words } from './argv.ts'
+
+export type ValueType<T> = {
+  /** Stands for the value in help texts. */
+  readonly metavar: string
+  parse(text: string): T
+  /** Given by a type whose option may be repeated: all texts are one value. */
+  parseAll?(texts: readonly string[]): T
+}
+
+export const TEXT: ValueType<string> = { metavar: 'TEXT', parse: text => text }
+
+/** A text that must not be empty: secrets. */
+export const NON_EMPTY: ValueType<string> = {
+  metavar: 'TEXT',
+  parse(text) {
+    if (text === '') throw new Error('must not be empty.')
+    return text
+  },
+}
+
+/** Decimal digits of any script, a sign, single underscores between digits, blanks around. */
+export const INT: ValueType<number> = {
+  metavar: 'INTEGER',
+  parse(text) {
+    const ascii = asciiDigits(text.trim())
+    if (!/^[+-]?\d+(_\d+)*$/.test(ascii)) throw new Error(`'${text}' is not a valid integer.`)
+    return Number(ascii.replaceAll('_', ''))
+  },
+}
+
+export const FLOAT: ValueType<number> = {
+  metavar: 'FLOAT',
+  parse(text) {
+    const ascii = asciiDigits(text.trim()).toLowerCase()
+    const special = /^([+-]?)(?:(inf(?:inity)?)|nan)$/.exec(ascii)
+    if (special) return special[2] ? Number(`${special[1]}Infinity`) : Number.NaN
+    if (!/^[+-]?(\d+(_\d+)*\.?(\d+(_\d+)*)?|\.\d+(_\d+)*)(e[+-]?\d+(_\d+)*)?$/.test(ascii))
+      throw new Error(`'${text}' is not a valid float.`)
+    return Number(ascii.replaceAll('_', ''))
+  },
+}
+
+const TRUE = new Set(['true', 't', '1', 'yes', 'y', 'on'])
+const FALSE = new Set(['false', 'f', '0', 'no', 'n', 'off'])
+export const BOOL: ValueType<boolean> = {
+  metavar: 'BOOLEAN',
+  parse(text) {
+    const word = text.trim().toLowerCase()
+    if (TRUE.has(word)) return true
+    if (FALSE.has(word)) return false
+    throw new Error(`'${text}' is not a valid boolean.`)
+  },
+}
+
+/** One of a list, in any case of letters. */
+export function choice<const T extends string>(choices: readonly T[]): ValueType<T> {
+  return {
+    metavar: `[${choices.join('|')}]`,
+    parse(text) {
+      const chosen = choices.find(c => c.toLowerCase() === text.toLowerCase())
+      if (chosen === undefined) throw new Error(`'${text}' is not one of ${choices.map(c => `'${c}'`).join(', ')}.`)
+      return chosen
+    },
+  }
+}
+
+/** Several of a list, separated by commas; at least one, each once, in the order of the list. */
+export function choices<const T extends string>(list: readonly T[]): ValueType<readonly T[]> {
+  const one = choice(list)
+  return {
+    metavar: 'LIST',
+    parse(text) {
+      const chosen = new Set(text.split(',').map(part => one.parse(part.trim())))
+      return list.filter(c => chosen.has(c))
+    },
+  }
+}
+
+/** Path of an existing, readable file. */
+export const FILE: ValueType<string> = {
+  metavar: 'FILE',
+  parse(text) {
+    const entry = statSync(text, { throwIfNoEntry: false })
+    if (!entry) throw new Error(`File '${text}' does not exist.`)
+    if (entry.isDirectory()) throw new Error(`File '${text}' is a directory.`)
+    try {
+      accessSync(text, constants.R_OK)
+    } catch {
+      throw new Error(`File '${text}' is not readable.`)
+    }
+    return text
+  },
+}
+
+/** `parsec://hostname[:port][/][?no_ssl=true|false]` (spec 06 §3.2); the raw value is the message. */
+export const ADDR: ValueType<BackendAddr> = {
+  metavar: 'ADDRESS',
+  parse(text) {
+    const match = /^parsec:\/\/(\[[0-9a-f:.]+\]|[^\s/?#@:[\]]+)(?::(\d*))?\/?(?:\?(.*))?$/iu.exec(text.trim())
+    if (!match) throw new Error(text)
+    const [, hostname = '', portText = '', query = ''] = match
+    const noSsl: string[] = []
+    for (const pair of query === '' ? [] : query.split('&')) {
+      const equals = pair.indexOf('=')
+      if (equals < 0) throw new Error(text)
+      if (pair.slice(0, equals) === 'no_ssl') noSsl.push(pair.slice(equals + 1).toLowerCase())
+    }
+    if (noSsl.length > 1 || (noSsl[0] !== undefined && noSsl[0] !== 'true' && noSsl[0] !== 'false'))
+      throw new Error(text)
+    const useTls = noSsl[0] !== 'true'
+    const port = portText === '' ? defaultPort(useTls) : Number(portText)
+    if (port > 65_535) throw new Error(text)
+    return { hostname: hostname.toLowerCase(), port, useTls }
+  },
+}
+const defaultPort = (useTls: boolean) => (useTls ? 443 : 80)
+
+/** The canonical print of an address: no default port, `no_ssl` only without TLS. */
+export function formatAddr({ hostname, port, useTls }: BackendAddr): string {
+  const host = hostname.includes(':') && !hostname.startsWith('[') ? `[${hostname}]` : hostname
+  return `parsec://${host}${port === defaultPort(useTls) ? '' : `:${port}`}${useTls ? '' : '?no_ssl=true'}`
+}
+
+/** `<header>:<value>`; the name is case-insensitive, blanks around both are ignored. */
+export const FORWARDED_PROTO: ValueType<NonNullable<HttpConfig['forwardProtoEnforceHttps']>> = {
+  metavar: 'HEADER:VALUE',
+  parse(text) {
+    const parts = text.split(':').map(part => part.trim())
+    const [header = '', value = ''] = parts
+    if (parts.length !== 2 || header === '') throw new Error('Invalid format, should be `<header-name>:<header-value>`')
+    return { header: header.toLowerCase(), value }
+  },
+}
+
+/** IP addresses and networks, separated by commas or blanks. */
+export const NETWORKS: ValueType<readonly string[]> = {
+  metavar: 'NETWORKS',
+  parse(text) {
+    const networks = text.split(/[\s,]+/).filter(part => part !== '')
+    trustOf(networks)
+    return networks
+  },
+}
+
+/** Block stores (spec 06 §4): all values of the option together. */
+export const BLOCKSTORE: ValueType<StoreConfig> = {
+  metavar: 'STORE',
+  parse: text => parseStores(words(text)),
+  parseAll: texts => parseStores([...texts]),
+}
+
+/** `MOCKED` in any case, or a URL, which is judged when the server starts. */
+export const DATABASE: ValueType<string> = {
+  metavar: 'URL',
+  parse: text => (text.toUpperCase() === 'MOCKED' ? 'MOCKED' : text),
+}
+
+/** A PostgreSQL URL. */
+export const POSTGRESQL_URL: ValueType<string> = {
+  metavar: 'URL',
+  parse(text) {
+    if (!/^postgres(ql)?:\/\//.test(text)) throw new Error('Must start with `postgresql://` or `postgres://`')
+    return text
+  },
+}
+
+/** Decimal digits of other scripts as ASCII: blocks of ten, each from zero to nine. */
+function asciiDigits(text: string): string {
+  return text.replace(/\p{Nd}/gu, digit => {
+    let zero = digit.codePointAt(0)!
+    while (/^\p{Nd}$/u.test(String.fromCodePoint(zero - 1))) zero--
+    return String((digit.codePointAt(0)! - zero) % 10)
+  })
+}

@@ -1,0 +1,95 @@
+/** What a scrub prints: lines for people with a progress bar on a terminal, or one JSON object a line. */
+import { outcomeOf, type ScrubEvent, type ScrubState } from '@parsec/blockstore/scrub/state'
+import { EXIT_OK, type Output } from '../command-line/output.ts'
+
+/** Something was wrong and is repaired; something is wrong still, or could not be checked. */
+export const EXIT_REPAIRED = 3
+export const EXIT_DAMAGED = 4
+
+/** Milliseconds between two prints of the progress. */
+const EVERY_MS = { bar: 100, json: 2_000 }
+const BAR_WIDTH = 30
+
+export class ScrubReport {
+  readonly #output: Output
+  readonly #json: boolean
+  readonly #bar: boolean
+  #printedAt = 0
+  #shown = false
+
+  /** `terminal`: whether `output.err` goes to one. */
+  constructor(output: Output, { json, terminal }: { json: boolean; terminal: boolean }) {
+    this.#output = output
+    this.#json = json
+    this.#bar = terminal && !json
+  }
+
+  event(event: ScrubEvent): void {
+    if (event.kind === 'progress') return this.#progress(event)
+    if (this.#json) return this.#line(event)
+    this.#clearBar()
+    this.#output.out(`${textOf(event)}\n`)
+  }
+  /** The summary; returns the exit code. */
+  end(state: ScrubState): number {
+    const outcome = outcomeOf(state)
+    this.#clearBar()
+    const { blocks, objects, counts } = state
+    if (this.#json) this.#line({ kind: 'end', outcome, blocks, objects, ...counts })
+    else this.#output.out(summaryOf(state))
+    return { clean: EXIT_OK, repaired: EXIT_REPAIRED, damaged: EXIT_DAMAGED }[outcome]
+  }
+  interrupted(hint: string): void {
+    this.#clearBar()
+    this.#output.err(`Interrupted. ${hint}\n`)
+  }
+
+  #progress(event: Extract<ScrubEvent, { kind: 'progress' }>): void {
+    if (!this.#json && !this.#bar) return
+    const now = performance.now()
+    if (now - this.#printedAt < (this.#json ? EVERY_MS.json : EVERY_MS.bar)) return
+    this.#printedAt = now
+    if (this.#json) return this.#line(event)
+    this.#output.err(`\r\x1b[K${barOf(event)}`)
+    this.#shown = true
+  }
+  #clearBar(): void {
+    if (this.#shown) this.#output.err('\r\x1b[K')
+    this.#shown = false
+  }
+  #line(value: object): void {
+    this.#output.out(`${JSON.stringify(value)}\n`)
+  }
+}
+
+function barOf({ phase, done, total }: Extract<ScrubEvent, { kind: 'progress' }>): string {
+  if (total === null) return `looking for orphans: ${done} objects`
+  const part = total === 0 ? 1 : Math.min(done / total, 1)
+  const filled = Math.round(part * BAR_WIDTH)
+  return `[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ${Math.floor(part * 100)} %, ${done} of ${total} ${phase}`
+}
+
+function textOf(event: Exclude<ScrubEvent, { kind: 'progress' }>): string {
+  switch (event.kind) {
+    case 'damaged':
+      return `damaged: ${event.key}: what is left of it is not enough, or contradicts itself`
+    case 'unchecked':
+      return `unchecked: ${event.key}: too few nodes answer`
+    case 'orphan':
+      return `orphan${event.removed ? ' removed' : ''}: ${event.key} on node ${event.node} (${event.name}), ${event.written_on === null ? 'of unknown age' : `written ${event.written_on}`}`
+    default:
+      return `${event.kind}${event.repaired ? ', repaired' : ''}: ${event.key} on node ${event.node} (${event.name})`
+  }
+}
+
+function summaryOf(state: ScrubState): string {
+  const { blocks, objects, counts } = state
+  const { missing, corrupt, unreadable, repaired, damaged, unchecked, orphans, removed, strangers } = counts
+  const lines = [
+    `Blocks: ${blocks} compared; pieces: ${missing} missing, ${corrupt} corrupt, ${unreadable} unreadable, ${repaired} repaired`,
+    `Objects: ${objects} looked at; ${orphans} orphans, ${removed} removed; ${strangers} of another server, left alone`,
+    ...(damaged > 0 ? [`${damaged} blocks are damaged beyond repair`] : []),
+    ...(unchecked > 0 ? [`${unchecked} could not be checked`] : []),
+  ]
+  return `${lines.join('\n')}\nScrub: ${outcomeOf(state)}\n`
+}

@@ -1,0 +1,206 @@
+/**
+ * What runs in this process: the bus, the chosen services in the order of their needs, and the port, opened last so
+ * that "port open" means ready (spec 06 §5.1). Each service's code is loaded only where it runs.
+ */
+
+import { setTimeout as pause } from 'node:timers/promises'
+import type { OpenDatabase } from '@parsec/metadata/storage/database'
+import type { Bus } from '@parsec/shared/bus/bus'
+import { MAX_CLIENT_MESSAGE_BYTES, MAX_ENVELOPE_BYTES } from '@parsec/shared/bus/rpc'
+import { OperatorError } from '@parsec/shared/errors'
+import type { HttpServer } from '@parsec/shared/http/server'
+import type { Log } from '@parsec/shared/log'
+import { type Metrics, type Monitor, noMetrics } from '@parsec/shared/metrics'
+import type { ServiceName } from '@parsec/shared/protocol/command'
+import { type Readiness, type Service, shutDown } from '@parsec/shared/service'
+import { describe } from '../command-line/output.ts'
+import type { NatsSettings, ServerSettings } from '../settings.ts'
+
+/** At start, brokers and servers often come up together: NATS is given this long. */
+const NATS_ATTEMPTS = 10
+const NATS_PAUSE_MS = 1_000
+/** Where a start fails, what had started gets this long to end. */
+const ABANDON_DRAIN_MS = 1_000
+
+export class ServerProcess {
+  readonly #settings: ServerSettings
+  readonly #log: Log
+  readonly #services: Service[] = []
+  #bus: Bus | undefined
+  #database: OpenDatabase | undefined
+  #http: HttpServer | undefined
+  #listening = false
+  #stopping: Promise<void> | undefined
+  #metrics: Metrics = noMetrics
+  #monitor: Monitor | undefined
+
+  constructor(settings: ServerSettings, log: Log) {
+    this.#settings = settings
+    this.#log = log
+  }
+
+  /**
+   * Resolves when the process serves, with its address when it has a port. When it rejects, nothing that had started
+   * stays behind. After `stop` it rejects or never settles.
+   */
+  async start(): Promise<{ host: string; port: number } | null> {
+    try {
+      return await this.#startAll()
+    } catch (error) {
+      await this.stop(ABANDON_DRAIN_MS)
+      throw error
+    }
+  }
+
+  async #startAll(): Promise<{ host: string; port: number } | null> {
+    const { services, http } = this.#settings
+    await this.#startMonitor()
+    this.#bus = await this.#openBus()
+    this.#warnOfSmallMessages(this.#bus)
+    for (const name of services) {
+      if ((name === 'gateway' || name === 'admin') && !this.#http) this.#http = await this.#openHttp()
+      this.#continue()
+      this.#services.push(await this.#startService(name, this.#bus))
+    }
+    this.#continue()
+    const address = this.#http ? await this.#http.listen() : null
+    this.#listening = true
+    if (address && http)
+      this.#log.info(
+        `Running on ${http.tls ? 'https' : 'http'}://${urlHost(http.host)}:${address.port} (CTRL + C to quit)`,
+      )
+    return address
+  }
+
+  /** Ends in order: unready, drained, stopped, closed. Never rejects; a second call waits for the first. */
+  stop(drainMs: number): Promise<void> {
+    this.#stopping ??= this.#stopAll(drainMs)
+    return this.#stopping
+  }
+  async #stopAll(drainMs: number): Promise<void> {
+    await shutDown(this.#services, this.#log, drainMs)
+    const rest = [
+      () => this.#http?.close(),
+      () => this.#bus?.drain(),
+      () => this.#database?.close(),
+      () => this.#monitor?.close(),
+    ]
+    for (const close of rest) {
+      try {
+        await close()
+      } catch (error) {
+        this.#log.error('Process did not end in order', { error })
+      }
+    }
+  }
+
+  /** Serves a renewed certificate to new connections; the old one stays when the files do not work. */
+  reloadTls(): void {
+    try {
+      const tls = this.#settings.readTls()
+      if (!tls || !this.#http) return
+      this.#http.renewTls(tls)
+      this.#log.info('TLS files reloaded')
+    } catch (error) {
+      this.#log.error('TLS files not reloaded', { reason: describe(error) })
+    }
+  }
+
+  readiness(): Readiness[] {
+    const serving = this.#listening && !this.#stopping
+    const own: Readiness = {
+      ready: serving,
+      detail: serving ? {} : { process: this.#stopping ? 'stopping' : 'starting' },
+    }
+    return [own, ...this.#services.map(service => service.readiness())]
+  }
+
+  /** Throws once the process was told to stop while it was starting. */
+  #continue(): void {
+    if (this.#stopping) throw new OperatorError('stopped while starting')
+  }
+
+  async #openBus(): Promise<Bus> {
+    const { nats } = this.#settings
+    if (nats) return connectNats(nats, this.#settings, this.#log, () => this.#continue())
+    const { LocalBus } = await import('@parsec/shared/bus/local')
+    return new LocalBus()
+  }
+  #warnOfSmallMessages(bus: Bus): void {
+    const wanted = MAX_CLIENT_MESSAGE_BYTES + MAX_ENVELOPE_BYTES
+    if (bus.maxPayload >= wanted) return
+    this.#log.warning('NATS max_payload limits the messages of clients', { max_payload: bus.maxPayload, wanted })
+  }
+
+  async #openHttp(): Promise<HttpServer> {
+    const { createHttp } = await import('@parsec/shared/http/server')
+    return createHttp(this.#settings.http!, this.#log)
+  }
+  async #startMonitor(): Promise<void> {
+    const { monitor } = this.#settings
+    if (!monitor) return
+    const { createMetrics, monitorServer } = await import('@parsec/shared/metrics')
+    this.#metrics = await createMetrics()
+    this.#monitor = await monitorServer({ ...monitor, readiness: () => this.readiness(), metrics: this.#metrics })
+  }
+
+  async #startService(name: ServiceName, bus: Bus): Promise<Service> {
+    const settings = this.#settings
+    const log = this.#log.child({ service: name })
+    switch (name) {
+      case 'metadata': {
+        const { openDatabase } = await import('@parsec/metadata/storage/database')
+        const { startMetadata } = await import('@parsec/metadata/main')
+        this.#database = await openDatabase(settings.metadata!.database, log)
+        return startMetadata({ bus, log, config: settings.metadata!, database: this.#database.database })
+      }
+      case 'blockstore': {
+        const { startBlockstore } = await import('@parsec/blockstore/main')
+        return startBlockstore({
+          bus,
+          log,
+          config: settings.blockstore!,
+          network: settings.network,
+          metrics: this.#metrics,
+          ...(this.#database && { database: this.#database.database }),
+        })
+      }
+      case 'gateway': {
+        const { startGateway } = await import('@parsec/gateway/main')
+        return startGateway({ bus, log, config: settings.gateway!, http: this.#http!, metrics: this.#metrics })
+      }
+      case 'admin': {
+        const { startAdmin } = await import('@parsec/admin/main')
+        return startAdmin({ bus, log, config: settings.admin!, http: this.#http! })
+      }
+    }
+  }
+}
+
+async function connectNats(
+  nats: NatsSettings,
+  { services }: ServerSettings,
+  log: Log,
+  check: () => void,
+): Promise<Bus> {
+  const { NatsBus } = await import('@parsec/shared/bus/nats')
+  const options = {
+    url: nats.url,
+    ...(nats.credsFile && { credsFile: nats.credsFile }),
+    ...(nats.tls && { tls: nats.tls }),
+    name: `parsec ${services.join(',')}`,
+    log,
+  }
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await NatsBus.connect(options)
+    } catch (error) {
+      if (attempt === NATS_ATTEMPTS) throw new OperatorError(`--nats-url: ${describe(error)}`, { cause: error })
+      log.warning('NATS not reached, retrying', { reason: describe(error), attempts_left: NATS_ATTEMPTS - attempt })
+      await pause(NATS_PAUSE_MS)
+      check()
+    }
+  }
+}
+
+const urlHost = (host: string): string => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host)

@@ -1,0 +1,178 @@
+/**
+ * Signed certificates (spec 01 §5): `signature ‖ zlib(msgpack(map))`. They are verified and read, stored and returned
+ * verbatim, never re-encoded.
+ */
+import { inflateSync } from 'node:zlib'
+import { z } from 'zod'
+import {
+  bool,
+  bytes,
+  constant,
+  dateTime,
+  deviceId,
+  deviceLabel,
+  enumeration,
+  type HumanHandle,
+  humanHandle,
+  int,
+  key,
+  mapOf,
+  nullable,
+  parse,
+  requiredNullable,
+  struct,
+  userId,
+  uuid,
+} from '../codec/fields.ts'
+import { decodeMap, MalformedMessage } from '../codec/msgpack.ts'
+import type { DateTime } from '../codec/values.ts'
+import { type DeviceID, REALM_ROLES, USER_PROFILES, type UserProfile } from '../protocol/types.ts'
+import { openSigned } from './crypto.ts'
+
+/** Longest inflated certificate; those of clients have a few hundred bytes. */
+export const MAX_CERTIFICATE_BYTES = 1_048_576
+
+const author = () => requiredNullable(deviceId())
+const signed = { timestamp: dateTime() }
+
+const schemas = {
+  user_certificate: z
+    .object({
+      type: constant('user_certificate'),
+      author: author(),
+      ...signed,
+      user_id: userId(),
+      human_handle: nullable(humanHandle()),
+      public_key: key(),
+      is_admin: bool(),
+      profile: enumeration(USER_PROFILES).optional(),
+    })
+    .refine(c => !(c.is_admin && c.profile !== undefined && c.profile !== 'ADMIN'), 'is_admin contradicts profile')
+    .transform(c => ({ ...c, profile: c.profile ?? ((c.is_admin ? 'ADMIN' : 'STANDARD') as UserProfile) })),
+  device_certificate: z.object({
+    type: constant('device_certificate'),
+    author: author(),
+    ...signed,
+    device_id: deviceId(),
+    device_label: nullable(deviceLabel()),
+    verify_key: key(),
+  }),
+  revoked_user_certificate: z.object({
+    type: constant('revoked_user_certificate'),
+    author: author(),
+    ...signed,
+    user_id: userId(),
+  }),
+  realm_role_certificate: z.object({
+    type: constant('realm_role_certificate'),
+    author: author(),
+    ...signed,
+    realm_id: uuid(),
+    user_id: userId(),
+    role: requiredNullable(enumeration(REALM_ROLES)),
+  }),
+  sequester_authority_certificate: z.object({
+    type: constant('sequester_authority_certificate'),
+    author: author(),
+    ...signed,
+    verify_key_der: bytes(),
+  }),
+  realm_archiving_certificate: z.object({
+    type: constant('realm_archiving_certificate'),
+    author: author(),
+    ...signed,
+    realm_id: uuid(),
+    configuration: z.union([
+      struct({ type: enumeration(['AVAILABLE', 'ARCHIVED']) }),
+      struct({
+        type: constant('DELETION_PLANNED') as unknown as z.ZodLiteral<'DELETION_PLANNED'>,
+        deletion_date: dateTime(),
+      }),
+    ]),
+  }),
+  shamir_recovery_brief_certificate: z.object({
+    type: constant('shamir_recovery_brief_certificate'),
+    author: author(),
+    ...signed,
+    threshold: int({ min: 1 }),
+    per_recipient_shares: mapOf(userId(), int({ min: 1 })),
+  }),
+  shamir_recovery_share_certificate: z.object({
+    type: constant('shamir_recovery_share_certificate'),
+    author: author(),
+    ...signed,
+    recipient: userId(),
+    ciphered_share: bytes(),
+  }),
+}
+
+export type CertificateType = keyof typeof schemas
+export type Certificate<T extends CertificateType> = z.infer<(typeof schemas)[T]>
+
+/** The signer that a certificate must have: a device, or the organization's root key (`author` null). */
+export type Signer = { author: DeviceID | null; verify_key: Buffer }
+
+export type Loaded<T extends CertificateType> =
+  | { ok: true; certificate: Certificate<T> }
+  | { ok: false; reason: string }
+
+/**
+ * Verifies the signature, inflates, decodes, checks type and fields, and that the author is exactly the signer
+ * (spec 01 §5.4). `reason` is the text of the `invalid_certification` reply; it never contains the word that makes
+ * some clients doubt their clock (spec 01 §8.4).
+ */
+export function loadCertificate<T extends CertificateType>(type: T, bytes: Buffer, signer: Signer): Loaded<T> {
+  const payload = openSigned(signer.verify_key, bytes)
+  if (!payload) return invalid('Signature was forged or corrupt')
+  const read = readCertificate(type, payload)
+  if (!read.ok) return read
+  if (read.certificate.author !== signer.author) return invalid('Invalid author')
+  return read
+}
+
+/** The certificate inside `payload` (without its signature). */
+function readCertificate<T extends CertificateType>(type: T, payload: Buffer): Loaded<T> {
+  const fields = inflateMap(payload)
+  if (!fields) return invalid('Invalid content')
+  const parsed = parse(schemas[type] as unknown as z.ZodType<Certificate<T>>, fields)
+  return parsed.ok ? { ok: true, certificate: parsed.value } : invalid('Invalid content')
+}
+
+/** A zlib stream with a msgpack map, as certificates and enrollment payloads have it; undefined when it is none. */
+export function inflateMap(deflated: Buffer): ReturnType<typeof decodeMap> | undefined {
+  try {
+    return decodeMap(inflateSync(deflated, { maxOutputLength: MAX_CERTIFICATE_BYTES }))
+  } catch (error) {
+    if (error instanceof MalformedMessage || isZlibError(error)) return undefined
+    throw error
+  }
+}
+const isZlibError = (error: unknown): boolean =>
+  error instanceof Error && /^(Z_|ERR_BUFFER_TOO_LARGE|ERR_OUT_OF_RANGE)/.test((error as { code?: string }).code ?? '')
+
+const invalid = (detail: string): { ok: false; reason: string } => ({
+  ok: false,
+  reason: `Invalid certification data (${detail}).`,
+})
+
+type User = Certificate<'user_certificate'>
+type Device = Certificate<'device_certificate'>
+
+/** Whether a redacted user certificate says what the full one says, but for the handle (spec 01 §5.3). */
+export const redactsUser = (redacted: User, full: User): boolean =>
+  redacted.author === full.author &&
+  sameInstant(redacted.timestamp, full.timestamp) &&
+  redacted.user_id === full.user_id &&
+  redacted.profile === full.profile &&
+  redacted.public_key.equals(full.public_key)
+
+/** The same for a device and its label. */
+export const redactsDevice = (redacted: Device, full: Device): boolean =>
+  redacted.author === full.author &&
+  sameInstant(redacted.timestamp, full.timestamp) &&
+  redacted.device_id === full.device_id &&
+  redacted.verify_key.equals(full.verify_key)
+
+const sameInstant = (a: DateTime, b: DateTime): boolean => a.us === b.us
+
+export type { HumanHandle }

@@ -1,0 +1,143 @@
+/** What RAID0, RAID1 and RAID5 share: their nodes' life, and a write to all nodes of which some may be allowed to fail. */
+import type { Uuid } from '@parsec/shared/codec/values'
+import { OperatorError } from '@parsec/shared/errors'
+import type { Log, LogKeys } from '@parsec/shared/log'
+import type { OrganizationID } from '@parsec/shared/protocol/types'
+import { abortedBy, withCancel } from '../stores/deadline.ts'
+import { type BlockStore, type NodeStatus, StoreError } from '../stores/store.ts'
+
+/** Milliseconds after which a silent data node of RAID5 is treated like a failed one: the checksum is fetched too. */
+export const HEDGE_MS = 2_000
+/** Milliseconds that a write which may miss nodes waits for the last ones once enough have succeeded. */
+export const DEGRADED_GRACE_MS = 5_000
+
+export type RaidOptions = {
+  log: Log
+  /** Whether a write may succeed with fewer nodes than all, as long as it can be read back. */
+  partialCreateOk: boolean
+  /** Replace `DEGRADED_GRACE_MS` and `HEDGE_MS`. */
+  graceMs?: number
+  hedgeMs?: number
+}
+
+export class Raid {
+  readonly keys: LogKeys
+  readonly members: readonly BlockStore[]
+  readonly #type: string
+  readonly #graceMs: number
+  readonly #log: Log
+
+  constructor(
+    blockstore_type: string,
+    members: readonly BlockStore[],
+    { log, partialCreateOk, graceMs = DEGRADED_GRACE_MS }: RaidOptions,
+  ) {
+    this.keys = { blockstore_type, partial_create_ok: partialCreateOk }
+    this.members = members
+    this.#type = blockstore_type
+    this.#graceMs = graceMs
+    this.#log = log
+  }
+
+  /** Opens all nodes. At most `tolerated` may be away, with a warning; a node that refuses us is always fatal. */
+  async open(tolerated: number): Promise<void> {
+    const results = await Promise.allSettled(this.members.map(member => member.open()))
+    const errors = results.flatMap((result, node) =>
+      result.status === 'rejected' ? [{ node, error: result.reason }] : [],
+    )
+    const fatal =
+      errors.find(({ error }) => !(error instanceof StoreError)) ?? (errors.length > tolerated ? errors[0] : undefined)
+    if (fatal?.error instanceof OperatorError || !fatal) {
+      for (const { node, error } of errors)
+        this.#log.warning('Block store node away', { ...this.#nodeKeys(node), cause: error.message })
+    }
+    if (fatal) throw fatal.error
+  }
+  async quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
+    await Promise.all(this.members.map(member => member.quiet(organization_id, block_id)))
+  }
+  nodes(): readonly NodeStatus[] {
+    return this.members.flatMap(member => member.nodes())
+  }
+  async close(): Promise<void> {
+    await Promise.allSettled(this.members.map(member => member.close()))
+  }
+
+  /** Logs what one node did wrong; a node that was told to stop did nothing wrong. */
+  report(event: string, node: number, organization_id: OrganizationID, block_id: Uuid, error: unknown): void {
+    if (error instanceof StoreError && error.cancelled) return
+    const keys = error instanceof StoreError ? error.keys : {}
+    this.#log.warning(event, {
+      organization_id,
+      block_id: block_id.hex,
+      ...this.#nodeKeys(node),
+      ...keys,
+      cause: error instanceof Error ? error.message : String(error),
+    })
+  }
+  #nodeKeys(node: number): LogKeys {
+    return { ...this.members[node]!.keys, raid: this.#type, node }
+  }
+
+  /**
+   * Writes `piece(node)` to every node at once. Rejects, and cancels the other writes, as soon as more than `tolerated`
+   * nodes have failed; resolves when all others are done, or are late by `DEGRADED_GRACE_MS`, with those that are not done.
+   */
+  createOnAll(
+    organization_id: OrganizationID,
+    block_id: Uuid,
+    piece: (node: number) => Buffer,
+    tolerated: number,
+    parent: AbortSignal,
+  ): Promise<number[]> {
+    return withCancel(parent, signal => {
+      const { promise, resolve, reject } = Promise.withResolvers<number[]>()
+      const missed = new Set(this.members.keys())
+      let failed = 0
+      let grace: NodeJS.Timeout | undefined
+      const onFailure = (node: number, error: unknown) => {
+        this.report('Block create error', node, organization_id, block_id, error)
+        if (++failed > tolerated) reject(this.failure(createFailure(tolerated, this.members.length), error))
+        else settle()
+      }
+      const settle = () => {
+        if (missed.size === failed) resolve([...missed])
+        else if (missed.size <= tolerated) grace ??= setTimeout(onLate, this.#graceMs)
+      }
+      const onLate = () => {
+        this.#log.warning('Block create error', {
+          organization_id,
+          block_id: block_id.hex,
+          ...this.keys,
+          cause: `written without ${missed.size} nodes, which failed or are late`,
+        })
+        resolve([...missed])
+      }
+      for (const [node, member] of this.members.entries()) {
+        member.create(organization_id, block_id, piece(node), signal).then(
+          () => {
+            missed.delete(node)
+            settle()
+          },
+          error => onFailure(node, error),
+        )
+      }
+      return promise.finally(() => clearTimeout(grace))
+    })
+  }
+
+  failure(detail: string, cause: unknown): StoreError {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    return new StoreError(reason, { detail, keys: this.keys, cause })
+  }
+}
+
+const createFailure = (tolerated: number, nodes: number): string =>
+  tolerated === 0
+    ? ': A node have failed'
+    : tolerated === nodes - 1
+      ? ': All nodes have failed'
+      : `: More than ${tolerated} nodes have failed`
+
+/** When a whole RAID operation was aborted, its deadline is the reason, not what its nodes say. */
+export const causeOf = (signal: AbortSignal, error: unknown): unknown => (signal.aborted ? abortedBy(signal) : error)

@@ -1,0 +1,107 @@
+/** A block in chunks on all nodes but the last, which holds their checksum: any one node may fail (spec 06 §7.9). */
+import type { Uuid } from '@parsec/shared/codec/values'
+import type { LogKeys } from '@parsec/shared/log'
+import type { OrganizationID } from '@parsec/shared/protocol/types'
+import { withCancel } from '../stores/deadline.ts'
+import { type BlockStore, type NodeStatus, StoreError } from '../stores/store.ts'
+import { causeOf, HEDGE_MS, Raid, type RaidOptions } from './raid.ts'
+import { assemble, split } from './raid5-layout.ts'
+
+export const RAID5_MIN_NODES = 3
+
+export class Raid5Store implements BlockStore {
+  readonly isSpread = true
+  readonly #raid: Raid
+  readonly #toleratedFailures: number
+  readonly #hedgeMs: number
+  /** `members`: at least `RAID5_MIN_NODES`, the checksum's last. */
+  constructor(members: readonly BlockStore[], options: RaidOptions) {
+    this.#raid = new Raid('RAID5', members, options)
+    this.#toleratedFailures = options.partialCreateOk ? 1 : 0
+    this.#hedgeMs = options.hedgeMs ?? HEDGE_MS
+  }
+  get keys(): LogKeys {
+    return this.#raid.keys
+  }
+  open(): Promise<void> {
+    return this.#raid.open(1)
+  }
+
+  /**
+   * Asks the data nodes; the checksum only when one of them fails, is late or returns a chunk of another length. A node
+   * that missed the upload is not asked: it may hold a chunk of an earlier one.
+   */
+  read(
+    organization_id: OrganizationID,
+    block_id: Uuid,
+    parent: AbortSignal,
+    missedNodes: readonly number[] = [],
+  ): Promise<Buffer> {
+    return withCancel(parent, signal => {
+      const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
+      const { members } = this.#raid
+      const chunks = new Array<Buffer | undefined>(members.length).fill(undefined)
+      const checksum = members.length - 1
+      let asked = 0
+      let settled = 0
+      let failed = 0
+
+      const report = (node: number, error: unknown) =>
+        this.#raid.report('Block read error', node, organization_id, block_id, error)
+      const giveUp = (error: unknown) =>
+        reject(this.#raid.failure(': More than 1 nodes have failed', causeOf(signal, error)))
+      const fetch = (node: number) =>
+        missedNodes.includes(node)
+          ? Promise.reject(new StoreError('the node missed the upload', { cancelled: true }))
+          : members[node]!.read(organization_id, block_id, signal)
+      const ask = (node: number) => {
+        asked++
+        fetch(node).then(
+          chunk => {
+            chunks[node] = chunk
+            settled++
+            conclude()
+          },
+          error => {
+            report(node, error)
+            settled++
+            if (++failed > 1) giveUp(error)
+            else askChecksum()
+          },
+        )
+      }
+      const askChecksum = () => {
+        if (asked === checksum) ask(checksum)
+      }
+      const conclude = () => {
+        if (settled - failed < checksum) return
+        const result = assemble(chunks)
+        if (result) {
+          for (const node of result.bad) report(node, new StoreError(WRONG_CHUNK))
+          resolve(result.block)
+        } else if (asked === checksum) askChecksum()
+        else if (settled === members.length) giveUp(new StoreError(WRONG_CHUNK))
+      }
+
+      for (let node = 0; node < checksum; node++) ask(node)
+      const hedge = setTimeout(askChecksum, this.#hedgeMs)
+      return promise.finally(() => clearTimeout(hedge))
+    })
+  }
+
+  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<number[]> {
+    const chunks = split(data, this.#raid.members.length - 1)
+    return this.#raid.createOnAll(organization_id, block_id, node => chunks[node]!, this.#toleratedFailures, signal)
+  }
+  quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
+    return this.#raid.quiet(organization_id, block_id)
+  }
+  nodes(): readonly NodeStatus[] {
+    return this.#raid.nodes()
+  }
+  close(): Promise<void> {
+    return this.#raid.close()
+  }
+}
+
+const WRONG_CHUNK = 'a chunk of wrong length'

@@ -1,0 +1,66 @@
+/** The commands that the gateway answers itself; `events_subscribe` and `events_listen` (spec 01 §10.3, §10.4). */
+import { decode, type Encodable } from '@parsec/shared/codec/msgpack'
+import type { AuthenticatedContext, Context } from '@parsec/shared/protocol/context'
+import type { CommandName, Request } from '@parsec/shared/protocol/registry'
+import type { EventHub } from './hub.ts'
+
+/** What the caller of a local command can do; only a WebSocket can listen to events. */
+export interface LocalCaller {
+  subscribe(hub: EventHub, keys: { organization: number; user: number }): Promise<void>
+  /** The oldest event; undefined when there is none: then, with `wait`, the next one is the reply to the command. */
+  nextEvent(wait: boolean): Buffer | undefined
+  /** Whether a next message may cancel the command in progress: one that writes before it waits does so undisturbed. */
+  setCancellable(cancellable: boolean): void
+}
+
+/** A command on its way to a local handler. */
+export class LocalCall {
+  readonly request_id: string
+  readonly caller: LocalCaller | null
+  readonly #context: Buffer
+  #abort: AbortController | undefined
+  constructor(context: Buffer, request_id: string, caller: LocalCaller | null) {
+    this.#context = context
+    this.request_id = request_id
+    this.caller = caller
+  }
+  /** Connections keep their context encoded, as nearly all commands need it; decoded here for the few that do not. */
+  context<C extends Context>(): C {
+    return decode(this.#context) as unknown as C
+  }
+  /** Aborts when the client leaves, or sends another message to a command that this cancels. */
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController()
+    return this.#abort.signal
+  }
+  abort(reason?: Error): void {
+    this.#abort?.abort(reason)
+  }
+}
+
+/**
+ * What a local handler answers: a reply, encoded or not, `LATER` when an event will be the reply, or `GONE` when the
+ * invitation of the client has been deleted: then there is none.
+ */
+export type LocalReply = Encodable | typeof LATER | typeof GONE
+export const LATER = Symbol('reply comes with the next event')
+export const GONE = Symbol('invitation deleted')
+export type LocalHandler<N extends CommandName> = (
+  call: LocalCall,
+  request: Request<N>,
+) => LocalReply | Promise<LocalReply>
+/** Handlers by the name of the command in the protocol table. */
+export type LocalCommands = ReadonlyMap<string, LocalHandler<CommandName>>
+
+const NO_EVENTS = { status: 'no_events' }
+
+export const eventCommands = (hub: EventHub): { [N in 'events_subscribe' | 'events_listen']: LocalHandler<N> } => ({
+  async events_subscribe(call) {
+    const { organization, user } = call.context<AuthenticatedContext>()
+    await call.caller?.subscribe(hub, { organization, user })
+    return { status: 'ok' }
+  },
+  events_listen(call, { wait }) {
+    return call.caller?.nextEvent(wait) ?? (wait ? LATER : NO_EVENTS)
+  },
+})

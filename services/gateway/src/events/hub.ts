@@ -1,0 +1,194 @@
+/**
+ * What this gateway hears on the bus, and who is told: orders about connections (revoked, frozen, expired) at once,
+ * client events for whoever subscribed. One subscription each per organization, while somebody is there.
+ */
+import type { Bus, Subscription } from '@parsec/shared/bus/bus'
+import { callInternal } from '@parsec/shared/bus/rpc'
+import * as subjects from '@parsec/shared/bus/subjects'
+import { decode } from '@parsec/shared/codec/msgpack'
+import type { Log } from '@parsec/shared/log'
+import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
+import type { OrganizationID } from '@parsec/shared/protocol/types'
+import { EventOrder } from './order.ts'
+import { HeardEvent, Organization, type Session } from './session.ts'
+
+/** Ids of events that are remembered, so that one that is told twice reaches clients once. */
+const REMEMBERED_EVENTS = 65_536
+/** Time that an organization stays known after its last connection has left; saves the next one a round trip. */
+const LINGER_MS = 10_000
+
+type Entry = {
+  readonly organization: Organization
+  /** Connections that count on the orders being heard, handshakes in progress included. */
+  holders: number
+  control: Promise<Subscription>
+  client: Promise<Subscription> | null
+  readonly order: EventOrder<HeardEvent>
+  linger: NodeJS.Timeout | undefined
+}
+
+export class EventHub {
+  readonly #bus: Bus
+  readonly #log: Log
+  readonly #entries = new Map<OrganizationID, Entry>()
+  readonly #seen = new SeenIds(REMEMBERED_EVENTS)
+  constructor(bus: Bus, log: Log) {
+    this.#bus = bus
+    this.#log = log
+  }
+
+  /**
+   * Orders about the organization are heard from the moment that this resolves, until the matching `exit`.
+   * Rejects with `Unavailable`; then no `exit` is due.
+   */
+  async enter(id: OrganizationID): Promise<Organization> {
+    let entry = this.#entries.get(id)
+    if (!entry) {
+      const organization = new Organization(id)
+      const order = new EventOrder<HeardEvent>(event => organization.deliver(event))
+      const control = this.#bus.subscribe(subjects.controlEvents(id), payload =>
+        this.#heard(organization, order, payload),
+      )
+      entry = { organization, holders: 0, control, client: null, order, linger: undefined }
+      this.#entries.set(id, entry)
+    }
+    clearTimeout(entry.linger)
+    entry.holders++
+    try {
+      await entry.control
+    } catch (error) {
+      if (this.#entries.get(id) === entry) this.#entries.delete(id)
+      throw error
+    }
+    return entry.organization
+  }
+  /** Undoes one `enter`. An organization that turned out not to exist is not worth a linger. */
+  exit(organization: Organization, session: Session | null, linger = true): void {
+    const entry = this.#entries.get(organization.id)
+    if (session) organization.leave(session)
+    if (!entry || entry.organization !== organization) return
+    if (organization.subscribers.size === 0 && entry.client) {
+      this.#close(entry.client)
+      entry.client = null
+      entry.order.clear()
+    }
+    if (--entry.holders > 0) return
+    clearTimeout(entry.linger)
+    if (linger) entry.linger = setTimeout(() => this.#drop(entry), LINGER_MS).unref()
+    else this.#drop(entry)
+  }
+
+  /** From now on the session is told events. Rejects with `Unavailable` or `RemoteFailure`; the session must then end. */
+  async subscribe(
+    organization: Organization,
+    session: Session,
+    keys: { organization: number; user: number },
+  ): Promise<void> {
+    if (session.subscribed) return
+    session.subscribed = true
+    session.deferred = []
+    session.user.keepRealms()
+    organization.subscribers.add(session)
+    // Hearing comes before reading, so that a change in between is not missed; certificates say which is newer.
+    await this.#hearClientEvents(organization)
+    const { realms, message_count } = await callInternal(this.#bus, 'realm_memberships', keys)
+    const order = this.#entries.get(organization.id)?.order
+    for (const { realm_id, certified_on, checkpoint } of realms) {
+      session.user.remember(realm_id, true, certified_on)
+      order?.startAfter(realm_id.hex, checkpoint)
+    }
+    order?.startAfter(`@${session.user.id}`, message_count)
+    if (session.subscribed) organization.catchUp(session)
+  }
+  async #hearClientEvents(organization: Organization): Promise<void> {
+    const entry = this.#entries.get(organization.id)
+    if (entry?.organization !== organization) return
+    const client = (entry.client ??= this.#bus.subscribe(subjects.clientEvents(organization.id), payload =>
+      this.#heard(organization, entry.order, payload),
+    ))
+    try {
+      await client
+    } catch (error) {
+      if (entry.client === client) entry.client = null
+      throw error
+    }
+  }
+
+  /** Ends every subscription. */
+  async stop(): Promise<void> {
+    const entries = [...this.#entries.values()]
+    this.#entries.clear()
+    for (const entry of entries) clearTimeout(entry.linger)
+    await Promise.allSettled(
+      entries.flatMap(({ control, client }) => [control, client]).map(async s => (await s)?.close()),
+    )
+  }
+  #drop(entry: Entry): void {
+    if (entry.holders > 0) return
+    this.#entries.delete(entry.organization.id)
+    this.#close(entry.control)
+  }
+  #close(subscription: Promise<Subscription>): void {
+    subscription.then(s => s.close()).catch(error => this.#log.debug('Subscription not closed', { error }))
+  }
+
+  #heard(organization: Organization, order: EventOrder<HeardEvent>, payload: Buffer): void {
+    try {
+      const event = decode(payload) as unknown as BusEvent
+      if (this.#seen.add(event.id)) return
+      if ('control' in event) obey(organization, event.control)
+      else {
+        if (event.fields.event === 'realm.roles_updated' && event.checkpoint !== undefined)
+          order.startAfter(event.fields.realm_id.hex, event.checkpoint)
+        const place = placeOf(event.recipients, event.fields)
+        if (place) order.add(place.series, place.index, new HeardEvent(event))
+        else organization.deliver(new HeardEvent(event))
+      }
+    } catch (error) {
+      this.#log.error('Invalid event received', { organization_id: organization.id, error })
+    }
+  }
+}
+
+/** Where an event stands in a series that counts 1, 2, 3…: the changes of a realm, the messages of a user. */
+function placeOf(recipients: Recipients, fields: ClientEvent): { series: string; index: number } | undefined {
+  if (fields.event === 'realm.vlobs_updated') return { series: fields.realm_id.hex, index: fields.checkpoint }
+  if (fields.event === 'message.received' && recipients.to === 'users')
+    return { series: `@${recipients.user_ids[0]}`, index: fields.index }
+  return undefined
+}
+
+function obey(organization: Organization, order: ControlEvent): void {
+  for (const watcher of [...organization.watchers]) watcher(order)
+  switch (order.control) {
+    case 'user.revoked':
+    case 'user.frozen':
+      // A copy: each session that ends leaves the list.
+      for (const session of [...(organization.users.get(order.user_id)?.sessions ?? [])])
+        session.peer.end(order.control)
+      return
+    case 'organization.expired':
+      for (const user of [...organization.users.values()])
+        for (const session of [...user.sessions]) session.peer.end(order.control)
+  }
+}
+
+/** The last ids that were added, between `capacity` / 2 and `capacity` of them. */
+export class SeenIds {
+  readonly #half: number
+  #young = new Set<string>()
+  #old = new Set<string>()
+  constructor(capacity: number) {
+    this.#half = capacity / 2
+  }
+  /** Remembers an id; true when it was known. */
+  add(id: string): boolean {
+    if (this.#young.has(id) || this.#old.has(id)) return true
+    if (this.#young.size >= this.#half) {
+      this.#old = this.#young
+      this.#young = new Set()
+    }
+    this.#young.add(id)
+    return false
+  }
+}

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict'
+import { beforeEach, mock, test } from 'node:test'
+import { EventOrder, FIRST_WAIT_MS, GAP_WAIT_MS, MAX_WAITING } from './order.ts'
+
+const told: number[] = []
+beforeEach(() => {
+  told.length = 0
+  mock.timers.reset()
+  mock.timers.enable({ apis: ['setTimeout'] })
+})
+const order = () => new EventOrder<number>(change => told.push(change))
+const add = (changes: EventOrder<number>, ...checkpoints: number[]) => {
+  for (const checkpoint of checkpoints) changes.add('realm', checkpoint, checkpoint)
+}
+
+test('changes that come in order are told at once', () => {
+  add(order(), 1, 2, 3)
+  assert.deepEqual(told, [1, 2, 3])
+})
+test('a change that overtook waits for the one before', () => {
+  const changes = order()
+  add(changes, 1, 3, 4)
+  assert.deepEqual(told, [1])
+  add(changes, 2)
+  assert.deepEqual(told, [1, 2, 3, 4])
+})
+test('the first change of a realm waits a moment for an earlier one', () => {
+  const changes = order()
+  add(changes, 8, 7)
+  assert.deepEqual(told, [])
+  mock.timers.tick(FIRST_WAIT_MS)
+  assert.deepEqual(told, [7, 8])
+  add(changes, 9)
+  assert.deepEqual(told, [7, 8, 9])
+})
+test('a gap ends after a while, and what comes late is told all the same', () => {
+  const changes = order()
+  add(changes, 1, 4, 3)
+  mock.timers.tick(GAP_WAIT_MS)
+  assert.deepEqual(told, [1, 3, 4])
+  add(changes, 2, 5)
+  assert.deepEqual(told, [1, 3, 4, 2, 5])
+})
+test('no more than MAX_WAITING changes wait', () => {
+  const changes = order()
+  add(changes, 1, ...Array.from({ length: MAX_WAITING + 1 }, (_, i) => i + 3))
+  assert.equal(told.length, MAX_WAITING + 2)
+})
+test('realms do not wait for each other', () => {
+  const changes = order()
+  add(changes, 1, 3)
+  changes.add('other', 1, 100)
+  assert.deepEqual(told, [1, 100])
+})
+test('what is cleared is forgotten', () => {
+  const changes = order()
+  add(changes, 1, 3)
+  changes.clear()
+  mock.timers.tick(GAP_WAIT_MS)
+  assert.deepEqual(told, [1])
+})
+test('the first event of all starts its series, even when the second was faster', () => {
+  const events = order()
+  add(events, 2, 1)
+  assert.deepEqual(told, [1, 2])
+})
+test('a series whose newest index is known waits for nothing before it', () => {
+  const events = order()
+  events.startAfter('realm', 7)
+  add(events, 8, 10, 9)
+  assert.deepEqual(told, [8, 9, 10])
+  events.startAfter('realm', 3)
+  add(events, 11)
+  assert.deepEqual(told, [8, 9, 10, 11])
+})
+test('events that came before the start was known are told when it is', () => {
+  const events = order()
+  add(events, 6, 5)
+  events.startAfter('realm', 5)
+  assert.deepEqual(told, [6, 5])
+})

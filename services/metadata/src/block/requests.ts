@@ -1,0 +1,86 @@
+/** What the block store asks before and after it moves data (spec 05 §10). */
+import type { InternalHandlers } from '@parsec/shared/bus/rpc'
+import type { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type InternalName, UPLOAD_LEASE_MS } from '@parsec/shared/protocol/internal'
+import type { Deps } from '../context.ts'
+import { canWrite, type RealmFacts, readRefusal, writeStateRefusal } from '../realm/gates.ts'
+
+export const blockHandlers = ({ db, now }: Deps): InternalHandlers<Extract<InternalName, `block_${string}`>> => ({
+  block_check: async ({ context: { organization, user }, block_id, realm_id, upload }) => {
+    const check = async () =>
+      createRefusal(await blockFacts(db, organization, user, realm_id, block_id), now()) ?? { status: 'ok' as const }
+    const checked = await check()
+    if (checked.status !== 'ok' || upload === null) return checked
+    const reserved = await db.run(sql`
+      INSERT INTO block_upload (organization, block_id, upload, expires_on)
+      VALUES (${organization}, ${block_id}, ${upload}, now() + make_interval(secs => ${UPLOAD_LEASE_MS / 1000}))
+      ON CONFLICT (organization, block_id) DO UPDATE SET upload = EXCLUDED.upload, expires_on = EXCLUDED.expires_on
+      WHERE block_upload.upload = EXCLUDED.upload OR block_upload.expires_on < now()`)
+    // Again: who had it before may have committed the block while this waited for it.
+    return reserved === 1 ? check() : { status: 'busy' }
+  },
+
+  block_commit: ({ context, block_id, realm_id, upload, size, missed_nodes }) =>
+    db.transaction(
+      async tx => {
+        const { organization, user, device } = context
+        const ended =
+          upload &&
+          tx.run(sql`
+          DELETE FROM block_upload
+          WHERE organization = ${organization} AND block_id = ${block_id} AND upload = ${upload}`)
+        // Shared: blocks may be added side by side, but not while the realm changes its state or somebody's role.
+        void tx.run(sql`SELECT FROM realm WHERE organization = ${organization} AND realm_id = ${realm_id} FOR SHARE`)
+        const facts = await blockFacts(tx, organization, user, realm_id, block_id)
+        const refusal = createRefusal(facts, now())
+        if (refusal) return refusal
+        if (ended && (await ended) === 0) return { status: 'busy' }
+        const missed = missed_nodes.length > 0 ? missed_nodes : null
+        const created = await tx.run(sql`
+          INSERT INTO block (organization, block_id, realm, author, size, created_on, missed_nodes)
+          VALUES (${organization}, ${block_id}, ${facts!.realm}, ${device}, ${size}, ${now()}, ${missed})
+          ON CONFLICT DO NOTHING`)
+        return created === 1 ? { status: 'ok' } : { status: 'already_exists' }
+      },
+      reply => reply.status === 'ok',
+    ),
+
+  /** Also forgets uploads that ended long ago without a word. */
+  block_abandon: async ({ upload }) => {
+    await db.run(sql`DELETE FROM block_upload WHERE upload = ${upload} OR expires_on < now() - interval '1 hour'`)
+    return {}
+  },
+
+  block_access: async ({ context, block_id }) => {
+    const realm = await db.one<RealmFacts & { missed_nodes: number[] | null }>(sql`
+      SELECT block.missed_nodes, realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date, realm_user.role,
+        realm_user.certified_on
+      FROM block JOIN realm ON realm._id = block.realm
+      LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${context.user}
+      WHERE block.organization = ${context.organization} AND block.block_id = ${block_id} AND block.deleted_on IS NULL`)
+    if (!realm) return { status: 'not_found' }
+    return readRefusal(realm, now()) ?? { status: 'ok', missed_nodes: realm.missed_nodes ?? [] }
+  },
+})
+
+type BlockFacts = RealmFacts & { realm: number; is_taken: boolean }
+
+/** Undefined when there is no such realm. */
+const blockFacts = (db: Queryable, organization: number, user: number, realm_id: Uuid, block_id: Uuid) =>
+  db.one<BlockFacts>(sql`
+    SELECT realm._id AS realm, realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date,
+      realm_user.role, realm_user.certified_on,
+      EXISTS (SELECT FROM block WHERE organization = ${organization} AND block_id = ${block_id}) AS is_taken
+    FROM realm LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
+    WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
+
+/** Lines 1 to 5 of `block_create`. */
+function createRefusal(facts: BlockFacts | undefined, now: DateTime) {
+  if (!facts) return { status: 'not_found' as const }
+  const refusal = writeStateRefusal(facts, now)
+  if (refusal) return refusal
+  if (!canWrite(facts.role)) return { status: 'not_allowed' as const }
+  if (facts.is_taken) return { status: 'already_exists' as const }
+  return undefined
+}

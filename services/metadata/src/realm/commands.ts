@@ -1,0 +1,345 @@
+/** Realms, their roles and their archiving (spec 05 §6, §7). */
+import { type Certificate, loadCertificate } from '@parsec/shared/certificates/certificate'
+import type { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { badTimestamp } from '@parsec/shared/protocol/ballpark'
+import type { realm as table } from '@parsec/shared/protocol/realm'
+import type { DeviceID, MaintenanceType, RealmRole, UserID, UserProfile } from '@parsec/shared/protocol/types'
+import type { Handlers } from '../context.ts'
+import { appendMessage } from '../message/inbox.ts'
+import { transaction } from '../storage/transaction.ts'
+import { greater, isDeleted } from './gates.ts'
+import { mayChangeRole, roleCausality } from './roles.ts'
+
+export const realm: Handlers<keyof typeof table> = {
+  realm_create: async (ctx, { role_certificate }) => {
+    const { organization, organization_id, user, user_id, device, device_id, verify_key } = ctx.context
+    const loaded = loadCertificate('realm_role_certificate', role_certificate, { author: device_id, verify_key })
+    if (!loaded.ok) return { status: 'invalid_certification', reason: loaded.reason }
+    const { certificate } = loaded
+    const late = badTimestamp(certificate.timestamp, ctx.now())
+    if (late) return late
+    if (certificate.user_id !== user_id)
+      return { status: 'invalid_data', reason: 'Initial realm role certificate must be self-signed.' }
+    if (certificate.role !== 'OWNER')
+      return { status: 'invalid_data', reason: 'Initial realm role certificate must set OWNER role.' }
+    const { realm_id, timestamp } = certificate
+    return transaction(ctx, organization_id, async tx => {
+      const created = await insertRealm(tx, { organization, realm_id, user, device, role_certificate, timestamp })
+      if (!created) return { status: 'already_exists' }
+      tx.emit(
+        { to: 'users', user_ids: [user_id] },
+        { event: 'realm.roles_updated', realm_id, role: 'OWNER' },
+        { certified_on: timestamp, checkpoint: 0 },
+      )
+      return { status: 'ok' }
+    })
+  },
+
+  realm_status: async (ctx, { realm_id }) => {
+    const realm = await findRealm(ctx.db, ctx.context.organization, realm_id, ctx.context.user)
+    if (!realm) return notFound(realm_id)
+    if (realm.role === null) return { status: 'not_allowed' }
+    if (isDeleted(realm, ctx.now())) return { status: 'realm_deleted' }
+    const { maintenance_type, maintenance_started_on, maintenance_started_by, encryption_revision } = realm
+    return {
+      status: 'ok',
+      in_maintenance: maintenance_type !== null,
+      maintenance_type,
+      maintenance_started_on,
+      maintenance_started_by,
+      encryption_revision,
+    }
+  },
+
+  realm_stats: async (ctx, { realm_id }) => {
+    const realm = await findRealm(ctx.db, ctx.context.organization, realm_id, ctx.context.user)
+    if (!realm) return notFound(realm_id)
+    if (realm.role === null) return { status: 'not_allowed' }
+    if (isDeleted(realm, ctx.now())) return { status: 'realm_deleted' }
+    return { status: 'ok', ...(await sizes(ctx.db, realm.realm)) }
+  },
+
+  realm_get_role_certificates: async (ctx, { realm_id }) => {
+    const realm = await findRealm(ctx.db, ctx.context.organization, realm_id, ctx.context.user)
+    if (!realm) return notFound(realm_id)
+    if (realm.role === null) return { status: 'not_allowed' }
+    const rows = await ctx.db.all<{ certificate: Buffer }>(sql`
+      SELECT certificate FROM realm_role WHERE realm = ${realm.realm} ORDER BY certified_on, _id`)
+    return { status: 'ok', certificates: rows.map(row => row.certificate) }
+  },
+
+  realm_update_roles: async (ctx, { role_certificate, recipient_message }) => {
+    const { organization, organization_id, user, user_id, device, device_id, profile, verify_key } = ctx.context
+    if (profile === 'OUTSIDER') return { status: 'not_allowed', reason: 'Outsider user cannot share realm' }
+    const loaded = loadCertificate('realm_role_certificate', role_certificate, { author: device_id, verify_key })
+    if (!loaded.ok) return { status: 'invalid_certification', reason: loaded.reason }
+    const { certificate } = loaded
+    const now = ctx.now()
+    const late = badTimestamp(certificate.timestamp, now)
+    if (late) return late
+    if (certificate.user_id === user_id)
+      return { status: 'invalid_data', reason: 'Realm role certificate cannot be self-signed.' }
+    const { realm_id, role, timestamp } = certificate
+    return transaction(ctx, organization_id, async tx => {
+      void lockRealm(tx, organization, realm_id)
+      const facts = await sharing(tx, organization, certificate, user)
+      if (!facts) return { status: 'not_found', reason: `User \`${certificate.user_id}\` doesn't exist` }
+      if (facts.profile === 'OUTSIDER' && (role === 'MANAGER' || role === 'OWNER'))
+        return { status: 'incompatible_profile', reason: 'User with OUTSIDER profile cannot be MANAGER or OWNER' }
+      if (facts.realm !== null && isDeleted(facts, now)) return { status: 'realm_deleted' }
+      if (facts.revoked_on !== null) return { status: 'user_revoked' }
+      if (facts.realm === null) return notFound(realm_id)
+      if (facts.maintenance_type !== null) return { status: 'in_maintenance' }
+      if (!mayChangeRole(facts.author_role, facts.role, role)) return { status: 'not_allowed' }
+      if (facts.role === role) return { status: 'already_granted' }
+      const blocking = roleCausality(facts, role, timestamp)
+      if (blocking) return greater(blocking)
+      void insertRole(tx, {
+        realm: facts.realm,
+        user: facts.user,
+        role,
+        role_certificate,
+        device,
+        timestamp,
+        author: user,
+      })
+      tx.emit(
+        { to: 'users', user_ids: [certificate.user_id] },
+        { event: 'realm.roles_updated', realm_id, role },
+        { certified_on: timestamp, checkpoint: facts.checkpoint! },
+      )
+      if (recipient_message !== null && recipient_message.length > 0)
+        await appendMessage(
+          tx,
+          { user: facts.user, user_id: certificate.user_id },
+          { sender: device_id, timestamp, body: recipient_message },
+        )
+      return { status: 'ok' }
+    })
+  },
+
+  realm_update_archiving: async (ctx, { archiving_certificate }) => {
+    const { organization, organization_id, user, device, device_id, verify_key } = ctx.context
+    const signer = { author: device_id, verify_key }
+    const loaded = loadCertificate('realm_archiving_certificate', archiving_certificate, signer)
+    if (!loaded.ok) return { status: 'invalid_certification', reason: loaded.reason }
+    const { realm_id, timestamp, configuration } = loaded.certificate
+    const now = ctx.now()
+    const late = badTimestamp(timestamp, now)
+    if (late) return late
+    return transaction(ctx, organization_id, async tx => {
+      void lockRealm(tx, organization, realm_id)
+      const facts = await archivingFacts(tx, organization, realm_id, user)
+      if (!facts) return { status: 'not_found' }
+      if (isDeleted(facts, now)) return { status: 'realm_deleted' }
+      if (facts.role !== 'OWNER') return { status: 'not_allowed' }
+      const deletion_date = configuration.type === 'DELETION_PLANNED' ? configuration.deletion_date : null
+      if (deletion_date?.isBefore(timestamp.plus(facts.minimum_archiving_period)))
+        return { status: 'archiving_period_too_short' }
+      // C7, C8
+      const blocking = [facts.certified_on, facts.archived_on].find(earlier => earlier && !timestamp.isAfter(earlier))
+      if (blocking) return greater(blocking)
+      const { type } = configuration
+      void insertArchiving(tx, {
+        realm: facts.realm,
+        user,
+        device,
+        type,
+        deletion_date,
+        archiving_certificate,
+        timestamp,
+      })
+      tx.emit(
+        { to: 'realm', realm_id, except: device_id },
+        { event: 'realm.archiving_updated', realm_id, configuration },
+      )
+      return { status: 'ok' }
+    })
+  },
+
+  archiving_config: async ctx => {
+    const rows = await listArchiving(ctx.db, ctx.context.user)
+    return {
+      status: 'ok',
+      archiving_config: rows.map(({ realm_id, configured_on, configured_by, type, deletion_date }) => ({
+        realm_id,
+        configured_on,
+        configured_by,
+        configuration: type === 'DELETION_PLANNED' ? { type, deletion_date: deletion_date! } : { type },
+      })),
+    }
+  },
+}
+
+const notFound = (realm_id: Uuid) => ({ status: 'not_found' as const, reason: `Realm \`${realm_id}\` doesn't exist` })
+
+const lockRealm = (tx: Queryable, organization: number, realm_id: Uuid) =>
+  tx.run(sql`SELECT FROM realm WHERE organization = ${organization} AND realm_id = ${realm_id} FOR NO KEY UPDATE`)
+
+type Realm = {
+  realm: number
+  role: RealmRole | null
+  encryption_revision: number
+  maintenance_type: MaintenanceType | null
+  maintenance_started_on: DateTime | null
+  maintenance_started_by: DeviceID | null
+  archiving: 'AVAILABLE' | 'ARCHIVED' | 'DELETION_PLANNED'
+  deletion_date: DateTime | null
+}
+
+const findRealm = (db: Queryable, organization: number, realm_id: Uuid, user: number) =>
+  db.one<Realm>(sql`
+    SELECT realm._id AS realm, realm_user.role, realm.encryption_revision, realm.maintenance_type,
+      realm.maintenance_started_on, realm.maintenance_started_by, realm.archiving, realm.deletion_date
+    FROM realm LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
+    WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
+
+/** All versions as first written, and all blocks (spec 05 §13). */
+const sizes = async (db: Queryable, realm: number) =>
+  (await db.one<{ blocks_size: number; vlobs_size: number }>(sql`
+    SELECT (SELECT coalesce(sum(size), 0)::bigint FROM block WHERE realm = ${realm}) AS blocks_size,
+      (SELECT coalesce(sum(size), 0)::bigint FROM realm_change WHERE realm = ${realm}) AS vlobs_size`))!
+
+type Sharing = {
+  user: number
+  profile: UserProfile
+  revoked_on: DateTime | null
+  /** Null when there is no such realm. */
+  realm: number | null
+  checkpoint: number | null
+  maintenance_type: MaintenanceType | null
+  archiving: 'AVAILABLE' | 'ARCHIVED' | 'DELETION_PLANNED'
+  deletion_date: DateTime | null
+  role: RealmRole | null
+  certified_on: DateTime | null
+  last_role_change: DateTime | null
+  last_vlob_update: DateTime | null
+  last_archiving_change: DateTime | null
+  author_role: RealmRole | null
+}
+
+/** The target user with their place in the realm, and the author's; undefined when there is no such user. */
+const sharing = (
+  tx: Queryable,
+  organization: number,
+  { realm_id, user_id }: Certificate<'realm_role_certificate'>,
+  author: number,
+) =>
+  tx.one<Sharing>(sql`
+    SELECT user_._id AS user, user_.profile, user_.revoked_on, realm._id AS realm, realm.checkpoint, realm.maintenance_type,
+      realm.archiving, realm.deletion_date, target.role, target.certified_on, target.last_role_change, target.last_vlob_update,
+      target.last_archiving_change, author.role AS author_role
+    FROM user_
+    LEFT JOIN realm ON realm.organization = user_.organization AND realm.realm_id = ${realm_id}
+    LEFT JOIN realm_user target ON target.realm = realm._id AND target.user_ = user_._id
+    LEFT JOIN realm_user author ON author.realm = realm._id AND author.user_ = ${author}
+    WHERE user_.organization = ${organization} AND user_.user_id = ${user_id satisfies UserID}`)
+
+type NewRealm = {
+  organization: number
+  realm_id: Uuid
+  user: number
+  device: number
+  role_certificate: Buffer
+  timestamp: DateTime
+}
+
+/** False, and nothing written, when the organization has a realm of that id. */
+const insertRealm = async (tx: Queryable, r: NewRealm): Promise<boolean> =>
+  (await tx.run(sql`
+    WITH created AS (
+      INSERT INTO realm (organization, realm_id, created_on) VALUES (${r.organization}, ${r.realm_id}, ${r.timestamp})
+      ON CONFLICT DO NOTHING RETURNING _id
+    ), owner AS (
+      INSERT INTO realm_user (realm, user_, role, certified_on) SELECT _id, ${r.user}, 'OWNER', ${r.timestamp} FROM created
+    ), role AS (
+      INSERT INTO realm_role (realm, user_, role, certificate, certifier, certified_on)
+      SELECT _id, ${r.user}, 'OWNER', ${r.role_certificate}, ${r.device}, ${r.timestamp} FROM created
+    )
+    SELECT FROM created`)) === 1
+
+type NewRole = {
+  realm: number
+  user: number
+  role: RealmRole | null
+  role_certificate: Buffer
+  device: number
+  timestamp: DateTime
+  author: number
+}
+
+const insertRole = (tx: Queryable, r: NewRole) =>
+  tx.run(sql`
+    WITH log AS (
+      INSERT INTO realm_role (realm, user_, role, certificate, certifier, certified_on)
+      VALUES (${r.realm}, ${r.user}, ${r.role}, ${r.role_certificate}, ${r.device}, ${r.timestamp})
+    ), author AS (
+      UPDATE realm_user SET last_role_change = greatest(last_role_change, ${r.timestamp})
+      WHERE realm = ${r.realm} AND user_ = ${r.author}
+    )
+    INSERT INTO realm_user (realm, user_, role, certified_on) VALUES (${r.realm}, ${r.user}, ${r.role}, ${r.timestamp})
+    ON CONFLICT (realm, user_) DO UPDATE SET role = excluded.role, certified_on = excluded.certified_on`)
+
+type ArchivingFacts = {
+  realm: number
+  role: RealmRole | null
+  certified_on: DateTime | null
+  archiving: 'AVAILABLE' | 'ARCHIVED' | 'DELETION_PLANNED'
+  deletion_date: DateTime | null
+  /** Timestamp of the newest archiving certificate. */
+  archived_on: DateTime | null
+  /** Seconds. */
+  minimum_archiving_period: number
+}
+
+const archivingFacts = (tx: Queryable, organization: number, realm_id: Uuid, user: number) =>
+  tx.one<ArchivingFacts>(sql`
+    SELECT realm._id AS realm, realm_user.role, realm_user.certified_on, realm.archiving, realm.deletion_date,
+      (SELECT max(certified_on) FROM realm_archiving WHERE realm = realm._id) AS archived_on,
+      organization.minimum_archiving_period
+    FROM realm JOIN organization ON organization._id = realm.organization
+    LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
+    WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
+
+type NewArchiving = {
+  realm: number
+  user: number
+  device: number
+  type: 'AVAILABLE' | 'ARCHIVED' | 'DELETION_PLANNED'
+  deletion_date: DateTime | null
+  archiving_certificate: Buffer
+  timestamp: DateTime
+}
+
+const insertArchiving = (tx: Queryable, a: NewArchiving) =>
+  tx.run(sql`
+    WITH log AS (
+      INSERT INTO realm_archiving (realm, configuration, deletion_date, certificate, certifier, certified_on)
+      VALUES (${a.realm}, ${a.type}, ${a.deletion_date}, ${a.archiving_certificate}, ${a.device}, ${a.timestamp})
+    ), author AS (
+      UPDATE realm_user SET last_archiving_change = greatest(last_archiving_change, ${a.timestamp})
+      WHERE realm = ${a.realm} AND user_ = ${a.user}
+    )
+    UPDATE realm SET archiving = ${a.type}, deletion_date = ${a.deletion_date} WHERE _id = ${a.realm}`)
+
+type Archiving = {
+  realm_id: Uuid
+  configured_on: DateTime | null
+  configured_by: DeviceID | null
+  type: 'AVAILABLE' | 'ARCHIVED' | 'DELETION_PLANNED'
+  deletion_date: DateTime | null
+}
+
+/** The realms in which the user has a role now, deleted ones too, in order of creation. */
+const listArchiving = (db: Queryable, user: number) =>
+  db.all<Archiving>(sql`
+    SELECT realm.realm_id, newest.certified_on AS configured_on, newest.device_id AS configured_by, realm.archiving AS type,
+      realm.deletion_date
+    FROM realm_user JOIN realm ON realm._id = realm_user.realm
+    LEFT JOIN LATERAL (
+      SELECT realm_archiving.certified_on, device.device_id
+      FROM realm_archiving JOIN device ON device._id = realm_archiving.certifier
+      WHERE realm_archiving.realm = realm._id ORDER BY realm_archiving.certified_on DESC LIMIT 1
+    ) newest ON TRUE
+    WHERE realm_user.user_ = ${user} AND realm_user.role IS NOT NULL ORDER BY realm._id`)

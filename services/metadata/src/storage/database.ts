@@ -1,0 +1,82 @@
+/**
+ * The database of this process: the operator's PostgreSQL, or for `MOCKED` an embedded PGlite that lives in a worker
+ * thread and dies with it. Both are reached through the same `pg` pool, so there is one SQL code path.
+ */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import type { DatabaseConfig } from '@parsec/shared/config'
+import type { Log } from '@parsec/shared/log'
+import { Database, openPostgres } from '@parsec/shared/postgres/database'
+import { applyMigrations } from './migrations.ts'
+import { copyTemplate } from './pglite-template.ts'
+
+export type OpenDatabase = { database: Database; close(): Promise<void> }
+
+export async function openDatabase(config: DatabaseConfig, log: Log): Promise<OpenDatabase> {
+  if (config.kind === 'MOCKED') return openMocked(log)
+  const database = await openPostgres(config, log)
+  return { database, close: () => database.close() }
+}
+
+/** All connections to PGlite share one session, whose statements would get mixed up: there is only one. */
+const MOCKED_CONNECTIONS = 1
+const PREFIX = 'parsec-mocked-'
+
+/** Folders of processes that were killed. */
+function removeAbandoned(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const pid = Number(new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1])
+    if (pid && !isAlive(pid)) rmSync(join(tmpdir(), name), { recursive: true, force: true })
+  }
+}
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as { code?: string }).code === 'EPERM'
+  }
+}
+
+async function openMocked(log: Log): Promise<OpenDatabase> {
+  removeAbandoned()
+  const folder = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`))
+  const data = join(folder, 'data')
+  copyTemplate(data)
+  const worker = new Worker(new URL(import.meta.url.replace(/[^/]+(\.[tj]s)$/, 'pglite-worker$1')), {
+    workerData: { folder: data, path: join(folder, '.s.PGSQL.5432'), maxConnections: MOCKED_CONNECTIONS + 1 },
+  })
+  const discard = async () => {
+    await worker.terminate()
+    rmSync(folder, { recursive: true, force: true })
+  }
+  try {
+    await new Promise<void>((resolve, reject) => {
+      worker.once('message', () => resolve())
+      worker.once('error', reject)
+    })
+    const database = new Database(
+      {
+        connection: { host: folder, port: 5432, user: 'postgres', database: 'postgres' },
+        minConnections: 0,
+        maxConnections: MOCKED_CONNECTIONS,
+      },
+      log,
+    )
+    const report = await applyMigrations(database)
+    const failed = report.entries.find(entry => entry.state === 'failed')
+    if (failed) throw new Error(`${failed.file}: ${failed.message}`)
+    return {
+      database,
+      close: async () => {
+        await database.close()
+        await discard()
+      },
+    }
+  } catch (error) {
+    await discard()
+    throw error
+  }
+}

@@ -1,0 +1,285 @@
+/** Versioned blobs (spec 05 §9). The realm's lock orders writes, so change indices are contiguous and never appear late. */
+import type { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { badTimestamp } from '@parsec/shared/protocol/ballpark'
+import type { DeviceID } from '@parsec/shared/protocol/types'
+import type { vlob as table } from '@parsec/shared/protocol/vlob'
+import type { Handlers } from '../context.ts'
+import { greater, type RealmFacts, readAtRefusal, readRefusal, vlobWriteRefusal } from '../realm/gates.ts'
+import { lockServices, sequesterRefusal, storeBlobs } from '../sequester/write.ts'
+import { transaction } from '../storage/transaction.ts'
+
+export const vlob: Handlers<keyof typeof table> = {
+  vlob_create: async (ctx, request) => {
+    const { organization, user, device, device_id, organization_id } = ctx.context
+    const { realm_id, vlob_id, encryption_revision, timestamp, blob, sequester_blob } = request
+    const refusal = badTimestamp(timestamp, ctx.now()) ?? (await sequesterRefusal(ctx, sequester_blob))
+    if (refusal) return refusal
+    return transaction(ctx, organization_id, async tx => {
+      void lockRealm(tx, organization, realm_id)
+      const [services, realm] = await Promise.all([
+        lockServices(tx, ctx.context, sequester_blob),
+        realmToWrite(tx, organization, realm_id, user),
+      ])
+      if (!services.ok) return services.refusal
+      if (!realm) return { status: 'not_allowed', reason: `Realm \`${realm_id}\` doesn't exist` }
+      const refusal = vlobWriteRefusal(realm, ctx.now(), encryption_revision, timestamp)
+      if (refusal) return refusal
+      const checkpoint = realm.checkpoint + 1
+      const vlob = await insertVlob(tx, {
+        organization,
+        realm: realm.realm,
+        user,
+        device,
+        checkpoint,
+        vlob_id,
+        encryption_revision,
+        timestamp,
+        blob,
+      })
+      if (vlob === undefined) return { status: 'already_exists', reason: '' }
+      storeBlobs(tx, vlob, 1, services.blobs)
+      tx.emit(
+        { to: 'realm', realm_id, except: device_id },
+        { event: 'realm.vlobs_updated', realm_id, checkpoint, src_id: vlob_id, src_version: 1 },
+      )
+      return { status: 'ok' }
+    })
+  },
+
+  vlob_update: async (ctx, request) => {
+    const { organization, user, device, device_id, organization_id } = ctx.context
+    const { vlob_id, encryption_revision, timestamp, version, blob, sequester_blob } = request
+    const refusal = badTimestamp(timestamp, ctx.now()) ?? (await sequesterRefusal(ctx, sequester_blob))
+    if (refusal) return refusal
+    return transaction(ctx, organization_id, async tx => {
+      void lockRealmOfVlob(tx, organization, vlob_id)
+      const [services, facts] = await Promise.all([
+        lockServices(tx, ctx.context, sequester_blob),
+        vlobToWrite(tx, organization, vlob_id, user),
+      ])
+      if (!services.ok) return services.refusal
+      if (!facts) return notFound(vlob_id)
+      const refusal = vlobWriteRefusal(facts, ctx.now(), encryption_revision, timestamp)
+      if (refusal) return refusal
+      if (version !== facts.version + 1) return { status: 'bad_version' }
+      // C2: an equal timestamp is fine
+      if (timestamp.isBefore(facts.timestamp)) return greater(facts.timestamp)
+      const { realm, realm_id, vlob } = facts
+      const checkpoint = facts.checkpoint + 1
+      void appendVersion(tx, { vlob, realm, user, device, checkpoint, encryption_revision, version, timestamp, blob })
+      storeBlobs(tx, vlob, version, services.blobs)
+      tx.emit(
+        { to: 'realm', realm_id, except: device_id },
+        { event: 'realm.vlobs_updated', realm_id, checkpoint, src_id: vlob_id, src_version: version },
+      )
+      return { status: 'ok' }
+    })
+  },
+
+  vlob_read: async (ctx, { vlob_id, encryption_revision, version, timestamp }) => {
+    const { organization, user } = ctx.context
+    const found = await readVersion(ctx.db, {
+      organization,
+      user,
+      vlob_id,
+      encryption_revision,
+      version,
+      timestamp: version === null ? timestamp : null,
+    })
+    if (!found) return notFound(vlob_id)
+    const refusal = readAtRefusal(found, ctx.now(), encryption_revision)
+    if (refusal) return refusal
+    if (found.version === null) return { status: 'bad_version' }
+    return {
+      status: 'ok',
+      version: found.version,
+      blob: found.blob,
+      author: found.author,
+      timestamp: found.created_on,
+      author_last_role_granted_on: found.author_last_role_granted_on,
+    }
+  },
+
+  vlob_list_versions: async (ctx, { vlob_id }) => {
+    const { organization, user } = ctx.context
+    const realm = await vlobToRead(ctx.db, organization, vlob_id, user)
+    if (!realm) return notFound(vlob_id)
+    const refusal = readRefusal(realm, ctx.now())
+    if (refusal) return refusal
+    const atoms = await listVersions(ctx.db, realm.vlob)
+    return { status: 'ok', versions: new Map(atoms.map(atom => [atom.version, [atom.created_on, atom.author]])) }
+  },
+
+  vlob_poll_changes: async (ctx, { realm_id, last_checkpoint }) => {
+    const { organization, user } = ctx.context
+    const realm = await realmToRead(ctx.db, organization, realm_id, user)
+    if (!realm) return { status: 'not_found', reason: `Realm \`${realm_id}\` doesn't exist` }
+    const refusal = readRefusal(realm, ctx.now())
+    if (refusal) return refusal
+    const changes = await changesSince(ctx.db, realm.realm, last_checkpoint)
+    return {
+      status: 'ok',
+      changes: new Map(changes.map(change => [change.vlob_id, change.version])),
+      current_checkpoint: changes.reduce((newest, change) => Math.max(newest, change.checkpoint), last_checkpoint),
+    }
+  },
+}
+
+const notFound = (vlob_id: Uuid) => ({ status: 'not_found' as const, reason: `Vlob \`${vlob_id}\` doesn't exist` })
+
+// Locks. The statement after a lock sees everything that was committed before the lock was had.
+
+const lockRealm = (tx: Queryable, organization: number, realm_id: Uuid) =>
+  tx.run(sql`SELECT FROM realm WHERE organization = ${organization} AND realm_id = ${realm_id} FOR NO KEY UPDATE`)
+
+const lockRealmOfVlob = (tx: Queryable, organization: number, vlob_id: Uuid) =>
+  tx.run(sql`
+    SELECT FROM realm WHERE _id = (SELECT realm FROM vlob WHERE organization = ${organization} AND vlob_id = ${vlob_id})
+    FOR NO KEY UPDATE`)
+
+// Facts
+
+const realmToWrite = (tx: Queryable, organization: number, realm_id: Uuid, user: number) =>
+  tx.one<RealmFacts & { realm: number; checkpoint: number }>(sql`
+    SELECT realm._id AS realm, realm.checkpoint, realm.encryption_revision, realm.maintenance_type, realm.archiving,
+      realm.deletion_date, realm_user.role, realm_user.certified_on
+    FROM realm LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
+    WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
+
+const vlobToWrite = (tx: Queryable, organization: number, vlob_id: Uuid, user: number) =>
+  tx.one<
+    RealmFacts & {
+      vlob: number
+      version: number
+      timestamp: DateTime
+      realm: number
+      realm_id: Uuid
+      checkpoint: number
+    }
+  >(sql`
+    SELECT vlob._id AS vlob, vlob.version, vlob.timestamp, realm._id AS realm, realm.realm_id, realm.checkpoint,
+      realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date,
+      realm_user.role, realm_user.certified_on
+    FROM vlob JOIN realm ON realm._id = vlob.realm
+    LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
+    WHERE vlob.organization = ${organization} AND vlob.vlob_id = ${vlob_id}`)
+
+const realmToRead = (db: Queryable, organization: number, realm_id: Uuid, user: number) =>
+  db.one<RealmFacts & { realm: number }>(sql`
+    SELECT realm._id AS realm, realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date,
+      realm_user.role, realm_user.certified_on
+    FROM realm LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
+    WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
+
+const vlobToRead = (db: Queryable, organization: number, vlob_id: Uuid, user: number) =>
+  db.one<RealmFacts & { vlob: number }>(sql`
+    SELECT vlob._id AS vlob, realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date,
+      realm_user.role, realm_user.certified_on
+    FROM vlob JOIN realm ON realm._id = vlob.realm
+    LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
+    WHERE vlob.organization = ${organization} AND vlob.vlob_id = ${vlob_id}`)
+
+type Found = RealmFacts & {
+  version: number | null
+  blob: Buffer
+  created_on: DateTime
+  author: DeviceID
+  author_last_role_granted_on: DateTime
+}
+
+/**
+ * `version`, or the newest one, or the newest up to `timestamp`, with the gates' facts; one round trip. A revision that may
+ * be read has all versions, so the newest is found by its number: there may be thousands.
+ */
+const readVersion = (
+  db: Queryable,
+  q: {
+    organization: number
+    user: number
+    vlob_id: Uuid
+    encryption_revision: number
+    version: number | null
+    timestamp: DateTime | null
+  },
+) =>
+  db.one<Found>(sql`
+    SELECT realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date, realm_user.role,
+      realm_user.certified_on, atom.version, atom.blob, atom.created_on, device.device_id AS author,
+      author.certified_on AS author_last_role_granted_on
+    FROM vlob JOIN realm ON realm._id = vlob.realm
+    LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${q.user}
+    LEFT JOIN vlob_atom atom ON atom.vlob = vlob._id AND atom.encryption_revision = ${q.encryption_revision}
+      AND atom.version = CASE WHEN ${q.timestamp}::timestamptz IS NULL THEN coalesce(${q.version}::bigint, vlob.version)
+      ELSE (
+        SELECT version FROM vlob_atom past
+        WHERE past.vlob = vlob._id AND past.encryption_revision = ${q.encryption_revision}
+          AND past.created_on <= ${q.timestamp}::timestamptz
+        ORDER BY version DESC LIMIT 1
+      ) END
+    LEFT JOIN device ON device._id = atom.author
+    LEFT JOIN realm_user author ON author.realm = realm._id AND author.user_ = device.user_
+    WHERE vlob.organization = ${q.organization} AND vlob.vlob_id = ${q.vlob_id}`)
+
+/** Each version once: a re-encryption's copies have the same author and timestamp. */
+const listVersions = (db: Queryable, vlob: number) =>
+  db.all<{ version: number; created_on: DateTime; author: DeviceID }>(sql`
+    SELECT DISTINCT ON (atom.version) atom.version, atom.created_on, device.device_id AS author
+    FROM vlob_atom atom JOIN device ON device._id = atom.author WHERE atom.vlob = ${vlob} ORDER BY atom.version`)
+
+/** Per vlob the newest version among the changes after `checkpoint`, and the index of that change. */
+const changesSince = (db: Queryable, realm: number, checkpoint: number) =>
+  db.all<{ vlob_id: Uuid; version: number; checkpoint: number }>(sql`
+    SELECT vlob.vlob_id, max(change.version) AS version, max(change.index) AS checkpoint
+    FROM realm_change change JOIN vlob ON vlob._id = change.vlob
+    WHERE change.realm = ${realm} AND change.index > ${checkpoint} GROUP BY vlob.vlob_id`)
+
+// Effects
+
+type Version = {
+  realm: number
+  user: number
+  device: number
+  checkpoint: number
+  encryption_revision: number
+  timestamp: DateTime
+  blob: Buffer
+}
+
+/** Writes version 1; resolves to the new vlob, or to nothing, and nothing is written, when the organization has one of that id. */
+const insertVlob = async (tx: Queryable, v: Version & { organization: number; vlob_id: Uuid }) =>
+  (
+    await tx.one<{ vlob: number }>(sql`
+    WITH created AS (
+      INSERT INTO vlob (organization, vlob_id, realm, version, timestamp)
+      VALUES (${v.organization}, ${v.vlob_id}, ${v.realm}, 1, ${v.timestamp}) ON CONFLICT DO NOTHING RETURNING _id
+    ), atom AS (
+      INSERT INTO vlob_atom (vlob, encryption_revision, version, blob, size, author, created_on)
+      SELECT _id, ${v.encryption_revision}, 1, ${v.blob}, ${v.blob.length}, ${v.device}, ${v.timestamp} FROM created
+    ), change AS (
+      INSERT INTO realm_change (realm, index, vlob, version, size)
+      SELECT ${v.realm}, ${v.checkpoint}, _id, 1, ${v.blob.length} FROM created
+    ), realm AS (
+      UPDATE realm SET checkpoint = ${v.checkpoint} FROM created WHERE realm._id = ${v.realm}
+    ), author AS (
+      UPDATE realm_user SET last_vlob_update = greatest(last_vlob_update, ${v.timestamp}) FROM created
+      WHERE realm = ${v.realm} AND user_ = ${v.user}
+    )
+    SELECT _id AS vlob FROM created`)
+  )?.vlob
+
+const appendVersion = (tx: Queryable, v: Version & { vlob: number; version: number }) =>
+  tx.run(sql`
+    WITH atom AS (
+      INSERT INTO vlob_atom (vlob, encryption_revision, version, blob, size, author, created_on)
+      VALUES (${v.vlob}, ${v.encryption_revision}, ${v.version}, ${v.blob}, ${v.blob.length}, ${v.device}, ${v.timestamp})
+    ), change AS (
+      INSERT INTO realm_change (realm, index, vlob, version, size)
+      VALUES (${v.realm}, ${v.checkpoint}, ${v.vlob}, ${v.version}, ${v.blob.length})
+    ), realm AS (
+      UPDATE realm SET checkpoint = ${v.checkpoint} WHERE _id = ${v.realm}
+    ), author AS (
+      UPDATE realm_user SET last_vlob_update = greatest(last_vlob_update, ${v.timestamp})
+      WHERE realm = ${v.realm} AND user_ = ${v.user}
+    )
+    UPDATE vlob SET version = ${v.version}, timestamp = ${v.timestamp} WHERE _id = ${v.vlob}`)
