@@ -1,7 +1,8 @@
 /** Who had access to which realm, and when (spec 06 §6.4). */
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { OperatorError } from '@parsec/shared/errors'
-import { type Database, sql } from '@parsec/shared/postgres/database'
+import type { Database } from '@parsec/shared/postgres/database'
+import { sql } from '@parsec/shared/postgres/sql'
 import type { OrganizationID, RealmRole, UserID, UserProfile } from '@parsec/shared/protocol/types'
 
 /** Role null: access removed. */

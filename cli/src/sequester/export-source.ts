@@ -4,7 +4,7 @@
  */
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { OperatorError } from '@parsec/shared/errors'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { findSequestered, noService } from './services.ts'
 

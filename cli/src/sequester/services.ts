@@ -4,7 +4,8 @@ import type { SequesterServiceType } from '@parsec/metadata/sequester/blobs'
 import { loadServiceCertificate, publicKeyFromDer } from '@parsec/shared/certificates/sequester'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { OperatorError } from '@parsec/shared/errors'
-import { type Database, type Queryable, sql } from '@parsec/shared/postgres/database'
+import type { Database } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 
 export type { SequesterServiceType }

@@ -12,34 +12,7 @@ import { DateTime, Uuid } from '../codec/values.ts'
 import type { DatabaseConfig } from '../config.ts'
 import { OperatorError, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
-
-/** A statement with its parameters. Without name and parameters it may be several, as a migration file has them. */
-export type Sql = { readonly name: string; readonly text: string; readonly values: unknown[] }
-
-const statements = new WeakMap<TemplateStringsArray, { name: string; text: string }>()
-const statementNames = (function* () {
-  for (let n = 1; ; n++) yield `s${n}`
-})()
-
-/** ``sql`SELECT … WHERE x = ${x}` ``: every interpolation is a parameter, so nothing is ever escaped. */
-export function sql(strings: TemplateStringsArray, ...values: unknown[]): Sql {
-  let statement = statements.get(strings)
-  if (!statement) {
-    statement = { name: statementNames.next().value, text: strings.reduce((text, part, i) => `${text}$${i}${part}`) }
-    statements.set(strings, statement)
-  }
-  return { ...statement, values }
-}
-
-/** What can run statements: the database, where each commits by itself, or one transaction. */
-export type Queryable = {
-  /** All rows. */
-  all<Row extends object>(statement: Sql): Promise<Row[]>
-  /** The first row. */
-  one<Row extends object>(statement: Sql): Promise<Row | undefined>
-  /** The number of rows that were written. */
-  run(statement: Sql): Promise<number>
-}
+import { plain, type Queryable, type Sql } from './sql.ts'
 
 const OID_INT8 = 20
 const OID_TIMESTAMPTZ = 1184
@@ -192,7 +165,6 @@ function gatherWrites(client: pg.PoolClient): void {
   process.nextTick(() => stream.uncork())
 }
 
-const plain = (text: string): Sql => ({ name: '', text, values: [] })
 const BEGIN = plain('BEGIN')
 const COMMIT = plain('COMMIT')
 const ROLLBACK = plain('ROLLBACK')

@@ -1,6 +1,7 @@
 /** Immutable encrypted blocks (spec 05 §10); the only commands whose payload the blockstore service keeps. */
 import { bytes, uuid } from '../codec/fields.ts'
-import { BLOCK_DEADLINE_MS, command, EVERY_AUTHENTICATED } from './command.ts'
+import { BLOCK_DEADLINE_MS } from '../deadlines.ts'
+import { command, EVERY_AUTHENTICATED } from './command.ts'
 
 export const block = {
   block_create: command()({

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import type { Encodable } from '../codec/msgpack.ts'
 import type { DateTime, Float } from '../codec/values.ts'
+import { METADATA_DEADLINE_MS } from '../deadlines.ts'
 import type { Context, ContextOf } from './context.ts'
 import type { ClientKind } from './types.ts'
 
@@ -13,12 +14,6 @@ export type ServiceName = 'gateway' | 'metadata' | 'blockstore' | 'admin'
 /** Majors that share one set of commands: `v1`, and `v2` for 2 and 3. */
 export type Era = 'v1' | 'v2'
 export const eraOf = (major: number): Era => (major === 1 ? 'v1' : 'v2')
-
-/** Milliseconds that a service has for an answer: metadata work, and work that moves block data. */
-export const METADATA_DEADLINE_MS = 5_000
-export const BLOCK_DEADLINE_MS = 30_000
-/** … and a write that asks the webhooks of sequester services, at most 20 s of it. */
-export const SEQUESTER_DEADLINE_MS = 30_000
 
 export type Callers<K extends ClientKind = ClientKind> = { readonly v1?: readonly K[]; readonly v2?: readonly K[] }
 

@@ -1,7 +1,8 @@
 /** Versioned encrypted blobs of a realm (spec 05 §9). */
 import { bytes, dateTime, int, mapOf, nullable, uuid } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
-import { command, EVERY_AUTHENTICATED, SEQUESTER_DEADLINE_MS } from './command.ts'
+import { SEQUESTER_DEADLINE_MS } from '../deadlines.ts'
+import { command, EVERY_AUTHENTICATED } from './command.ts'
 import type { DeviceID } from './types.ts'
 
 const sequester_blob = () => nullable(mapOf(uuid(), bytes()))

@@ -1,6 +1,7 @@
 /** What the metadata's database says about blocks, for a scrub: which exist, and the right to remove what is none. */
 import { blockClaimKey } from '@parsec/shared/postgres/block-claim'
-import { type Database, type Queryable, sql } from '@parsec/shared/postgres/database'
+import type { Database } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { BlockID } from '../stores/store.ts'
 
 /** `position` orders blocks by their creation; `size` is that of the client's bytes; `missedNodes` missed the upload. */

@@ -1,6 +1,7 @@
 /** Blocks in the table `block_data` of the metadata's database, (spec 06 §7.5). */
 import { Uuid } from '@parsec/shared/codec/values'
-import { type Database, sql } from '@parsec/shared/postgres/database'
+import type { Database } from '@parsec/shared/postgres/database'
+import { sql } from '@parsec/shared/postgres/sql'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { blockOfKey, type ObjectStore, objectKey, type StoredObject, StoreError } from './store.ts'
 

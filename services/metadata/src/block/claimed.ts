@@ -3,7 +3,7 @@
 import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import { Unavailable } from '@parsec/shared/errors'
 import { blockClaimKey } from '@parsec/shared/postgres/block-claim'
-import { sql } from '@parsec/shared/postgres/database'
+import { sql } from '@parsec/shared/postgres/sql'
 import type { Deps } from '../context.ts'
 
 type Handlers = Pick<InternalHandlers<'block_check'>, 'block_check'>

@@ -1,7 +1,7 @@
 /** What the block store asks before and after it moves data (spec 05 §10). */
 import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { type InternalName, UPLOAD_LEASE_MS } from '@parsec/shared/protocol/internal'
 import type { Deps } from '../context.ts'
 import { canWrite, type RealmFacts, readRefusal, writeStateRefusal } from '../realm/gates.ts'

@@ -1,7 +1,7 @@
 /** Invitations (spec 04 §4); the exchange itself runs between gateways and `conduit.ts`. */
 import type { HumanHandle } from '@parsec/shared/codec/fields'
 import { type DateTime, Uuid } from '@parsec/shared/codec/values'
-import { sql } from '@parsec/shared/postgres/database'
+import { sql } from '@parsec/shared/postgres/sql'
 import type { invite as table } from '@parsec/shared/protocol/invite'
 import type { Reply } from '@parsec/shared/protocol/registry'
 import type { InvitationStatus, InvitationType, UserID } from '@parsec/shared/protocol/types'

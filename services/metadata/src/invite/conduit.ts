@@ -1,7 +1,7 @@
 /** Steps of an exchange, each one short transaction; gateways wait in between (spec 04 §6.2). */
 import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { Uuid } from '@parsec/shared/codec/values'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { ConduitParty } from '@parsec/shared/protocol/internal'
 import type { ConduitState } from '@parsec/shared/protocol/invite'
 import type { Deps } from '../context.ts'

@@ -1,6 +1,6 @@
 /** What everything about invitations shares: the lock on one, who greets, and its end (spec 04 §1, §4.2). */
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { InvitationDeletedReason, InvitationStatus, UserID } from '@parsec/shared/protocol/types'
 import type { Tx } from '../storage/transaction.ts'
 

@@ -5,7 +5,7 @@
 import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { Uuid } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { Deps } from '../context.ts'
 import { type Tx, transaction } from '../storage/transaction.ts'

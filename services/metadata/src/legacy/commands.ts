@@ -1,7 +1,7 @@
 /** Commands and shapes of API v1 (spec 02 §4, 03 §3.3 and §6), but for its invitations. */
 
 import { isName } from '@parsec/shared/codec/fields'
-import { sql } from '@parsec/shared/postgres/database'
+import { sql } from '@parsec/shared/postgres/sql'
 import type { legacy as table } from '@parsec/shared/protocol/legacy'
 import type { UserID } from '@parsec/shared/protocol/types'
 import type { Handlers } from '../context.ts'

@@ -5,7 +5,7 @@
  */
 import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { DateTime } from '@parsec/shared/codec/values'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { DeviceID, OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import type { Trustchain } from '@parsec/shared/protocol/user'

@@ -1,6 +1,6 @@
 /** Re-encryption of a realm (spec 05 §8): the revision goes up at the start, old data stays readable until the end. */
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { badTimestamp } from '@parsec/shared/protocol/ballpark'
 import type { maintenance as table } from '@parsec/shared/protocol/maintenance'
 import type { MaintenanceType, RealmRole, UserID } from '@parsec/shared/protocol/types'

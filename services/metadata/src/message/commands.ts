@@ -1,6 +1,6 @@
 /** The inbox of each user (spec 05 §11): positions are dense and stable for ever. */
 import type { DateTime } from '@parsec/shared/codec/values'
-import { sql } from '@parsec/shared/postgres/database'
+import { sql } from '@parsec/shared/postgres/sql'
 import type { message as table } from '@parsec/shared/protocol/message'
 import type { DeviceID } from '@parsec/shared/protocol/types'
 import type { Handlers } from '../context.ts'

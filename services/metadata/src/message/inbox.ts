@@ -1,6 +1,6 @@
 /** Adding to a user's inbox, for the commands that notify somebody (spec 05 §11). */
 import type { DateTime } from '@parsec/shared/codec/values'
-import { sql } from '@parsec/shared/postgres/database'
+import { sql } from '@parsec/shared/postgres/sql'
 import type { DeviceID, UserID } from '@parsec/shared/protocol/types'
 import type { Tx } from '../storage/transaction.ts'
 

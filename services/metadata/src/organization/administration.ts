@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { DateTime } from '@parsec/shared/codec/values'
-import { sql } from '@parsec/shared/postgres/database'
+import { sql } from '@parsec/shared/postgres/sql'
 import type {
   AdministeredUser,
   InternalName,

@@ -2,7 +2,7 @@
 import { createPublicKey } from 'node:crypto'
 import { loadCertificate } from '@parsec/shared/certificates/certificate'
 import type { DateTime } from '@parsec/shared/codec/values'
-import { sql } from '@parsec/shared/postgres/database'
+import { sql } from '@parsec/shared/postgres/sql'
 import { badTimestamp } from '@parsec/shared/protocol/ballpark'
 import type { AnonymousContext } from '@parsec/shared/protocol/context'
 import { userOf } from '@parsec/shared/protocol/types'

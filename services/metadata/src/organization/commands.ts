@@ -1,5 +1,5 @@
 /** Organizations: bootstrap, configuration, statistics (spec 02 §3). */
-import { sql } from '@parsec/shared/postgres/database'
+import { sql } from '@parsec/shared/postgres/sql'
 import type { organization as table } from '@parsec/shared/protocol/organization'
 import type { Handlers } from '../context.ts'
 import { bootstrap } from './bootstrap.ts'

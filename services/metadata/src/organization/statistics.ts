@@ -1,6 +1,6 @@
 /** Counters of organizations (spec 05 §13). */
 import type { DateTime } from '@parsec/shared/codec/values'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { OrganizationStats } from '@parsec/shared/protocol/organization'
 import { type OrganizationID, USER_PROFILES, type UserProfile } from '@parsec/shared/protocol/types'
 

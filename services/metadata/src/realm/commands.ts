@@ -1,7 +1,7 @@
 /** Realms, their roles and their archiving (spec 05 §6, §7). */
 import { type Certificate, loadCertificate } from '@parsec/shared/certificates/certificate'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { badTimestamp } from '@parsec/shared/protocol/ballpark'
 import type { realm as table } from '@parsec/shared/protocol/realm'
 import type { DeviceID, MaintenanceType, RealmRole, UserID, UserProfile } from '@parsec/shared/protocol/types'

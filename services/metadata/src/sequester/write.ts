@@ -1,5 +1,5 @@
 /** What a vlob write owes to sequester services (spec 05 §14.3): checks before any look at the realm, blobs with the version. */
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { Deps } from '../context.ts'
 import { type EnabledService, matchServices, notSequestered, type SequesterBlobs, type ServiceBlob } from './blobs.ts'

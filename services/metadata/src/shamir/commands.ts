@@ -4,7 +4,7 @@
  */
 import { type Certificate, loadCertificate, type Signer } from '@parsec/shared/certificates/certificate'
 import type { Uuid } from '@parsec/shared/codec/values'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { Request } from '@parsec/shared/protocol/registry'
 import type { shamir as table } from '@parsec/shared/protocol/shamir'

@@ -7,7 +7,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import type { DatabaseConfig } from '@parsec/shared/config'
 import { OperatorError } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
-import { type Database, openPostgres, type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Database, openPostgres } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 
 const FOLDER = new URL('../../migrations/', import.meta.url)
 /** Any constant that no other software uses on the same database. */

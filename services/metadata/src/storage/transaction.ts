@@ -1,5 +1,5 @@
 /** A change of the database together with the events that tell of it: both happen, or neither. */
-import type { Queryable } from '@parsec/shared/postgres/database'
+import type { Queryable } from '@parsec/shared/postgres/sql'
 import type { ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { Deps } from '../context.ts'

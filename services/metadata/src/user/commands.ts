@@ -2,7 +2,7 @@
 import { loadCertificate } from '@parsec/shared/certificates/certificate'
 import type { HumanHandle } from '@parsec/shared/codec/fields'
 import type { DateTime } from '@parsec/shared/codec/values'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { isInBallpark } from '@parsec/shared/protocol/ballpark'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { UserID } from '@parsec/shared/protocol/types'

@@ -1,7 +1,7 @@
 /** Adding users and devices (spec 03 §4.2, §4.3): what bootstrap, both eras of the protocol and enrollments share. */
 import type { DateTime } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { Deps } from '../context.ts'
 import { type Tx, transaction } from '../storage/transaction.ts'

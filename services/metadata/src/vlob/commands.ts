@@ -1,6 +1,6 @@
 /** Versioned blobs (spec 05 §9). The realm's lock orders writes, so change indices are contiguous and never appear late. */
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
-import { type Queryable, sql } from '@parsec/shared/postgres/database'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { badTimestamp } from '@parsec/shared/protocol/ballpark'
 import type { DeviceID } from '@parsec/shared/protocol/types'
 import type { vlob as table } from '@parsec/shared/protocol/vlob'
