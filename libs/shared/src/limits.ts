@@ -5,7 +5,7 @@
 
 export type Limit = {
   readonly value: number
-  readonly unit: 'bytes' | 'items' | 'characters' | 'ms' | 'per second' | 'per minute'
+  readonly unit: 'bytes' | 'items' | 'characters' | 'times' | 'ms' | 'per second' | 'per minute'
   /** What is bounded, for the documentation. */
   readonly what: string
   /** What whoever goes beyond is told. */
@@ -14,4 +14,161 @@ export type Limit = {
   readonly test: readonly [file: string, title: string]
 }
 
-export const limits = {} as const satisfies { readonly [name: string]: Limit }
+const FIELDS = 'libs/shared/src/codec/fields.test.ts'
+const MSGPACK = 'libs/shared/src/codec/msgpack.test.ts'
+const REQUESTS = 'libs/shared/src/protocol/requests.test.ts'
+const CERTIFICATES = 'libs/shared/src/certificates/inflated.test.ts'
+const BAD_MESSAGE = '`bad_message`'
+const CERTIFICATE = '`invalid_certification`, or `invalid_data` where the command says so'
+
+export const limits = {
+  // What is in a message of a client
+  bin: {
+    value: 1_048_576,
+    unit: 'bytes',
+    what: 'one binary value in a message of a client (01-wire §2.2)',
+    beyond: '`invalid_msg_format`',
+    test: [MSGPACK, 'a bin of exactly 1 MiB passes'],
+  },
+  message_depth: {
+    value: 1000,
+    unit: 'items',
+    what: 'arrays and maps inside one another',
+    beyond: '`invalid_msg_format`',
+    test: [MSGPACK, 'nesting ends at MAX_DEPTH'],
+  },
+  message_values: {
+    value: 65_536,
+    unit: 'items',
+    what: 'values (scalars, arrays, maps and their keys) in a message of a client, or in a certificate',
+    beyond: '`invalid_msg_format`; in a handshake `bad_protocol`',
+    test: [MSGPACK, 'what clients say has a limited number of values'],
+  },
+  name: {
+    value: 32,
+    unit: 'bytes',
+    what: 'an organization id, user id, device name, or half of a device id, in UTF-8 and normalized',
+    beyond: `${BAD_MESSAGE}; in a handshake \`bad_protocol\`; in an address 404`,
+    test: [FIELDS, 'the limit of 32 counts the normalised form'],
+  },
+  device_label: {
+    value: 255,
+    unit: 'bytes',
+    what: 'the label of a device or of a sequester service, in UTF-8 and normalized',
+    beyond: CERTIFICATE,
+    test: [FIELDS, 'device labels are one line of 1 to 255 bytes'],
+  },
+  human_handle: {
+    value: 254,
+    unit: 'bytes',
+    what: 'each half of a human handle, and the email of an enrollment, in UTF-8 and normalized',
+    beyond: CERTIFICATE,
+    test: [FIELDS, 'human handles: an address and a label, both normalised'],
+  },
+  normalization: {
+    value: 4,
+    unit: 'times',
+    what: 'a text as sent compared with its bound: no text becomes shorter than that by Unicode normalization (NFC), which is only begun within it',
+    beyond: 'as for the text itself',
+    test: [FIELDS, 'a text is measured before it is normalised'],
+  },
+  search_text: {
+    value: 254,
+    unit: 'bytes',
+    what: 'the text that `human_find` and `user_find` search for, in UTF-8 and normalized',
+    beyond: BAD_MESSAGE,
+    test: [REQUESTS, 'a text to search for has at most 254 bytes'],
+  },
+  bootstrap_token: {
+    value: 254,
+    unit: 'bytes',
+    what: 'the token of `organization_bootstrap`',
+    beyond: BAD_MESSAGE,
+    test: [REQUESTS, 'tokens have at most 254 and 4096 bytes'],
+  },
+  administration_token: {
+    value: 4096,
+    unit: 'bytes',
+    what: 'the token of an administration handshake of API v1',
+    beyond: '`bad_protocol`',
+    test: [REQUESTS, 'tokens have at most 254 and 4096 bytes'],
+  },
+  ping: {
+    value: 65_536,
+    unit: 'bytes',
+    what: 'the text of a `ping`',
+    beyond: BAD_MESSAGE,
+    test: [REQUESTS, 'a ping has at most 65 536 bytes'],
+  },
+  pinged: {
+    value: 8000,
+    unit: 'bytes',
+    what: 'the text of a `pinged` event',
+    beyond: 'the `ping` is answered, and nobody is told of it',
+    test: ['tests/limits/requests.test.ts', 'a ping too long for an event is answered and told to nobody'],
+  },
+  recipient_message: {
+    value: 65_536,
+    unit: 'bytes',
+    what: 'a message for an inbox: `recipient_message`, and each of `per_participant_message`',
+    beyond: BAD_MESSAGE,
+    test: [REQUESTS, 'messages for inboxes have at most 65 536 bytes'],
+  },
+  participants: {
+    value: 10_000,
+    unit: 'items',
+    what: 'messages in `per_participant_message`',
+    beyond: BAD_MESSAGE,
+    test: [REQUESTS, 'lists and maps are counted before they are looked into'],
+  },
+  reencryption_batch: {
+    value: 1000,
+    unit: 'items',
+    what: 'entries of a re-encryption batch, asked for or saved',
+    beyond: BAD_MESSAGE,
+    test: [REQUESTS, 'lists and maps are counted before they are looked into'],
+  },
+  shamir_shares: {
+    value: 1000,
+    unit: 'items',
+    what: 'shares of a recovery, and recipients in its brief',
+    beyond: `${BAD_MESSAGE}, \`invalid_data\``,
+    test: [REQUESTS, 'lists and maps are counted before they are looked into'],
+  },
+  sequester_blobs: {
+    value: 1000,
+    unit: 'items',
+    what: 'entries of a `sequester_blob`',
+    beyond: BAD_MESSAGE,
+    test: [REQUESTS, 'lists and maps are counted before they are looked into'],
+  },
+  error_issues: {
+    value: 10,
+    unit: 'items',
+    what: 'problems that a `bad_message` names; each text is short, whatever was sent',
+    beyond: 'the others are not named',
+    test: [FIELDS, 'an errors map names at most ten problems'],
+  },
+  // What a compressed text may become
+  certificate: {
+    value: 16_384,
+    unit: 'bytes',
+    what: 'an inflated certificate or enrollment payload; those of clients have a few hundred bytes',
+    beyond: `${CERTIFICATE}; \`invalid_payload_data\``,
+    test: [CERTIFICATES, 'an inflated certificate is bounded by its kind'],
+  },
+  large_certificate: {
+    value: 131_072,
+    unit: 'bytes',
+    what: 'an inflated brief or share of a recovery',
+    beyond: '`invalid_data`',
+    test: [CERTIFICATES, 'an inflated certificate is bounded by its kind'],
+  },
+  manifest: {
+    value: 67_108_864,
+    unit: 'bytes',
+    what: 'an inflated manifest that `extract_realm_export` reads',
+    beyond: 'the folder or file is reported as not readable',
+    test: [CERTIFICATES, 'a manifest of many blocks is read'],
+  },
+} as const satisfies { readonly [name: string]: Limit }

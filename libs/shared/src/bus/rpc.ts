@@ -6,7 +6,7 @@
  * bytes, nor the service's reply, and within one process does not copy them either.
  */
 import { parse } from '../codec/fields.ts'
-import { decode, decodeMap, type Encodable, encode } from '../codec/msgpack.ts'
+import { CLIENT_MESSAGE, decode, decodeMap, type Encodable, encode } from '../codec/msgpack.ts'
 import { Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { ServiceName } from '../protocol/command.ts'
@@ -118,7 +118,7 @@ export async function serveCommands<N extends CommandName>(
     const context = contexts.read(sender)
     if (entry.spec.adminOnly && context.kind === 'authenticated' && context.profile !== 'ADMIN')
       return encode({ status: 'not_allowed', reason: `User \`${context.user_id}\` is not admin` })
-    const request = parse(entry.spec.request, decodeMap(message))
+    const request = parse(entry.spec.request, decodeMap(message, CLIENT_MESSAGE))
     if (!request.ok) return encode({ status: 'bad_message', reason: 'Invalid message.', errors: request.errors })
     const call = { context, request_id, log: log.child({ conn_id: context.conn_id, request_id }) }
     try {

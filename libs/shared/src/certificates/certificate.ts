@@ -24,13 +24,11 @@ import {
   userId,
   uuid,
 } from '../codec/fields.ts'
-import { decodeMap, MalformedMessage } from '../codec/msgpack.ts'
+import { CLIENT_MESSAGE, decodeMap, MalformedMessage } from '../codec/msgpack.ts'
 import type { DateTime } from '../codec/values.ts'
+import { limits } from '../limits.ts'
 import { type DeviceID, REALM_ROLES, USER_PROFILES, type UserProfile } from '../protocol/types.ts'
 import { openSigned } from './crypto.ts'
-
-/** Longest inflated certificate; those of clients have a few hundred bytes. */
-export const MAX_CERTIFICATE_BYTES = 1_048_576
 
 const author = () => requiredNullable(deviceId())
 const signed = { timestamp: dateTime() }
@@ -95,7 +93,7 @@ const schemas = {
     author: author(),
     ...signed,
     threshold: int({ min: 1 }),
-    per_recipient_shares: mapOf(userId(), int({ min: 1 })),
+    per_recipient_shares: mapOf(userId(), int({ min: 1 }), { max: limits.shamir_shares.value }),
   }),
   shamir_recovery_share_certificate: z.object({
     type: constant('shamir_recovery_share_certificate'),
@@ -107,6 +105,10 @@ const schemas = {
 }
 
 export type CertificateType = keyof typeof schemas
+
+/** Longest inflated form. */
+const maxBytes = (type: CertificateType): number =>
+  type.startsWith('shamir_') ? limits.large_certificate.value : limits.certificate.value
 export type Certificate<T extends CertificateType> = z.infer<(typeof schemas)[T]>
 
 /** The signer that a certificate must have: a device, or the organization's root key (`author` null). */
@@ -132,16 +134,16 @@ export function loadCertificate<T extends CertificateType>(type: T, bytes: Buffe
 
 /** The certificate inside `payload` (without its signature). */
 function readCertificate<T extends CertificateType>(type: T, payload: Buffer): Loaded<T> {
-  const fields = inflateMap(payload)
+  const fields = inflateMap(payload, maxBytes(type))
   if (!fields) return invalid('Invalid content')
   const parsed = parse(schemas[type] as unknown as z.ZodType<Certificate<T>>, fields)
   return parsed.ok ? { ok: true, certificate: parsed.value } : invalid('Invalid content')
 }
 
-/** A zlib stream with a msgpack map, as certificates and enrollment payloads have it; undefined when it is none. */
-export function inflateMap(deflated: Buffer): ReturnType<typeof decodeMap> | undefined {
+/** A zlib stream with a msgpack map of at most `maxOutputLength` bytes; undefined when it is none. */
+export function inflateMap(deflated: Buffer, maxOutputLength: number): ReturnType<typeof decodeMap> | undefined {
   try {
-    return decodeMap(inflateSync(deflated, { maxOutputLength: MAX_CERTIFICATE_BYTES }))
+    return decodeMap(inflateSync(deflated, { maxOutputLength }), CLIENT_MESSAGE)
   } catch (error) {
     if (error instanceof MalformedMessage || isZlibError(error)) return undefined
     throw error

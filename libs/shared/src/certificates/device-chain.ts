@@ -1,5 +1,5 @@
 /** Which devices of an organization are trusted: each is certified by an earlier one, the first by the root key (spec 01 §5). */
-
+import { limits } from '../limits.ts'
 import type { DeviceID } from '../protocol/types.ts'
 import { inflateMap, loadCertificate } from './certificate.ts'
 import { SIGNATURE_BYTES } from './crypto.ts'
@@ -33,6 +33,6 @@ export function trustedDevices<K>(
 
 /** Who a certificate says that it is by, unverified. */
 function claimedAuthor(certificate: Buffer): DeviceID | null | undefined {
-  const author = inflateMap(certificate.subarray(SIGNATURE_BYTES))?.author
+  const author = inflateMap(certificate.subarray(SIGNATURE_BYTES), limits.certificate.value)?.author
   return author === null || typeof author === 'string' ? author : undefined
 }

@@ -1,6 +1,7 @@
 /** The unsigned payloads of an enrollment with an X.509 certificate (spec 03 §7.1): `zlib(msgpack(map))`. */
 import { z } from 'zod'
 import { constant, deviceId, deviceLabel, enumeration, humanHandle, key, nullable, parse } from '../codec/fields.ts'
+import { limits } from '../limits.ts'
 import { USER_PROFILES } from '../protocol/types.ts'
 import { inflateMap } from './certificate.ts'
 
@@ -27,7 +28,7 @@ const schemas = {
  * checked: what it says is between the two clients.
  */
 export function payloadFlaw(type: keyof typeof schemas, payload: Buffer): string | undefined {
-  const fields = inflateMap(payload)
+  const fields = inflateMap(payload, limits.certificate.value)
   if (!fields) return 'Invalid payload data (not a compressed msgpack map).'
   const parsed = parse<object>(schemas[type], fields)
   return parsed.ok

@@ -20,15 +20,18 @@ import {
 } from '../codec/fields.ts'
 import { decodeMap } from '../codec/msgpack.ts'
 import type { Uuid } from '../codec/values.ts'
+import { limits } from '../limits.ts'
 import { openSigned } from './crypto.ts'
 
-/** Longest inflated manifest: that of a file of some hundred gigabytes. */
-const MAX_MANIFEST_BYTES = 64 * 1024 * 1024
+/** Of a file or folder, as clients have it. */
+const MAX_ENTRY_NAME_BYTES = 255
+/** Children and blocks that an inflated manifest has room for, at the least that each takes. */
+const MAX_ENTRIES = limits.manifest.value / 20
 const identity = { author: deviceId(), id: uuid(), version: int({ min: 1 }) }
 const folder = z.object({
   type: enumeration(['workspace_manifest', 'folder_manifest']),
   ...identity,
-  children: mapOf(text(), uuid()),
+  children: mapOf(text({ maxBytes: MAX_ENTRY_NAME_BYTES }), uuid(), { max: MAX_ENTRIES }),
 })
 const file = z.object({
   type: constant('file_manifest'),
@@ -36,6 +39,7 @@ const file = z.object({
   size: int({ min: 0 }),
   blocks: list(
     struct({ id: uuid(), key: key(), offset: int({ min: 0 }), size: int({ min: 1 }), digest: bytes({ length: 32 }) }),
+    { max: MAX_ENTRIES },
   ),
 })
 export type FolderManifest = z.infer<typeof folder>
@@ -55,7 +59,7 @@ export function readManifest(
   if (!content) return undefined
   let fields: ReturnType<typeof decodeMap>
   try {
-    fields = decodeMap(inflateSync(content, { maxOutputLength: MAX_MANIFEST_BYTES }))
+    fields = decodeMap(inflateSync(content, { maxOutputLength: limits.manifest.value }))
   } catch {
     return undefined
   }

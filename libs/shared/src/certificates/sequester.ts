@@ -7,6 +7,7 @@ import { deflateSync } from 'node:zlib'
 import { z } from 'zod'
 import { bytes, constant, dateTime, parse, text, uuid } from '../codec/fields.ts'
 import { encode } from '../codec/msgpack.ts'
+import { limits } from '../limits.ts'
 import { inflateMap } from './certificate.ts'
 import { openSecretBox } from './crypto.ts'
 
@@ -19,7 +20,7 @@ const schema = z.object({
   type: constant('sequester_service_certificate'),
   timestamp: dateTime(),
   service_id: uuid(),
-  service_label: text(),
+  service_label: text({ maxBytes: limits.device_label.value }),
   encryption_key_der: bytes(),
 })
 export type ServiceCertificate = Omit<z.infer<typeof schema>, 'type'>
@@ -41,7 +42,7 @@ export function loadServiceCertificate(authority: KeyObject, certificate: Buffer
   const padding = constants.RSA_PKCS1_PSS_PADDING
   if (!verify('sha256', content, { key: authority, padding, saltLength: constants.RSA_PSS_SALTLEN_AUTO }, signature))
     return undefined
-  const fields = inflateMap(content)
+  const fields = inflateMap(content, limits.certificate.value)
   const parsed = fields && parse(schema, fields)
   if (!parsed?.ok || !publicKeyFromDer(parsed.value.encryption_key_der)) return undefined
   const { type: _, ...value } = parsed.value

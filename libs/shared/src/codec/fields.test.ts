@@ -27,12 +27,12 @@ const every = {
   float: fields.float(),
   bytes: fields.bytes(),
   key: fields.key(),
-  text: fields.text(),
+  text: fields.text({ maxBytes: 100 }),
   verbatimText: fields.verbatimText(),
   enumeration: fields.enumeration(['A', 'B']),
   constant: fields.constant('x'),
-  list: fields.list(fields.bool()),
-  mapOf: fields.mapOf(fields.uuid(), fields.int()),
+  list: fields.list(fields.bool(), { max: 10 }),
+  mapOf: fields.mapOf(fields.uuid(), fields.int(), { max: 10 }),
   struct: fields.struct({ a: fields.bool() }),
   organizationId: fields.organizationId(),
   deviceId: fields.deviceId(),
@@ -131,10 +131,11 @@ describe('scalars', () => {
   })
 
   test('text is normalised and may be limited; verbatim text is not touched', () => {
-    takes(fields.text(), 'e\u0301', 'é')
+    takes(every.text, 'e\u0301', 'é')
     takes(fields.text({ maxBytes: 2 }), 'e\u0301', 'é')
-    refuses(fields.text({ maxBytes: 2 }), 'éa', 'Not a valid string.')
-    refuses(fields.text(), 'a\0', 'Not a valid string.')
+    refuses(fields.text({ maxBytes: 2 }), 'éa', 'Longer than maximum length 2.')
+    refuses(every.text, 'a\0', 'Not a valid string.')
+    refuses(fields.verbatimText({ maxBytes: 2 }), 'éa', 'Longer than maximum length 2.')
     takes(fields.verbatimText(), 'e\u0301\0')
   })
 
@@ -156,11 +157,31 @@ describe('containers', () => {
     assert.ok(encode(result.ok ? null : result.errors).length > 0)
   })
 
+  test('a list or map with too many items is refused before any item is looked at', () => {
+    const untouched = z.custom<boolean>(() => assert.fail('an item was looked at'))
+    refuses(fields.list(untouched, { max: 2 }), [1, 2, 3], 'Longer than maximum length 2.')
+    const map = new Map([1, 2, 3].map(n => [n, n]))
+    for (const sent of [map, { a: 1, b: 2, c: 3 }])
+      refuses(fields.mapOf(untouched, untouched, { max: 2 }), sent, 'Longer than maximum length 2.')
+  })
+
+  test('an errors map names at most ten problems, each shortly', () => {
+    const wrong = fields.list(fields.struct({ role: fields.enumeration(['A']), n: fields.int() }), { max: 1000 })
+    const roles = Array.from({ length: 1000 }, () => ({ role: 'x'.repeat(100_000), n: null }))
+    const result = parse(z.object({ f: wrong }), { f: roles.map(role => Object.assign(Object.create(null), role)) })
+    assert.ok(!result.ok)
+    assert.ok(encode(result.errors).length < 2048, `${encode(result.errors).length} bytes`)
+    assert.deepEqual(
+      [...((result.errors as Map<string, Map<number, unknown>>).get('f')?.keys() ?? [])],
+      [0, 1, 2, 3, 4],
+    )
+  })
+
   test('maps have keys of any kind, and yield entries', () => {
     takes(every.mapOf, new Map<Encodable, Encodable>([[id, 3]]), [[id, 3]])
     takes(every.mapOf, {}, [])
     takes(
-      fields.mapOf(fields.int(), fields.bool()),
+      fields.mapOf(fields.int(), fields.bool(), { max: 2 }),
       new Map([
         [1, true],
         [2, false],
@@ -170,7 +191,7 @@ describe('containers', () => {
         [2, false],
       ],
     )
-    takes(fields.mapOf(fields.text(), fields.bool()), { a: true }, [['a', true]])
+    takes(fields.mapOf(every.text, fields.bool(), { max: 1 }), { a: true }, [['a', true]])
     assert.equal(parse(every.mapOf, received({ a: 1 })).ok, false)
   })
 
@@ -185,7 +206,7 @@ describe('containers', () => {
       ]),
       { a: true },
     )
-    const result = parse(z.object({ f: fields.list(every.struct) }), received({ f: [{ a: 1 }] }))
+    const result = parse(z.object({ f: fields.list(every.struct, { max: 1 }) }), received({ f: [{ a: 1 }] }))
     const inner = new Map([[0, new Map([['a', ['Not a valid boolean.']]])]])
     assert.deepEqual(result, { ok: false, errors: new Map([['f', inner]]) })
   })
@@ -256,6 +277,40 @@ describe('identifiers', () => {
   test('the limit of 32 counts the normalised form (01-wire#60)', () => {
     takes(fields.userId(), 'e\u0301'.repeat(16), 'é'.repeat(16))
     refuses(fields.userId(), 'e\u0301'.repeat(17), 'Invalid data')
+  })
+
+  test('a text is measured before it is normalised', t => {
+    // Normalising takes the square of the length.
+    const marks = `a${'\u0307\u0323'.repeat(30_000)}`
+    const normalize = t.mock.method(String.prototype, 'normalize')
+    const short = [every.organizationId, every.deviceId, every.deviceLabel, every.text]
+    for (const schema of short) assert.equal(parse<unknown>(schema, marks).ok, false)
+    assert.equal(parse(every.deviceId, `a@${marks}`).ok, false)
+    assert.equal(parse(every.deviceId, `${marks}@a`).ok, false)
+    for (const handle of [
+      [marks, 'A'],
+      ['a@b', marks],
+    ])
+      assert.equal(parse(every.humanHandle, handle).ok, false)
+    for (const { this: text } of normalize.mock.calls) assert.ok(String(text).length <= 4 * 255)
+  })
+
+  test('no text becomes four times shorter by being normalised', () => {
+    const size = (text: string) => Buffer.byteLength(text)
+    const everyCharacter = Array.from({ length: 0x110000 }, (_, code) => code)
+      .filter(code => code < 0xd800 || code > 0xdfff)
+      .map(code => String.fromCodePoint(code))
+    /** Per character the longest that stands for it alone. */
+    const longest = new Map<string, number>()
+    for (const character of everyCharacter) {
+      const parts = character.normalize('NFD')
+      if ([...parts].length === 1) longest.set(parts, Math.max(longest.get(parts) ?? 0, size(character)))
+    }
+    for (const character of everyCharacter) {
+      if (character.normalize('NFC') !== character) continue
+      const sent = [...character.normalize('NFD')].reduce((sum, part) => sum + longest.get(part)!, 0)
+      assert.ok(sent < 4 * size(character), character)
+    }
   })
 
   test('device ids are two names (01-wire#61)', () => {

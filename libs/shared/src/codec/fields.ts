@@ -1,9 +1,11 @@
 /**
  * Field types of the wire as zod schemas, and zod's issues as the wire's `errors` map (spec 01 §2.3).
  * A schema sees what `decode` yields; texts, but for `verbatimText`, are normalised to NFC before anything else looks
- * at them (spec 01 §3.1).
+ * at them (spec 01 §3.1). Whatever has a size is measured before it is looked into: normalising takes the square of a
+ * text's length, and each item of a list costs time even when it is wrong.
  */
 import { z } from 'zod'
+import { limits } from '../limits.ts'
 import { type Encodable, isMap, textKeys, type Value } from './msgpack.ts'
 import { DateTime, Float, Uuid } from './values.ts'
 
@@ -39,47 +41,73 @@ export const float = () =>
     v instanceof Float ? v.value : v,
   ) as unknown as z.ZodType<number>
 
-/** Binary of any length, or of exactly `length` bytes. */
-export const bytes = ({ length }: { length?: number } = {}) =>
-  field<Buffer>(v => Buffer.isBuffer(v) && (length === undefined || v.length === length), 'Not bytes')
+const tooLong = (max: number) => `Longer than maximum length ${max}.`
 
+/** Binary of any length, of exactly `length` bytes, or of at most `maxBytes`. */
+export const bytes = ({ length, maxBytes = Number.POSITIVE_INFINITY }: { length?: number; maxBytes?: number } = {}) =>
+  z.custom<Buffer>(v => Buffer.isBuffer(v) && (length === undefined || v.length === length) && v.length <= maxBytes, {
+    error: ({ input }) =>
+      absence(input) ?? (Buffer.isBuffer(input) && input.length > maxBytes ? tooLong(maxBytes) : 'Not bytes'),
+  }) as z.ZodType<Buffer>
 /** A 32-byte Ed25519 or X25519 public key. */
 export const key = () => field<Buffer>(v => Buffer.isBuffer(v) && v.length === 32, 'Invalid verify key.')
 
-/** Text of any kind that is returned as it came and stored nowhere. */
-export const verbatimText = () => field<string>(v => typeof v === 'string', 'Not a valid string.')
+/** Text of any kind, as it came. */
+export const verbatimText = ({ maxBytes = Number.POSITIVE_INFINITY }: { maxBytes?: number } = {}) =>
+  textField(v => isWithin(v, maxBytes), maxBytes)
 
 /** Free text, normalised. U+0000 is refused: PostgreSQL cannot store it. */
-export const text = ({ maxBytes }: { maxBytes?: number } = {}) =>
-  field<string>(
-    v =>
-      typeof v === 'string' && !v.includes('\0') && (maxBytes === undefined || Buffer.byteLength(nfc(v)) <= maxBytes),
-    'Not a valid string.',
-  ).transform(nfc) as unknown as z.ZodType<string>
+export const text = ({ maxBytes }: { maxBytes: number }) =>
+  textField(v => !v.includes('\0') && normalized(v, maxBytes) !== undefined, maxBytes).transform(
+    nfc,
+  ) as unknown as z.ZodType<string>
+
+const textField = (accepts: (v: string) => boolean, maxBytes: number): z.ZodType<string> =>
+  z.custom<string>(v => typeof v === 'string' && accepts(v), {
+    error: ({ input }) =>
+      absence(input) ??
+      (typeof input === 'string' && !isWithin(input, maxBytes) ? tooLong(maxBytes) : 'Not a valid string.'),
+  })
+/** A text has no fewer bytes than UTF-16 units. */
+const isWithin = (v: string, maxBytes: number): boolean => v.length <= maxBytes && Buffer.byteLength(v) <= maxBytes
+
+/** Most characters of a wrong value that an error text repeats. */
+const MAX_REPEATED = 64
 
 export const enumeration = <const T extends readonly string[]>(values: T) =>
   z.custom<T[number]>(v => typeof v === 'string' && values.includes(v), {
     error: issue =>
-      absence(issue.input) ?? (typeof issue.input === 'string' ? `Invalid role \`${issue.input}\`` : 'Not string'),
+      absence(issue.input) ??
+      (typeof issue.input === 'string' ? `Invalid role \`${issue.input.slice(0, MAX_REPEATED)}\`` : 'Not string'),
   })
 
 /** One text; can tell the members of a `z.discriminatedUnion` apart. */
 export const constant = <const T extends string>(value: T): z.ZodLiteral<T> =>
   z.literal(value, { error: issue => absence(issue.input) ?? `Invalid value, should be \`${value}\`` })
 
-/** A list; a wrong item is reported under its index. */
-export const list = <T extends z.ZodType>(item: T) =>
-  z.array(item, {
-    error: issue => absence(issue.input) ?? 'Not a valid list.',
-  })
+/** A list of at most `max` items; a wrong item is reported under its index. */
+export const list = <T extends z.ZodType>(item: T, { max }: { max: number }): z.ZodType<z.infer<T>[]> =>
+  counted(Array.isArray, v => v.length, max, 'Not a valid list.').pipe(z.array(item)) as unknown as z.ZodType<
+    z.infer<T>[]
+  >
 
-/** A map with typed keys, which need not be text; yields entries in the order of the message. */
-export function mapOf<K, V>(keySchema: z.ZodType<K>, valueSchema: z.ZodType<V>): z.ZodType<[K, V][]> {
+/** A map with typed keys, which need not be text, of at most `max` entries; yields them in the order of the message. */
+export function mapOf<K, V>(
+  keySchema: z.ZodType<K>,
+  valueSchema: z.ZodType<V>,
+  { max }: { max: number },
+): z.ZodType<[K, V][]> {
   const entries = z.array(z.tuple([keySchema, valueSchema]))
-  return field<Value>(isMap, 'Not a valid mapping type.')
-    .transform(v => (v instanceof Map ? [...v] : Object.entries(v as object)))
+  return counted(isMap, v => (v instanceof Map ? v.size : Object.keys(v).length), max, 'Not a valid mapping type.')
+    .transform(v => (v instanceof Map ? [...v] : Object.entries(v)))
     .pipe(entries as never) as unknown as z.ZodType<[K, V][]>
 }
+
+/** Of a kind, and of no more than `max` items: checked before any item is. */
+const counted = <T>(is: (v: unknown) => v is T, count: (v: T) => number, max: number, text: string) =>
+  z.custom<T>(v => is(v) && count(v) <= max, {
+    error: ({ input }) => absence(input) ?? (is(input) && count(input) > max ? tooLong(max) : text),
+  })
 
 /** Present but possibly nil. */
 export const requiredNullable = <T>(schema: z.ZodType<T>) => schema.nullable()
@@ -106,10 +134,18 @@ export const struct = <S extends z.ZodRawShape>(shape: S): z.ZodType<z.infer<z.Z
 // Identifiers (spec 01 §3.1)
 
 const nfc = (v: string): string => v.normalize('NFC')
+
+/** The normal form of a text, when it has at most `maxBytes` bytes; undefined when it has more. */
+function normalized(v: string, maxBytes: number): string | undefined {
+  if (!isWithin(v, maxBytes * limits.normalization.value)) return undefined
+  const normal = nfc(v)
+  return Buffer.byteLength(normal) <= maxBytes ? normal : undefined
+}
+
 /** The rule of organization, user and device names. */
 const NAME = /^[\p{L}\p{N}\p{M}_-]{1,32}$/u
 export const isName = (v: unknown): boolean =>
-  typeof v === 'string' && NAME.test(nfc(v)) && Buffer.byteLength(nfc(v)) <= 32
+  typeof v === 'string' && NAME.test(normalized(v, limits.name.value) ?? '')
 const isDeviceId = (v: unknown): boolean => {
   if (typeof v !== 'string') return false
   const at = v.indexOf('@')
@@ -128,27 +164,25 @@ export const deviceName = () => identifier(isName)
 export const deviceId = () => identifier(isDeviceId)
 /** One line of 1 to 255 bytes. */
 export const deviceLabel = () =>
-  identifier(v => typeof v === 'string' && /^[^\n\0]+$/u.test(v) && Buffer.byteLength(nfc(v)) <= 255)
+  identifier(v => typeof v === 'string' && /^[^\n\0]+$/u.test(normalized(v, limits.device_label.value) ?? ''))
 
 /** `[email, label]`; two handles are equal when their emails are. */
 export type HumanHandle = readonly [email: string, label: string]
 const EMAIL = /^[^\s\0@<>",;:\\()[\]]+@[^\s\0@<>",;:\\()[\]]+$/u
-const isHandlePart = (v: unknown): v is string =>
-  typeof v === 'string' && v.length > 0 && Buffer.byteLength(nfc(v)) <= 254
+const LABEL = /^[^\0<>@,:;\\"[\]]+$/u
+const handlePart = (v: unknown): string =>
+  typeof v === 'string' ? (normalized(v, limits.human_handle.value) ?? '') : ''
 /** What is looked at is the normalised form: it may have a forbidden character that the text as sent has not. */
 export const humanHandle = () =>
   field<HumanHandle>(
-    v =>
-      Array.isArray(v) &&
-      v.length === 2 &&
-      isHandlePart(v[0]) &&
-      isHandlePart(v[1]) &&
-      EMAIL.test(nfc(v[0])) &&
-      !/[\0<>@,:;\\"[\]]/u.test(nfc(v[1])),
+    v => Array.isArray(v) && v.length === 2 && EMAIL.test(handlePart(v[0])) && LABEL.test(handlePart(v[1])),
     'Invalid data',
   ).transform(([email, label]): HumanHandle => [nfc(email), nfc(label)]) as unknown as z.ZodType<HumanHandle>
 
-/** What a schema makes of `value`, or the wire's `errors` map: field → texts, list index → …, `_schema` for the whole. */
+/**
+ * What a schema makes of `value`, or the wire's `errors` map: field → texts, list index → …, `_schema` for the whole.
+ * The map names the first few problems only.
+ */
 export function parse<T>(
   schema: z.ZodType<T>,
   value: unknown,
@@ -156,7 +190,7 @@ export function parse<T>(
   const result = schema.safeParse(value, { reportInput: true })
   if (result.success) return { ok: true, value: result.data }
   const root = new Map<Encodable, Encodable>()
-  for (const issue of result.error.issues) {
+  for (const issue of result.error.issues.slice(0, limits.error_issues.value)) {
     let map = root
     const path = issue.path.length === 0 ? ['_schema'] : issue.path
     for (const [depth, step] of path.entries()) {

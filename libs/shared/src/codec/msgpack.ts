@@ -4,6 +4,7 @@
  * Decoding never allocates more than a constant factor of its input: declared lengths are checked against the bytes
  * that are left, and depth, bin length and the number of values are limited. Decoded bins alias the input.
  */
+import { limits as bounds } from '../limits.ts'
 import { DateTime, Extension, Float, Uuid } from './values.ts'
 
 /** What `decode` yields. A map is a null-prototype object, or a `Map` as soon as one key is no text. */
@@ -23,11 +24,13 @@ export type Value =
   | { [key: string]: Value }
 
 /** Longest bin in a message from a client, inclusive (spec 01 §2.2). */
-export const MAX_BIN_BYTES = 1_048_576
+export const MAX_BIN_BYTES = bounds.bin.value
 /** Deepest nesting of arrays and maps. */
-export const MAX_DEPTH = 1000
-/** Most values (scalars, arrays, maps, keys) in one message. */
-export const MAX_VALUES = 1_048_576
+export const MAX_DEPTH = bounds.message_depth.value
+/** Most values (scalars, arrays, maps, keys) in what services and manifests say. */
+export const MAX_VALUES = 16_777_216
+/** What clients send is read within these limits: each value costs time, whatever it means. */
+export const CLIENT_MESSAGE: DecodeLimits = { maxValues: bounds.message_values.value }
 
 /** The bytes are no message. The text is for logs, not for clients. */
 export class MalformedMessage extends Error {
@@ -37,6 +40,8 @@ export class MalformedMessage extends Error {
 export type DecodeLimits = {
   /** Longest bin, in bytes; defaults to `MAX_BIN_BYTES`. */
   maxBinBytes?: number
+  /** Most values; defaults to `MAX_VALUES`. */
+  maxValues?: number
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -46,7 +51,7 @@ const EXT_UUID = 2
 /** Decodes exactly one value that spans all of `bytes`. Throws `MalformedMessage`. */
 export function decode(bytes: Uint8Array, limits: DecodeLimits = {}): Value {
   const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const reader = new Reader(buffer, limits.maxBinBytes ?? MAX_BIN_BYTES)
+  const reader = new Reader(buffer, limits)
   const value = reader.value(0)
   if (reader.at !== buffer.length) throw new MalformedMessage('trailing bytes')
   return value
@@ -72,16 +77,17 @@ export function textKeys(map: Map<Value, Value>): { [key: string]: Value } {
 
 class Reader {
   at = 0
-  #values = 0
+  #valuesLeft: number
   readonly #bytes: Buffer
   readonly #maxBin: number
-  constructor(bytes: Buffer, maxBin: number) {
+  constructor(bytes: Buffer, { maxBinBytes = MAX_BIN_BYTES, maxValues = MAX_VALUES }: DecodeLimits) {
     this.#bytes = bytes
-    this.#maxBin = maxBin
+    this.#maxBin = maxBinBytes
+    this.#valuesLeft = maxValues
   }
 
   value(depth: number): Value {
-    if (++this.#values > MAX_VALUES) throw new MalformedMessage('too many values')
+    if (--this.#valuesLeft < 0) throw new MalformedMessage('too many values')
     const tag = this.#uint(1)
     if (tag < 0x80) return tag
     if (tag < 0x90) return this.#map(tag & 0x0f, depth)

@@ -5,6 +5,7 @@
  */
 import { bool, verbatimText, withDefault } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
+import { limits } from '../limits.ts'
 import { command, EVERY_AUTHENTICATED } from './command.ts'
 import type { ArchivingConfiguration } from './realm.ts'
 import type { DeviceID, InvitationStatus, RealmRole, UserID } from './types.ts'
@@ -56,7 +57,7 @@ export const events = {
   ping: command<{ pong: string }>()({
     name: 'ping',
     callers: { v1: ['authenticated', 'anonymous', 'administration'], v2: ['authenticated', 'invited'] },
-    request: { ping: verbatimText() },
+    request: { ping: verbatimText({ maxBytes: limits.ping.value }) },
     section: '01-wire §10.1',
   }),
   events_subscribe: command()({

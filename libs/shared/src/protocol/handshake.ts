@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { bytes, constant, deviceId, enumeration, key, nullable, organizationId, text, uuid } from '../codec/fields.ts'
 import { encode } from '../codec/msgpack.ts'
 import { DateTime, Float } from '../codec/values.ts'
+import { limits } from '../limits.ts'
 import { BALLPARK_CLIENT_EARLY_OFFSET, BALLPARK_CLIENT_LATE_OFFSET } from './ballpark.ts'
 import { INVITATION_TYPES } from './types.ts'
 import { type ApiVersion, SUPPORTED_API_VERSIONS } from './versions.ts'
@@ -69,7 +70,7 @@ const invited = z.object({
 export type InvitedAnswer = z.infer<typeof invited>
 const anonymous = z.object({ organization_id: organizationId(), rvk: nullable(key()) })
 export type AnonymousAnswer = z.infer<typeof anonymous>
-const administration = z.object({ token: text() })
+const administration = z.object({ token: text({ maxBytes: limits.administration_token.value }) })
 export type AdministrationAnswer = z.infer<typeof administration>
 
 /** The schema of an answer of `type` under a major, with the kind of client that it makes; undefined: no such type. */

@@ -31,8 +31,9 @@ export type ConduitSide = 'greeter' | 'claimer'
 
 /** Most characters of an invited address, which need not look like one; compared as it is, so it is not normalised. */
 const MAX_CLAIMER_EMAIL_LENGTH = 255
+const MAX_CHARACTER_BYTES = 4
 const claimerEmail = () =>
-  verbatimText().refine(
+  verbatimText({ maxBytes: MAX_CLAIMER_EMAIL_LENGTH * MAX_CHARACTER_BYTES }).refine(
     v => v.length > 0 && [...v].length <= MAX_CLAIMER_EMAIL_LENGTH && !v.includes('\0') && v.isWellFormed(),
     'Invalid data',
   )

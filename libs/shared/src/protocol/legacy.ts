@@ -14,6 +14,7 @@ import {
   withDefault,
 } from '../codec/fields.ts'
 import type { DateTime } from '../codec/values.ts'
+import { limits } from '../limits.ts'
 import { command } from './command.ts'
 import { BOOTSTRAP_STATUSES } from './organization.ts'
 import type { UserID } from './types.ts'
@@ -31,7 +32,7 @@ export const legacy = {
     callers: ANONYMOUS_V1,
     deadlineMs: 40_000,
     request: {
-      bootstrap_token: text(),
+      bootstrap_token: text({ maxBytes: limits.bootstrap_token.value }),
       root_verify_key: key(),
       user_certificate: bytes(),
       device_certificate: bytes(),
@@ -84,7 +85,7 @@ export const legacy = {
     name: 'user_find',
     callers: AUTHENTICATED_V1,
     request: {
-      query: nullable(text()),
+      query: nullable(text({ maxBytes: limits.search_text.value })),
       omit_revoked: withDefault(bool(), false),
       page: withDefault(int({ min: 1 }), 1),
       per_page: withDefault(int({ min: 1, max: 100 }), 100),

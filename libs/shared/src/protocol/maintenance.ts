@@ -1,7 +1,9 @@
 /** Re-encryption of a realm (spec 05 §8). */
 import { bytes, dateTime, int, list, mapOf, struct, userId, uuid } from '../codec/fields.ts'
 import type { Uuid } from '../codec/values.ts'
+import { limits } from '../limits.ts'
 import { command, EVERY_AUTHENTICATED } from './command.ts'
+import { inboxMessage } from './message.ts'
 
 const BATCH_STATUSES = [
   'not_found',
@@ -19,7 +21,7 @@ export const maintenance = {
       realm_id: uuid(),
       encryption_revision: int({ min: 0 }),
       timestamp: dateTime(),
-      per_participant_message: mapOf(userId(), bytes()),
+      per_participant_message: mapOf(userId(), inboxMessage(), { max: limits.participants.value }),
     },
     statuses: [
       'bad_timestamp',
@@ -36,7 +38,11 @@ export const maintenance = {
   vlob_maintenance_get_reencryption_batch: command<{ batch: { vlob_id: Uuid; version: number; blob: Buffer }[] }>()({
     name: 'vlob_maintenance_get_reencryption_batch',
     callers: EVERY_AUTHENTICATED,
-    request: { realm_id: uuid(), encryption_revision: int({ min: 0 }), size: int({ min: 0, max: 1000 }) },
+    request: {
+      realm_id: uuid(),
+      encryption_revision: int({ min: 0 }),
+      size: int({ min: 0, max: limits.reencryption_batch.value }),
+    },
     statuses: BATCH_STATUSES,
     section: '05-data §8.2',
   }),
@@ -46,7 +52,9 @@ export const maintenance = {
     request: {
       realm_id: uuid(),
       encryption_revision: int({ min: 0 }),
-      batch: list(struct({ vlob_id: uuid(), version: int({ min: 0 }), blob: bytes() })),
+      batch: list(struct({ vlob_id: uuid(), version: int({ min: 0 }), blob: bytes() }), {
+        max: limits.reencryption_batch.value,
+      }),
     },
     statuses: BATCH_STATUSES,
     section: '05-data §8.3',

@@ -1,5 +1,6 @@
 /** Organization commands of API v2 and v3 (spec 02 §3). */
 import { bytes, key, nullable, text } from '../codec/fields.ts'
+import { limits } from '../limits.ts'
 import { AUTHENTICATED, command } from './command.ts'
 import type { UserProfile } from './types.ts'
 
@@ -30,7 +31,7 @@ export const organization = {
     // The webhook (spec 02 §5) delays the reply by up to 30 s.
     deadlineMs: 40_000,
     request: {
-      bootstrap_token: text(),
+      bootstrap_token: text({ maxBytes: limits.bootstrap_token.value }),
       root_verify_key: key(),
       user_certificate: bytes(),
       device_certificate: bytes(),

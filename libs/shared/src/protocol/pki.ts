@@ -1,6 +1,7 @@
 /** Enrollment with an X.509 certificate (spec 03 §7). */
 import { bool, bytes, nullable, text, uuid } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
+import { limits } from '../limits.ts'
 import { AUTHENTICATED, command } from './command.ts'
 
 const ANONYMOUS = { v2: ['anonymous'] } as const
@@ -13,7 +14,7 @@ export const pki = {
       enrollment_id: uuid(),
       force: bool(),
       submitter_der_x509_certificate: bytes(),
-      submitter_der_x509_certificate_email: nullable(text()),
+      submitter_der_x509_certificate_email: nullable(text({ maxBytes: limits.human_handle.value })),
       submit_payload_signature: bytes(),
       submit_payload: bytes(),
     },

@@ -2,6 +2,7 @@
 import { bytes, requiredNullable, uuid } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
 import { AUTHENTICATED, command, EVERY_AUTHENTICATED } from './command.ts'
+import { inboxMessage } from './message.ts'
 import type { DeviceID, MaintenanceType } from './types.ts'
 
 export type ArchivingConfiguration =
@@ -47,7 +48,7 @@ export const realm = {
   realm_update_roles: command()({
     name: 'realm_update_roles',
     callers: EVERY_AUTHENTICATED,
-    request: { role_certificate: bytes(), recipient_message: requiredNullable(bytes()) },
+    request: { role_certificate: bytes(), recipient_message: requiredNullable(inboxMessage()) },
     statuses: [
       'not_allowed',
       'invalid_certification',

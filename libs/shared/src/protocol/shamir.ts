@@ -1,5 +1,6 @@
 /** Shared recovery (spec 03 §8). */
 import { bytes, list, requiredNullable, struct, uuid } from '../codec/fields.ts'
+import { limits } from '../limits.ts'
 import { AUTHENTICATED, command, INVITED } from './command.ts'
 
 export const shamir = {
@@ -8,7 +9,12 @@ export const shamir = {
     callers: AUTHENTICATED,
     request: {
       setup: requiredNullable(
-        struct({ ciphered_data: bytes(), reveal_token: uuid(), brief: bytes(), shares: list(bytes()) }),
+        struct({
+          ciphered_data: bytes(),
+          reveal_token: uuid(),
+          brief: bytes(),
+          shares: list(bytes(), { max: limits.shamir_shares.value }),
+        }),
       ),
     },
     statuses: ['invalid_data'],

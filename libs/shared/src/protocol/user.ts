@@ -1,5 +1,6 @@
 /** Users, devices and humans (spec 03 §4). */
 import { bool, bytes, type HumanHandle, int, nullable, text, userId, withDefault } from '../codec/fields.ts'
+import { limits } from '../limits.ts'
 import { AUTHENTICATED, command, EVERY_AUTHENTICATED } from './command.ts'
 import type { UserID } from './types.ts'
 
@@ -58,7 +59,7 @@ export const user = {
     name: 'human_find',
     callers: EVERY_AUTHENTICATED,
     request: {
-      query: nullable(text()),
+      query: nullable(text({ maxBytes: limits.search_text.value })),
       omit_revoked: withDefault(bool(), false),
       omit_non_human: withDefault(bool(), false),
       page: withDefault(int({ min: 1 }), 1),

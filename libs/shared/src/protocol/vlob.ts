@@ -2,10 +2,11 @@
 import { bytes, dateTime, int, mapOf, nullable, uuid } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
 import { SEQUESTER_DEADLINE_MS } from '../deadlines.ts'
+import { limits } from '../limits.ts'
 import { command, EVERY_AUTHENTICATED } from './command.ts'
 import type { DeviceID } from './types.ts'
 
-const sequester_blob = () => nullable(mapOf(uuid(), bytes()))
+const sequester_blob = () => nullable(mapOf(uuid(), bytes(), { max: limits.sequester_blobs.value }))
 const WRITE_STATUSES = [
   'bad_timestamp',
   'not_a_sequestered_organization',

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { seal } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
-import { decodeMap, encode, type Value } from '@parsec/shared/codec/msgpack'
+import { CLIENT_MESSAGE, decodeMap, encode, type Value } from '@parsec/shared/codec/msgpack'
 import type { CommandSpec } from '@parsec/shared/protocol/command'
 import type { Context } from '@parsec/shared/protocol/context'
 import { findCommand } from '@parsec/shared/protocol/registry'
@@ -24,7 +24,7 @@ const UNKNOWN_COMMAND = { spec: undefined, status: 'unknown_command' } as const
 export function readMessage(bytes: Buffer, kind: ClientKind, major: number): Reading {
   let message: { [field: string]: Value }
   try {
-    message = decodeMap(bytes)
+    message = decodeMap(bytes, CLIENT_MESSAGE)
   } catch {
     return INVALID_MSG_FORMAT
   }

@@ -3,7 +3,7 @@ import type { Bus } from '@parsec/shared/bus/bus'
 import { callInternal } from '@parsec/shared/bus/rpc'
 import { openSigned, sameSecret } from '@parsec/shared/certificates/crypto'
 import { parse } from '@parsec/shared/codec/fields'
-import { decodeMap, type Encodable, type Value } from '@parsec/shared/codec/msgpack'
+import { CLIENT_MESSAGE, decodeMap, type Encodable, type Value } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
 import type { Log } from '@parsec/shared/log'
 import type { Context } from '@parsec/shared/protocol/context'
@@ -56,7 +56,7 @@ export const TEXT_ANSWER = refuse('bad_protocol', 'Expected bytes message in web
 export async function judgeAnswer(judge: Judge, caller: Caller, challenge: Buffer, bytes: Buffer): Promise<Verdict> {
   let answer: { [field: string]: Value }
   try {
-    answer = decodeMap(bytes)
+    answer = decodeMap(bytes, CLIENT_MESSAGE)
   } catch (error) {
     return refuse('bad_protocol', `Invalid msgpack data: ${(error as Error).message}`)
   }

@@ -1,9 +1,10 @@
 /** `ping` (spec 01 §10.1): answered here, since events are emitted only by this service. */
+import { limits } from '@parsec/shared/limits'
 import type { Handler } from '../context.ts'
 import { clientEvent } from '../storage/outbox.ts'
 
 export const ping: Handler<'ping'> = async (ctx, { ping }) => {
-  if (ctx.context.kind === 'authenticated') {
+  if (ctx.context.kind === 'authenticated' && Buffer.byteLength(ping) <= limits.pinged.value) {
     const { organization_id, device_id } = ctx.context
     ctx.outbox.publishTransient(
       clientEvent(organization_id, { to: 'organization', except: device_id }, { event: 'pinged', ping }),
