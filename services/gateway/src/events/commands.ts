@@ -7,10 +7,13 @@ import type { EventHub } from './hub.ts'
 /** What the caller of a local command can do; only a WebSocket can listen to events. */
 export interface LocalCaller {
   subscribe(hub: EventHub, keys: { organization: number; user: number }): Promise<void>
-  /** The oldest event; undefined when there is none: then, with `wait`, the next one is the reply to the command. */
-  nextEvent(wait: boolean): Buffer | undefined
-  /** Whether a next message may cancel the command in progress: one that writes before it waits does so undisturbed. */
-  setCancellable(cancellable: boolean): void
+  /** The oldest event; undefined when there is none. */
+  nextEvent(): Buffer | undefined
+  /**
+   * From now on the next message cancels the command in progress. One that writes before it waits says so only then,
+   * so that it writes undisturbed.
+   */
+  letCancel(): void
 }
 
 /** A command on its way to a local handler. */
@@ -61,6 +64,6 @@ export const eventCommands = (hub: EventHub): { [N in 'events_subscribe' | 'even
     return { status: 'ok' }
   },
   events_listen(call, { wait }) {
-    return call.caller?.nextEvent(wait) ?? (wait ? LATER : NO_EVENTS)
+    return call.caller?.nextEvent() ?? (wait ? LATER : NO_EVENTS)
   },
 })

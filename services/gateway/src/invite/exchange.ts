@@ -110,7 +110,6 @@ async function exchange(
   cancellable: boolean,
 ): Promise<LocalReply> {
   const { signal } = call
-  call.caller?.setCancellable(false)
   const organization = await hub.enter(party.organization_id)
   const orders = new Orders(party.token, signal)
   organization.watchers.add(orders.hear)
@@ -119,7 +118,7 @@ async function exchange(
     for (const [state, sends] of talks) {
       const payload = sends === null ? EMPTY : (request[sends] as Buffer)
       const met = await meet(bus, { ...party, state, attempt: Uuid.random() }, payload, orders, () => {
-        if (cancellable) call.caller?.setCancellable(true)
+        if (cancellable) call.caller?.letCancel()
       })
       if (met.status === 'already_deleted' && party.side === 'claimer') return GONE
       if (met.status !== 'ok') return { status: met.status }

@@ -97,7 +97,6 @@ async function waitForPeer(
   { ask, answer, timeoutReason }: Wait,
 ): Promise<LocalReply> {
   const { signal } = call
-  call.caller?.setCancellable(false)
   const organization = await hub.enter(organization_id)
   const { promise, resolve } = Promise.withResolvers<LocalReply>()
   const hear = (order: ControlEvent) => {
@@ -112,7 +111,7 @@ async function waitForPeer(
   try {
     const refusal = await ask()
     if (refusal !== undefined) return refusal
-    call.caller?.setCancellable(true)
+    call.caller?.letCancel()
     timer = setTimeout(() => resolve({ status: 'timeout', reason: timeoutReason }), WAIT_FOR_PEER_MS)
     return await promise
   } finally {

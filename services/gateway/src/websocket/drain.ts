@@ -1,6 +1,7 @@
 /** Sends clients to another gateway, a few at a time, so that they do not all come back at once. */
 import { setTimeout as pause } from 'node:timers/promises'
-import { CLOSE_RESTART, type Connection } from './connection.ts'
+import { CLOSE_RESTART } from './client-socket.ts'
+import type { Connection } from './connection.ts'
 
 /** Fewer connections than this are closed together. */
 const MIN_BATCH = 100
