@@ -1,5 +1,6 @@
 /** Sequester services as the operator manages them (spec 05 §14.2); clients only see the enabled ones. */
 
+import { lockServices } from '@parsec/metadata/organization/lock'
 import type { SequesterServiceType } from '@parsec/metadata/sequester/blobs'
 import { loadServiceCertificate, publicKeyFromDer } from '@parsec/shared/certificates/sequester'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
@@ -88,6 +89,6 @@ export async function findSequestered(db: Queryable, id: OrganizationID) {
 
 /** Waits for the vlob writes that were checked before, and lets no other be checked before the commit. */
 async function lockSequestered(tx: Queryable, id: OrganizationID) {
-  await tx.run(sql`SELECT FROM organization WHERE organization_id = ${id} FOR UPDATE`)
+  await lockServices(tx, id)
   return findSequestered(tx, id)
 }

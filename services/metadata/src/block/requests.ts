@@ -4,7 +4,8 @@ import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { type InternalName, UPLOAD_LEASE_MS } from '@parsec/shared/protocol/internal'
 import type { Deps } from '../context.ts'
-import { canWrite, type RealmFacts, readRefusal, writeStateRefusal } from '../realm/gates.ts'
+import { canWrite, GATES, JOIN_CALLER, type RealmFacts, readRefusal, writeStateRefusal } from '../realm/gates.ts'
+import { shareRealm } from '../realm/lock.ts'
 
 export const blockHandlers = ({ db, now }: Deps): InternalHandlers<Extract<InternalName, `block_${string}`>> => ({
   block_check: async ({ context: { organization, user }, block_id, realm_id, upload }) => {
@@ -30,8 +31,7 @@ export const blockHandlers = ({ db, now }: Deps): InternalHandlers<Extract<Inter
           tx.run(sql`
           DELETE FROM block_upload
           WHERE organization = ${organization} AND block_id = ${block_id} AND upload = ${upload}`)
-        // Shared: blocks may be added side by side, but not while the realm changes its state or somebody's role.
-        void tx.run(sql`SELECT FROM realm WHERE organization = ${organization} AND realm_id = ${realm_id} FOR SHARE`)
+        void shareRealm(tx, organization, realm_id)
         const facts = await blockFacts(tx, organization, user, realm_id, block_id)
         const refusal = createRefusal(facts, now())
         if (refusal) return refusal
@@ -54,10 +54,7 @@ export const blockHandlers = ({ db, now }: Deps): InternalHandlers<Extract<Inter
 
   block_access: async ({ context, block_id }) => {
     const realm = await db.one<RealmFacts & { missed_nodes: number[] | null }>(sql`
-      SELECT block.missed_nodes, realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date, realm_user.role,
-        realm_user.certified_on
-      FROM block JOIN realm ON realm._id = block.realm
-      LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${context.user}
+      SELECT block.missed_nodes, ${GATES} FROM block JOIN realm ON realm._id = block.realm ${JOIN_CALLER} = ${context.user}
       WHERE block.organization = ${context.organization} AND block.block_id = ${block_id} AND block.deleted_on IS NULL`)
     if (!realm) return { status: 'not_found' }
     return readRefusal(realm, now()) ?? { status: 'ok', missed_nodes: realm.missed_nodes ?? [] }
@@ -69,10 +66,9 @@ type BlockFacts = RealmFacts & { realm: number; is_taken: boolean }
 /** Undefined when there is no such realm. */
 const blockFacts = (db: Queryable, organization: number, user: number, realm_id: Uuid, block_id: Uuid) =>
   db.one<BlockFacts>(sql`
-    SELECT realm._id AS realm, realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date,
-      realm_user.role, realm_user.certified_on,
+    SELECT realm._id AS realm, ${GATES},
       EXISTS (SELECT FROM block WHERE organization = ${organization} AND block_id = ${block_id}) AS is_taken
-    FROM realm LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
+    FROM realm ${JOIN_CALLER} = ${user}
     WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
 
 /** Lines 1 to 5 of `block_create`. */

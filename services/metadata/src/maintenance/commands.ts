@@ -3,11 +3,12 @@ import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { badTimestamp } from '@parsec/shared/protocol/ballpark'
 import type { maintenance as table } from '@parsec/shared/protocol/maintenance'
-import type { MaintenanceType, RealmRole, UserID } from '@parsec/shared/protocol/types'
+import type { UserID } from '@parsec/shared/protocol/types'
 import { mismatchStatus } from '@parsec/shared/protocol/versions'
 import type { Handlers } from '../context.ts'
 import { appendMessage } from '../message/inbox.ts'
-import { isDeleted, type RealmFacts } from '../realm/gates.ts'
+import { findRealm, isDeleted, type RealmFacts, realmNotFound } from '../realm/gates.ts'
+import { lockRealm, lockRealmAlone } from '../realm/lock.ts'
 import { transaction } from '../storage/transaction.ts'
 
 export const maintenance: Handlers<keyof typeof table> = {
@@ -18,8 +19,9 @@ export const maintenance: Handlers<keyof typeof table> = {
       const now = ctx.now()
       const late = badTimestamp(timestamp, now)
       if (late) return late
-      const realm = await lockedRealm(tx, organization, realm_id, user)
-      if (!realm) return notFound(realm_id)
+      void lockRealmAlone(tx, organization, realm_id)
+      const realm = await findRealm(tx, organization, realm_id, user)
+      if (!realm) return realmNotFound(realm_id)
       if (realm.maintenance_type !== null) return { status: 'in_maintenance' }
       if (encryption_revision !== realm.encryption_revision + 1) return { status: 'bad_encryption_revision' }
       if (realm.role !== 'OWNER') return { status: 'not_allowed' }
@@ -47,7 +49,7 @@ export const maintenance: Handlers<keyof typeof table> = {
 
   vlob_maintenance_get_reencryption_batch: async (ctx, { realm_id, encryption_revision, size }) => {
     const realm = await findRealm(ctx.db, ctx.context.organization, realm_id, ctx.context.user)
-    if (!realm) return notFound(realm_id)
+    if (!realm) return realmNotFound(realm_id)
     const refusal = batchRefusal(realm, realm_id, ctx.now(), encryption_revision)
     if (refusal) return refusal
     return { status: 'ok', batch: await missingCopies(ctx.db, realm.realm, encryption_revision, size) }
@@ -55,8 +57,9 @@ export const maintenance: Handlers<keyof typeof table> = {
 
   vlob_maintenance_save_reencryption_batch: (ctx, { realm_id, encryption_revision, batch }) =>
     transaction(ctx, ctx.context.organization_id, async tx => {
-      const realm = await lockedRealm(tx, ctx.context.organization, realm_id, ctx.context.user)
-      if (!realm) return notFound(realm_id)
+      void lockRealm(tx, ctx.context.organization, realm_id)
+      const realm = await findRealm(tx, ctx.context.organization, realm_id, ctx.context.user)
+      if (!realm) return realmNotFound(realm_id)
       const refusal = batchRefusal(realm, realm_id, ctx.now(), encryption_revision)
       if (refusal) return refusal
       if (batch.length > 0) void saveCopies(tx, realm.realm, encryption_revision, batch)
@@ -66,8 +69,9 @@ export const maintenance: Handlers<keyof typeof table> = {
   realm_finish_reencryption_maintenance: (ctx, { realm_id, encryption_revision }) =>
     transaction(ctx, ctx.context.organization_id, async tx => {
       const { organization, user, device_id } = ctx.context
-      const realm = await lockedRealm(tx, organization, realm_id, user)
-      if (!realm) return notFound(realm_id)
+      void lockRealmAlone(tx, organization, realm_id)
+      const realm = await findRealm(tx, organization, realm_id, user)
+      if (!realm) return realmNotFound(realm_id)
       if (realm.role !== 'OWNER') return { status: 'not_allowed' }
       if (isDeleted(realm, ctx.now())) return { status: 'realm_deleted' }
       if (realm.maintenance_type !== 'REENCRYPTION') return notInMaintenance(realm_id)
@@ -85,37 +89,18 @@ export const maintenance: Handlers<keyof typeof table> = {
     }),
 }
 
-const notFound = (realm_id: Uuid) => ({ status: 'not_found' as const, reason: `Realm \`${realm_id}\` doesn't exist` })
 const notInMaintenance = (realm_id: Uuid) => ({
   status: 'not_in_maintenance' as const,
   reason: `Realm \`${realm_id}\` not under maintenance`,
 })
 
 /** MAINT column of the gates. */
-function batchRefusal(realm: Realm, realm_id: Uuid, now: DateTime, revision: number) {
+function batchRefusal(realm: RealmFacts, realm_id: Uuid, now: DateTime, revision: number) {
   if (isDeleted(realm, now)) return { status: 'realm_deleted' as const }
   if (realm.maintenance_type !== 'REENCRYPTION') return notInMaintenance(realm_id)
   if (revision !== realm.encryption_revision) return { status: 'bad_encryption_revision' as const }
   if (realm.role !== 'OWNER') return { status: 'not_allowed' as const }
   return undefined
-}
-
-type Realm = Pick<RealmFacts, 'encryption_revision' | 'archiving' | 'deletion_date'> & {
-  realm: number
-  maintenance_type: MaintenanceType | null
-  role: RealmRole | null
-}
-
-const findRealm = (db: Queryable, organization: number, realm_id: Uuid, user: number) =>
-  db.one<Realm>(sql`
-    SELECT realm._id AS realm, realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date,
-      realm_user.role
-    FROM realm LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
-    WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
-
-const lockedRealm = (tx: Queryable, organization: number, realm_id: Uuid, user: number) => {
-  void tx.run(sql`SELECT FROM realm WHERE organization = ${organization} AND realm_id = ${realm_id} FOR NO KEY UPDATE`)
-  return findRealm(tx, organization, realm_id, user)
 }
 
 /** Users with a role who are not revoked, the frozen included. */

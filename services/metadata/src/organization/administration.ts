@@ -12,6 +12,7 @@ import type {
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { Deps } from '../context.ts'
 import { transaction } from '../storage/transaction.ts'
+import { EXPIRATION, type Expiration, isExpired } from './expiration.ts'
 import { organizationStats, statistics } from './statistics.ts'
 
 const BOOTSTRAP_TOKEN_BYTES = 32
@@ -108,11 +109,15 @@ export async function createOrganization(
 /** Seconds: 30 days. */
 const DEFAULT_MINIMUM_ARCHIVING_PERIOD = 2_592_000
 
-export const organizationStatus = ({ db, now }: Deps, organization_id: OrganizationID) =>
-  db.one<OrganizationStatus & { expiration_date: DateTime | null; expired_on: DateTime | null }>(sql`
-    SELECT root_verify_key IS NOT NULL AS is_bootstrapped, is_expired OR expiration_date <= ${now()} IS TRUE AS is_expired,
-      user_profile_outsider_allowed, active_users_limit, minimum_archiving_period, expiration_date, expired_on
+export async function organizationStatus({ db, now }: Deps, organization_id: OrganizationID) {
+  const row = await db.one<Omit<OrganizationStatus, 'is_expired'> & Expiration & { expired_on: DateTime | null }>(sql`
+    SELECT root_verify_key IS NOT NULL AS is_bootstrapped, user_profile_outsider_allowed, active_users_limit,
+      minimum_archiving_period, expired_on, ${EXPIRATION}
     FROM organization WHERE organization_id = ${organization_id}`)
+  if (!row) return undefined
+  const { is_marked_expired: _, ...status } = row
+  return { ...status, is_expired: isExpired(row, now()) }
+}
 
 type Changes = OrganizationSettings & { is_expired?: boolean; expiration_date?: DateTime | null | undefined }
 

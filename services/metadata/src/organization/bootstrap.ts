@@ -11,6 +11,7 @@ import { transaction } from '../storage/transaction.ts'
 import { loadNewUser, type NewUser, redactionRefusal } from '../user/certificates.ts'
 import { enrollment, insertUser, tellUserCreated } from '../user/people.ts'
 import { notifyBootstrap } from './bootstrap-webhook.ts'
+import { lockPeopleOf } from './lock.ts'
 
 export type Bootstrap = {
   bootstrap_token: string
@@ -31,9 +32,10 @@ export async function bootstrap(ctx: Deps & { context: AnonymousContext }, reque
   if (!checked.ok) return checked.refusal
   const { newUser, sequester_verify_key_der } = checked
   const reply = await transaction(ctx, organization_id, async tx => {
+    void lockPeopleOf(tx, organization_id)
     const organization = await tx.one<{ organization: number; bootstrap_token: string; is_bootstrapped: boolean }>(sql`
       SELECT _id AS organization, bootstrap_token, root_verify_key IS NOT NULL AS is_bootstrapped
-      FROM organization WHERE organization_id = ${organization_id} FOR NO KEY UPDATE`)
+      FROM organization WHERE organization_id = ${organization_id}`)
     if (!organization) return { status: 'not_found' as const }
     if (organization.is_bootstrapped) return { status: 'already_bootstrapped' as const }
     if (organization.bootstrap_token !== request.bootstrap_token) return { status: 'not_found' as const }

@@ -12,9 +12,10 @@ import type { AuthenticatedContext, Context } from '@parsec/shared/protocol/cont
 import type { pki as table } from '@parsec/shared/protocol/pki'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { Handlers } from '../context.ts'
+import { lockPeople, lockPeopleOf } from '../organization/lock.ts'
 import { type Tx, transaction } from '../storage/transaction.ts'
 import { checkNewUser } from '../user/certificates.ts'
-import { addUser, lockPeople, refuseRevokedAuthor } from '../user/people.ts'
+import { addUser, refuseRevokedAuthor } from '../user/people.ts'
 
 /** Clients of several releases stop at a refusal without this key (spec 03 §2), so each has it. */
 const NO_REASON = { reason: '' }
@@ -148,9 +149,6 @@ const idUsedStatus = (release: Context['release']) =>
   release !== null && (release[0] > 2 || (release[0] === 2 && release[1] >= 15))
     ? 'id_already_used'
     : 'enrollment_id_already_used'
-
-const lockPeopleOf = (tx: Queryable, organization_id: OrganizationID) =>
-  tx.run(sql`SELECT FROM organization WHERE organization_id = ${organization_id} FOR NO KEY UPDATE`)
 
 type Submission = {
   organization: number

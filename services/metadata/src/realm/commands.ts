@@ -4,12 +4,13 @@ import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { badTimestamp } from '@parsec/shared/protocol/ballpark'
 import type { realm as table } from '@parsec/shared/protocol/realm'
-import type { DeviceID, MaintenanceType, RealmRole, UserID, UserProfile } from '@parsec/shared/protocol/types'
+import type { DeviceID, RealmRole, UserID, UserProfile } from '@parsec/shared/protocol/types'
 import type { Handlers } from '../context.ts'
 import { appendMessage } from '../message/inbox.ts'
 import { transaction } from '../storage/transaction.ts'
-import { greater, isDeleted } from './gates.ts'
-import { mayChangeRole, roleCausality } from './roles.ts'
+import { findRealm, GATES, greater, isDeleted, JOIN_CALLER, type RealmFacts, realmNotFound } from './gates.ts'
+import { lockRealmAlone } from './lock.ts'
+import { mayChangeRole, type RoleHistory, roleCausality } from './roles.ts'
 
 export const realm: Handlers<keyof typeof table> = {
   realm_create: async (ctx, { role_certificate }) => {
@@ -38,7 +39,7 @@ export const realm: Handlers<keyof typeof table> = {
 
   realm_status: async (ctx, { realm_id }) => {
     const realm = await findRealm(ctx.db, ctx.context.organization, realm_id, ctx.context.user)
-    if (!realm) return notFound(realm_id)
+    if (!realm) return realmNotFound(realm_id)
     if (realm.role === null) return { status: 'not_allowed' }
     if (isDeleted(realm, ctx.now())) return { status: 'realm_deleted' }
     const { maintenance_type, maintenance_started_on, maintenance_started_by, encryption_revision } = realm
@@ -54,7 +55,7 @@ export const realm: Handlers<keyof typeof table> = {
 
   realm_stats: async (ctx, { realm_id }) => {
     const realm = await findRealm(ctx.db, ctx.context.organization, realm_id, ctx.context.user)
-    if (!realm) return notFound(realm_id)
+    if (!realm) return realmNotFound(realm_id)
     if (realm.role === null) return { status: 'not_allowed' }
     if (isDeleted(realm, ctx.now())) return { status: 'realm_deleted' }
     return { status: 'ok', ...(await sizes(ctx.db, realm.realm)) }
@@ -62,7 +63,7 @@ export const realm: Handlers<keyof typeof table> = {
 
   realm_get_role_certificates: async (ctx, { realm_id }) => {
     const realm = await findRealm(ctx.db, ctx.context.organization, realm_id, ctx.context.user)
-    if (!realm) return notFound(realm_id)
+    if (!realm) return realmNotFound(realm_id)
     if (realm.role === null) return { status: 'not_allowed' }
     const rows = await ctx.db.all<{ certificate: Buffer }>(sql`
       SELECT certificate FROM realm_role WHERE realm = ${realm.realm} ORDER BY certified_on, _id`)
@@ -82,18 +83,19 @@ export const realm: Handlers<keyof typeof table> = {
       return { status: 'invalid_data', reason: 'Realm role certificate cannot be self-signed.' }
     const { realm_id, role, timestamp } = certificate
     return transaction(ctx, organization_id, async tx => {
-      void lockRealm(tx, organization, realm_id)
+      void lockRealmAlone(tx, organization, realm_id)
       const facts = await sharing(tx, organization, certificate, user)
       if (!facts) return { status: 'not_found', reason: `User \`${certificate.user_id}\` doesn't exist` }
       if (facts.profile === 'OUTSIDER' && (role === 'MANAGER' || role === 'OWNER'))
         return { status: 'incompatible_profile', reason: 'User with OUTSIDER profile cannot be MANAGER or OWNER' }
       if (facts.realm !== null && isDeleted(facts, now)) return { status: 'realm_deleted' }
       if (facts.revoked_on !== null) return { status: 'user_revoked' }
-      if (facts.realm === null) return notFound(realm_id)
+      if (facts.realm === null) return realmNotFound(realm_id)
       if (facts.maintenance_type !== null) return { status: 'in_maintenance' }
-      if (!mayChangeRole(facts.author_role, facts.role, role)) return { status: 'not_allowed' }
-      if (facts.role === role) return { status: 'already_granted' }
-      const blocking = roleCausality(facts, role, timestamp)
+      const target = { ...facts, role: facts.target_role, certified_on: facts.target_certified_on }
+      if (!mayChangeRole(facts.role, target.role, role)) return { status: 'not_allowed' }
+      if (target.role === role) return { status: 'already_granted' }
+      const blocking = roleCausality(target, role, timestamp)
       if (blocking) return greater(blocking)
       void insertRole(tx, {
         realm: facts.realm,
@@ -129,7 +131,7 @@ export const realm: Handlers<keyof typeof table> = {
     const late = badTimestamp(timestamp, now)
     if (late) return late
     return transaction(ctx, organization_id, async tx => {
-      void lockRealm(tx, organization, realm_id)
+      void lockRealmAlone(tx, organization, realm_id)
       const facts = await archivingFacts(tx, organization, realm_id, user)
       if (!facts) return { status: 'not_found' }
       if (isDeleted(facts, now)) return { status: 'realm_deleted' }
@@ -172,52 +174,24 @@ export const realm: Handlers<keyof typeof table> = {
   },
 }
 
-const notFound = (realm_id: Uuid) => ({ status: 'not_found' as const, reason: `Realm \`${realm_id}\` doesn't exist` })
-
-const lockRealm = (tx: Queryable, organization: number, realm_id: Uuid) =>
-  tx.run(sql`SELECT FROM realm WHERE organization = ${organization} AND realm_id = ${realm_id} FOR NO KEY UPDATE`)
-
-type Realm = {
-  realm: number
-  role: RealmRole | null
-  encryption_revision: number
-  maintenance_type: MaintenanceType | null
-  maintenance_started_on: DateTime | null
-  maintenance_started_by: DeviceID | null
-  archiving: 'AVAILABLE' | 'ARCHIVED' | 'DELETION_PLANNED'
-  deletion_date: DateTime | null
-}
-
-const findRealm = (db: Queryable, organization: number, realm_id: Uuid, user: number) =>
-  db.one<Realm>(sql`
-    SELECT realm._id AS realm, realm_user.role, realm.encryption_revision, realm.maintenance_type,
-      realm.maintenance_started_on, realm.maintenance_started_by, realm.archiving, realm.deletion_date
-    FROM realm LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
-    WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
-
 /** All versions as first written, and all blocks (spec 05 §13). */
 const sizes = async (db: Queryable, realm: number) =>
   (await db.one<{ blocks_size: number; vlobs_size: number }>(sql`
     SELECT (SELECT coalesce(sum(size), 0)::bigint FROM block WHERE realm = ${realm}) AS blocks_size,
       (SELECT coalesce(sum(size), 0)::bigint FROM realm_change WHERE realm = ${realm}) AS vlobs_size`))!
 
-type Sharing = {
-  user: number
-  profile: UserProfile
-  revoked_on: DateTime | null
-  /** Null when there is no such realm. */
-  realm: number | null
-  checkpoint: number | null
-  maintenance_type: MaintenanceType | null
-  archiving: 'AVAILABLE' | 'ARCHIVED' | 'DELETION_PLANNED'
-  deletion_date: DateTime | null
-  role: RealmRole | null
-  certified_on: DateTime | null
-  last_role_change: DateTime | null
-  last_vlob_update: DateTime | null
-  last_archiving_change: DateTime | null
-  author_role: RealmRole | null
-}
+/** The gates are the author's, `RoleHistory` and `target_role` the target's. */
+type Sharing = RealmFacts &
+  Omit<RoleHistory, 'role' | 'certified_on'> & {
+    user: number
+    profile: UserProfile
+    revoked_on: DateTime | null
+    /** Null when there is no such realm. */
+    realm: number | null
+    checkpoint: number | null
+    target_role: RealmRole | null
+    target_certified_on: DateTime | null
+  }
 
 /** The target user with their place in the realm, and the author's; undefined when there is no such user. */
 const sharing = (
@@ -227,13 +201,13 @@ const sharing = (
   author: number,
 ) =>
   tx.one<Sharing>(sql`
-    SELECT user_._id AS user, user_.profile, user_.revoked_on, realm._id AS realm, realm.checkpoint, realm.maintenance_type,
-      realm.archiving, realm.deletion_date, target.role, target.certified_on, target.last_role_change, target.last_vlob_update,
-      target.last_archiving_change, author.role AS author_role
+    SELECT user_._id AS user, user_.profile, user_.revoked_on, realm._id AS realm, realm.checkpoint, ${GATES},
+      target.role AS target_role, target.certified_on AS target_certified_on, target.last_role_change,
+      target.last_vlob_update, target.last_archiving_change
     FROM user_
     LEFT JOIN realm ON realm.organization = user_.organization AND realm.realm_id = ${realm_id}
     LEFT JOIN realm_user target ON target.realm = realm._id AND target.user_ = user_._id
-    LEFT JOIN realm_user author ON author.realm = realm._id AND author.user_ = ${author}
+    ${JOIN_CALLER} = ${author}
     WHERE user_.organization = ${organization} AND user_.user_id = ${user_id satisfies UserID}`)
 
 type NewRealm = {
@@ -281,12 +255,8 @@ const insertRole = (tx: Queryable, r: NewRole) =>
     INSERT INTO realm_user (realm, user_, role, certified_on) VALUES (${r.realm}, ${r.user}, ${r.role}, ${r.timestamp})
     ON CONFLICT (realm, user_) DO UPDATE SET role = excluded.role, certified_on = excluded.certified_on`)
 
-type ArchivingFacts = {
+type ArchivingFacts = RealmFacts & {
   realm: number
-  role: RealmRole | null
-  certified_on: DateTime | null
-  archiving: 'AVAILABLE' | 'ARCHIVED' | 'DELETION_PLANNED'
-  deletion_date: DateTime | null
   /** Timestamp of the newest archiving certificate. */
   archived_on: DateTime | null
   /** Seconds. */
@@ -295,11 +265,11 @@ type ArchivingFacts = {
 
 const archivingFacts = (tx: Queryable, organization: number, realm_id: Uuid, user: number) =>
   tx.one<ArchivingFacts>(sql`
-    SELECT realm._id AS realm, realm_user.role, realm_user.certified_on, realm.archiving, realm.deletion_date,
+    SELECT realm._id AS realm, ${GATES},
       (SELECT max(certified_on) FROM realm_archiving WHERE realm = realm._id) AS archived_on,
       organization.minimum_archiving_period
     FROM realm JOIN organization ON organization._id = realm.organization
-    LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
+    ${JOIN_CALLER} = ${user}
     WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
 
 type NewArchiving = {

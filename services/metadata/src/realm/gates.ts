@@ -2,8 +2,9 @@
  * The gates that commands on a realm share (spec 05 §5). State comes before the role, so a stranger learns that a realm
  * is archived or in maintenance: clients rely on that order.
  */
-import type { DateTime } from '@parsec/shared/codec/values'
-import type { MaintenanceType, RealmRole } from '@parsec/shared/protocol/types'
+import type { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
+import type { DeviceID, MaintenanceType, RealmRole } from '@parsec/shared/protocol/types'
 
 /** What the gates look at: the realm, and the caller's place in it. */
 export type RealmFacts = {
@@ -15,6 +16,33 @@ export type RealmFacts = {
   /** Timestamp of the newest role certificate about the caller. */
   certified_on: DateTime | null
 }
+
+/** The columns of `RealmFacts`, for statements with `realm` and the caller's place in it. */
+export const GATES = fragment`realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date,
+  caller.role, caller.certified_on`
+
+/** The caller's place in `realm`, if any; the user's key follows: `${JOIN_CALLER} = ${user}`. */
+export const JOIN_CALLER = fragment`LEFT JOIN realm_user caller ON caller.realm = realm._id AND caller.user_`
+
+export type Realm = RealmFacts & {
+  realm: number
+  /** Index of the newest change. */
+  checkpoint: number
+  maintenance_started_on: DateTime | null
+  maintenance_started_by: DeviceID | null
+}
+
+/** A realm with what its gates look at; undefined when there is none. */
+export const findRealm = (db: Queryable, organization: number, realm_id: Uuid, user: number) =>
+  db.one<Realm>(sql`
+    SELECT realm._id AS realm, realm.checkpoint, realm.maintenance_started_on, realm.maintenance_started_by, ${GATES}
+    FROM realm ${JOIN_CALLER} = ${user}
+    WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
+
+export const realmNotFound = (realm_id: Uuid) => ({
+  status: 'not_found' as const,
+  reason: `Realm \`${realm_id}\` doesn't exist`,
+})
 
 /** G2: the planned deletion has come. */
 export const isDeleted = (realm: Pick<RealmFacts, 'archiving' | 'deletion_date'>, now: DateTime): boolean =>

@@ -2,6 +2,7 @@
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { Deps } from '../context.ts'
+import { keepServices } from '../organization/lock.ts'
 import { type EnabledService, matchServices, notSequestered, type SequesterBlobs, type ServiceBlob } from './blobs.ts'
 import { webhookRefusal } from './webhook.ts'
 
@@ -18,13 +19,13 @@ export async function sequesterRefusal({ db, log, stopping, context }: Ctx, sequ
  * The same check inside the transaction: services may have changed while webhooks were asked, and may not change again
  * before the commit. Sent at once, so that it costs no round trip of its own when the caller does not wait for it.
  */
-export async function lockServices(
+export async function keptServices(
   tx: Queryable,
   { organization, is_sequestered }: AuthenticatedContext,
   sequester_blob: SequesterBlobs,
 ) {
   if (!is_sequestered) return { ok: true as const, blobs: [] }
-  void tx.run(sql`SELECT FROM organization WHERE _id = ${organization} FOR KEY SHARE`)
+  void keepServices(tx, organization)
   return matchServices(await sequesterFacts(tx, organization), sequester_blob)
 }
 

@@ -8,9 +8,10 @@ import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { UserID } from '@parsec/shared/protocol/types'
 import type { Trustchain, user as table } from '@parsec/shared/protocol/user'
 import type { Handlers } from '../context.ts'
+import { lockPeople } from '../organization/lock.ts'
 import { transaction } from '../storage/transaction.ts'
 import { checkNewDevice, checkNewUser } from './certificates.ts'
-import { createDevice, createUser, lockPeople, refuseRevokedAuthor } from './people.ts'
+import { createDevice, createUser, refuseRevokedAuthor } from './people.ts'
 import { wordsPattern } from './search.ts'
 
 export const user: Handlers<keyof typeof table> = {

@@ -4,11 +4,12 @@ import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { HumanHandle } from '@parsec/shared/codec/fields'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
-import { sql } from '@parsec/shared/postgres/sql'
+import { fragment, sql } from '@parsec/shared/postgres/sql'
 import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
 import type { InvitationType, OrganizationID } from '@parsec/shared/protocol/types'
 import type { Deps } from '../context.ts'
 import { createOrganization } from '../organization/administration.ts'
+import { EXPIRATION, type Expiration, isExpired } from '../organization/expiration.ts'
 import { controlEvent } from '../storage/outbox.ts'
 
 type Names =
@@ -20,14 +21,10 @@ type Names =
 
 export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
   session_open: async ({ organization_id, device_id }) => {
-    const now = deps.now()
     const row = await deps.db.one<
-      OrganizationFacts & DeviceFacts & { device: number | null; email: string | null; label: string | null }
+      OrganizationRow & DeviceFacts & { device: number | null; email: string | null; label: string | null }
     >(sql`
-      SELECT organization._id AS organization, organization.root_verify_key IS NOT NULL AS is_bootstrapped,
-        organization.root_verify_key, organization.is_expired OR organization.expiration_date <= ${now} IS TRUE AS is_expired,
-        organization.sequester_authority_certificate IS NOT NULL AS is_sequestered,
-        user_._id AS user, user_.user_id, user_.profile, user_.revoked_on, user_.frozen AS is_frozen,
+      SELECT ${ORGANIZATION}, user_._id AS user, user_.user_id, user_.profile, user_.revoked_on, user_.frozen AS is_frozen,
         device._id AS device, device.device_id, device.verify_key, human.email, human.label
       FROM organization
       LEFT JOIN device ON device.organization = organization._id AND device.device_id = ${device_id}
@@ -35,10 +32,9 @@ export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
       LEFT JOIN human ON human._id = user_.human
       WHERE organization.organization_id = ${organization_id}`)
     if (!row) return { organization: null, device: null }
-    const { organization, is_bootstrapped, root_verify_key, is_expired, is_sequestered } = row
     const { user, device, user_id, profile, verify_key, is_frozen, email, label, revoked_on } = row
     return {
-      organization: { organization, is_bootstrapped, root_verify_key, is_expired, is_sequestered },
+      organization: organizationFacts(row, deps.now()),
       device:
         device === null
           ? null
@@ -93,9 +89,18 @@ export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
   },
 })
 
-const findOrganization = ({ db, now }: Deps, organization_id: OrganizationID) =>
-  db.one<OrganizationFacts>(sql`
-    SELECT _id AS organization, root_verify_key IS NOT NULL AS is_bootstrapped, root_verify_key,
-      is_expired OR expiration_date <= ${now()} IS TRUE AS is_expired,
-      sequester_authority_certificate IS NOT NULL AS is_sequestered
-    FROM organization WHERE organization_id = ${organization_id}`)
+async function findOrganization({ db, now }: Deps, organization_id: OrganizationID) {
+  const row = await db.one<OrganizationRow>(sql`
+    SELECT ${ORGANIZATION} FROM organization WHERE organization_id = ${organization_id}`)
+  return row && organizationFacts(row, now())
+}
+
+type OrganizationRow = Omit<OrganizationFacts, 'is_expired'> & Expiration
+
+const ORGANIZATION = fragment`organization._id AS organization, organization.root_verify_key IS NOT NULL AS is_bootstrapped,
+  organization.root_verify_key, organization.sequester_authority_certificate IS NOT NULL AS is_sequestered, ${EXPIRATION}`
+
+function organizationFacts(row: OrganizationRow, now: DateTime): OrganizationFacts {
+  const { organization, is_bootstrapped, root_verify_key, is_sequestered } = row
+  return { organization, is_bootstrapped, root_verify_key, is_expired: isExpired(row, now), is_sequestered }
+}

@@ -4,12 +4,9 @@ import { Unavailable } from '@parsec/shared/errors'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { Deps } from '../context.ts'
+import { lockPeople } from '../organization/lock.ts'
 import { type Tx, transaction } from '../storage/transaction.ts'
 import type { NewDevice, NewUser } from './certificates.ts'
-
-/** Orders changes of the organization's people and of its limit. */
-export const lockPeople = (tx: Queryable, organization: number) =>
-  tx.run(sql`SELECT FROM organization WHERE _id = ${organization} FOR NO KEY UPDATE`)
 
 type Author = Deps & { context: AuthenticatedContext }
 

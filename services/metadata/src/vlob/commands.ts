@@ -1,12 +1,23 @@
-/** Versioned blobs (spec 05 §9). The realm's lock orders writes, so change indices are contiguous and never appear late. */
+/** Versioned blobs (spec 05 §9). */
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { badTimestamp } from '@parsec/shared/protocol/ballpark'
 import type { DeviceID } from '@parsec/shared/protocol/types'
 import type { vlob as table } from '@parsec/shared/protocol/vlob'
 import type { Handlers } from '../context.ts'
-import { greater, type RealmFacts, readAtRefusal, readRefusal, vlobWriteRefusal } from '../realm/gates.ts'
-import { lockServices, sequesterRefusal, storeBlobs } from '../sequester/write.ts'
+import {
+  findRealm,
+  GATES,
+  greater,
+  JOIN_CALLER,
+  type RealmFacts,
+  readAtRefusal,
+  readRefusal,
+  realmNotFound,
+  vlobWriteRefusal,
+} from '../realm/gates.ts'
+import { lockRealm, lockRealmOfVlob } from '../realm/lock.ts'
+import { keptServices, sequesterRefusal, storeBlobs } from '../sequester/write.ts'
 import { transaction } from '../storage/transaction.ts'
 
 export const vlob: Handlers<keyof typeof table> = {
@@ -18,8 +29,8 @@ export const vlob: Handlers<keyof typeof table> = {
     return transaction(ctx, organization_id, async tx => {
       void lockRealm(tx, organization, realm_id)
       const [services, realm] = await Promise.all([
-        lockServices(tx, ctx.context, sequester_blob),
-        realmToWrite(tx, organization, realm_id, user),
+        keptServices(tx, ctx.context, sequester_blob),
+        findRealm(tx, organization, realm_id, user),
       ])
       if (!services.ok) return services.refusal
       if (!realm) return { status: 'not_allowed', reason: `Realm \`${realm_id}\` doesn't exist` }
@@ -55,8 +66,8 @@ export const vlob: Handlers<keyof typeof table> = {
     return transaction(ctx, organization_id, async tx => {
       void lockRealmOfVlob(tx, organization, vlob_id)
       const [services, facts] = await Promise.all([
-        lockServices(tx, ctx.context, sequester_blob),
-        vlobToWrite(tx, organization, vlob_id, user),
+        keptServices(tx, ctx.context, sequester_blob),
+        findVlob(tx, organization, vlob_id, user),
       ])
       if (!services.ok) return services.refusal
       if (!facts) return notFound(vlob_id)
@@ -103,7 +114,7 @@ export const vlob: Handlers<keyof typeof table> = {
 
   vlob_list_versions: async (ctx, { vlob_id }) => {
     const { organization, user } = ctx.context
-    const realm = await vlobToRead(ctx.db, organization, vlob_id, user)
+    const realm = await findVlob(ctx.db, organization, vlob_id, user)
     if (!realm) return notFound(vlob_id)
     const refusal = readRefusal(realm, ctx.now())
     if (refusal) return refusal
@@ -113,8 +124,8 @@ export const vlob: Handlers<keyof typeof table> = {
 
   vlob_poll_changes: async (ctx, { realm_id, last_checkpoint }) => {
     const { organization, user } = ctx.context
-    const realm = await realmToRead(ctx.db, organization, realm_id, user)
-    if (!realm) return { status: 'not_found', reason: `Realm \`${realm_id}\` doesn't exist` }
+    const realm = await findRealm(ctx.db, organization, realm_id, user)
+    if (!realm) return realmNotFound(realm_id)
     const refusal = readRefusal(realm, ctx.now())
     if (refusal) return refusal
     const changes = await changesSince(ctx.db, realm.realm, last_checkpoint)
@@ -128,56 +139,22 @@ export const vlob: Handlers<keyof typeof table> = {
 
 const notFound = (vlob_id: Uuid) => ({ status: 'not_found' as const, reason: `Vlob \`${vlob_id}\` doesn't exist` })
 
-// Locks. The statement after a lock sees everything that was committed before the lock was had.
-
-const lockRealm = (tx: Queryable, organization: number, realm_id: Uuid) =>
-  tx.run(sql`SELECT FROM realm WHERE organization = ${organization} AND realm_id = ${realm_id} FOR NO KEY UPDATE`)
-
-const lockRealmOfVlob = (tx: Queryable, organization: number, vlob_id: Uuid) =>
-  tx.run(sql`
-    SELECT FROM realm WHERE _id = (SELECT realm FROM vlob WHERE organization = ${organization} AND vlob_id = ${vlob_id})
-    FOR NO KEY UPDATE`)
-
 // Facts
 
-const realmToWrite = (tx: Queryable, organization: number, realm_id: Uuid, user: number) =>
-  tx.one<RealmFacts & { realm: number; checkpoint: number }>(sql`
-    SELECT realm._id AS realm, realm.checkpoint, realm.encryption_revision, realm.maintenance_type, realm.archiving,
-      realm.deletion_date, realm_user.role, realm_user.certified_on
-    FROM realm LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
-    WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
+type Vlob = RealmFacts & {
+  vlob: number
+  /** The newest, and its timestamp. */
+  version: number
+  timestamp: DateTime
+  realm: number
+  realm_id: Uuid
+  checkpoint: number
+}
 
-const vlobToWrite = (tx: Queryable, organization: number, vlob_id: Uuid, user: number) =>
-  tx.one<
-    RealmFacts & {
-      vlob: number
-      version: number
-      timestamp: DateTime
-      realm: number
-      realm_id: Uuid
-      checkpoint: number
-    }
-  >(sql`
-    SELECT vlob._id AS vlob, vlob.version, vlob.timestamp, realm._id AS realm, realm.realm_id, realm.checkpoint,
-      realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date,
-      realm_user.role, realm_user.certified_on
-    FROM vlob JOIN realm ON realm._id = vlob.realm
-    LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
-    WHERE vlob.organization = ${organization} AND vlob.vlob_id = ${vlob_id}`)
-
-const realmToRead = (db: Queryable, organization: number, realm_id: Uuid, user: number) =>
-  db.one<RealmFacts & { realm: number }>(sql`
-    SELECT realm._id AS realm, realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date,
-      realm_user.role, realm_user.certified_on
-    FROM realm LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
-    WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
-
-const vlobToRead = (db: Queryable, organization: number, vlob_id: Uuid, user: number) =>
-  db.one<RealmFacts & { vlob: number }>(sql`
-    SELECT vlob._id AS vlob, realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date,
-      realm_user.role, realm_user.certified_on
-    FROM vlob JOIN realm ON realm._id = vlob.realm
-    LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${user}
+const findVlob = (db: Queryable, organization: number, vlob_id: Uuid, user: number) =>
+  db.one<Vlob>(sql`
+    SELECT vlob._id AS vlob, vlob.version, vlob.timestamp, realm._id AS realm, realm.realm_id, realm.checkpoint, ${GATES}
+    FROM vlob JOIN realm ON realm._id = vlob.realm ${JOIN_CALLER} = ${user}
     WHERE vlob.organization = ${organization} AND vlob.vlob_id = ${vlob_id}`)
 
 type Found = RealmFacts & {
@@ -204,11 +181,9 @@ const readVersion = (
   },
 ) =>
   db.one<Found>(sql`
-    SELECT realm.encryption_revision, realm.maintenance_type, realm.archiving, realm.deletion_date, realm_user.role,
-      realm_user.certified_on, atom.version, atom.blob, atom.created_on, device.device_id AS author,
-      author.certified_on AS author_last_role_granted_on
-    FROM vlob JOIN realm ON realm._id = vlob.realm
-    LEFT JOIN realm_user ON realm_user.realm = realm._id AND realm_user.user_ = ${q.user}
+    SELECT ${GATES}, atom.version, atom.blob, atom.created_on, device.device_id AS author,
+      (SELECT certified_on FROM realm_user WHERE realm = vlob.realm AND user_ = device.user_) AS author_last_role_granted_on
+    FROM vlob JOIN realm ON realm._id = vlob.realm ${JOIN_CALLER} = ${q.user}
     LEFT JOIN vlob_atom atom ON atom.vlob = vlob._id AND atom.encryption_revision = ${q.encryption_revision}
       AND atom.version = CASE WHEN ${q.timestamp}::timestamptz IS NULL THEN coalesce(${q.version}::bigint, vlob.version)
       ELSE (
@@ -218,7 +193,6 @@ const readVersion = (
         ORDER BY version DESC LIMIT 1
       ) END
     LEFT JOIN device ON device._id = atom.author
-    LEFT JOIN realm_user author ON author.realm = realm._id AND author.user_ = device.user_
     WHERE vlob.organization = ${q.organization} AND vlob.vlob_id = ${q.vlob_id}`)
 
 /** Each version once: a re-encryption's copies have the same author and timestamp. */

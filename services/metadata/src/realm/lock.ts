@@ -1,0 +1,37 @@
+/**
+ * The locks of a realm (spec 05 §15). Its row orders everything that changes it, so change indices are contiguous and never
+ * appear late. Adding a block changes nothing that another block or a vlob depends on, only its state and roles must stay
+ * as they were checked: blocks share a lock beside the row, which changes of state and roles take for themselves. It has
+ * a queue, unlike a row that is shared: no flow of blocks keeps such a change waiting.
+ *
+ * The statement after a lock sees everything that was committed before the lock was had. The row comes first, then the
+ * lock beside it.
+ */
+import type { Uuid } from '@parsec/shared/codec/values'
+import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
+
+/** Key of the lock beside the row of `realm`: advisory, of a key space that single 64-bit keys do not share. */
+const BESIDE = fragment`1380272461, (realm._id % 2147483648)::int`
+
+/** For a change that blocks need not wait for: a vlob, a re-encrypted version. */
+export const lockRealm = (tx: Queryable, organization: number, realm_id: Uuid) =>
+  tx.run(sql`SELECT FROM realm WHERE organization = ${organization} AND realm_id = ${realm_id} FOR NO KEY UPDATE`)
+
+/** The same for the realm of a vlob. */
+export const lockRealmOfVlob = (tx: Queryable, organization: number, vlob_id: Uuid) =>
+  tx.run(sql`
+    SELECT FROM realm WHERE _id = (SELECT realm FROM vlob WHERE organization = ${organization} AND vlob_id = ${vlob_id})
+    FOR NO KEY UPDATE`)
+
+/** For a change of the realm's state or of somebody's role. */
+export const lockRealmAlone = (tx: Queryable, organization: number, realm_id: Uuid) =>
+  tx.run(sql`
+    SELECT pg_advisory_xact_lock(${BESIDE}) FROM (
+      SELECT _id FROM realm WHERE organization = ${organization} AND realm_id = ${realm_id} FOR NO KEY UPDATE
+    ) realm`)
+
+/** For the commit of a block. */
+export const shareRealm = (tx: Queryable, organization: number, realm_id: Uuid) =>
+  tx.run(sql`
+    SELECT pg_advisory_xact_lock_shared(${BESIDE}) FROM realm
+    WHERE organization = ${organization} AND realm_id = ${realm_id}`)
