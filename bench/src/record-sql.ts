@@ -1,10 +1,10 @@
 /**
- * Loaded into a server process with `--import …/record-sql.ts?to=FILE`: appends every statement that `pg` sends to a
+ * Loaded into a server process with `--import …/record-sql.ts?to=FILE`: appends every statement that the server sends to a
  * file, one JSON object a line, so that `pgbench` can run the very same ones.
  */
 import { appendFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import pg from 'pg'
+import { WireClient } from '@parsec/shared/postgres/wire'
 
 /** `waits`: all statements before it on the same connection were answered, so it starts a round trip. */
 export type RecordedStatement = { connection: number; waits: boolean; text: string; values: (string | null)[] }
@@ -23,8 +23,8 @@ function textOf(value: unknown): string | null {
 
 if (file !== null) {
   const connections = new Map<unknown, { number: number; unanswered: number }>()
-  const original = pg.Client.prototype.query as (this: unknown, ...args: unknown[]) => unknown
-  pg.Client.prototype.query = function (this: unknown, ...args: unknown[]) {
+  const original = WireClient.prototype.query as (this: unknown, ...args: unknown[]) => unknown
+  WireClient.prototype.query = function (this: unknown, ...args: unknown[]) {
     const query: Query =
       typeof args[0] === 'string' ? { text: args[0], values: args[1] as unknown[] } : (args[0] as Query)
     const connection = connections.get(this) ?? { number: connections.size, unanswered: 0 }
@@ -45,5 +45,5 @@ if (file !== null) {
       result.then(answered, answered)
     }
     return result
-  } as typeof pg.Client.prototype.query
+  } as typeof WireClient.prototype.query
 }

@@ -5,27 +5,13 @@
  * failure is a bug. A query on the database inside a transaction's callback would wait for ever on a pool of one:
  * use the transaction that the callback is given.
  */
-import type { Duplex } from 'node:stream'
 import { setTimeout } from 'node:timers/promises'
 import pg from 'pg'
-import { DateTime, Uuid } from '../codec/values.ts'
 import type { DatabaseConfig } from '../config.ts'
 import { OperatorError, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { plain, type Queryable, type Sql } from './sql.ts'
-
-const OID_INT8 = 20
-const OID_TIMESTAMPTZ = 1184
-const OID_UUID = 2950
-const parsers = new Map<number, (text: string) => unknown>([
-  [OID_INT8, Number],
-  [OID_TIMESTAMPTZ, text => DateTime.parse(text)],
-  [OID_UUID, text => Uuid.parse(text)],
-])
-const types = {
-  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-    (format !== 'binary' && parsers.get(oid)) || pg.types.getTypeParser(oid as never, format as never),
-} as pg.CustomTypesConfig
+import { type Queryable, type Sql, sql } from './sql.ts'
+import { WireClient } from './wire.ts'
 
 export type DatabaseOptions = {
   connection: pg.ClientConfig
@@ -40,8 +26,7 @@ export class Database implements Queryable {
   constructor({ connection, minConnections, maxConnections }: DatabaseOptions, log: Log) {
     this.#pool = new pg.Pool({
       ...connection,
-      types,
-      pipeline: true,
+      Client: WireClient,
       min: minConnections,
       max: maxConnections,
       connectionTimeoutMillis: 4_000,
@@ -85,7 +70,6 @@ export class Database implements Queryable {
     const client = await this.#connect()
     const sent: Promise<unknown>[] = []
     const send = (statement: Sql): Promise<pg.QueryResult> => {
-      gatherWrites(client)
       const result = this.#query(client, statement)
       sent.push(result)
       return result
@@ -121,7 +105,7 @@ export class Database implements Queryable {
   async #rollBack(client: pg.PoolClient, sent: Promise<unknown>[]): Promise<boolean> {
     await Promise.allSettled(sent)
     try {
-      await client.query('ROLLBACK')
+      await this.#query(client, ROLLBACK)
       return true
     } catch {
       return false
@@ -157,17 +141,9 @@ export class Database implements Queryable {
   }
 }
 
-/** What is sent in one turn of the event loop goes out in one write. */
-function gatherWrites(client: pg.PoolClient): void {
-  const { stream } = (client as unknown as { connection: { stream: Duplex } }).connection
-  if (stream.writableCorked > 0) return
-  stream.cork()
-  process.nextTick(() => stream.uncork())
-}
-
-const BEGIN = plain('BEGIN')
-const COMMIT = plain('COMMIT')
-const ROLLBACK = plain('ROLLBACK')
+const BEGIN = sql`BEGIN`
+const COMMIT = sql`COMMIT`
+const ROLLBACK = sql`ROLLBACK`
 
 /** SQLSTATE classes of a server that is away or overloaded: connection, resources, operator intervention. */
 const OUTAGE_CLASSES = new Set(['08', '53', '57'])

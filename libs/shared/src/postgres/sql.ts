@@ -47,9 +47,6 @@ function textOf(strings: TemplateStringsArray, values: readonly unknown[]): stri
   })
 }
 
-/** A statement without parameters that is not worth preparing. */
-export const plain = (text: string): Sql => ({ name: '', text, values: [] })
-
 /** What can run statements: the database, where each commits by itself, or one transaction. */
 export type Queryable = {
   /** All rows. */

@@ -1,0 +1,102 @@
+/** Values as they travel to and from PostgreSQL: results in binary, parameters in binary where their type is certain. */
+import { DateTime, Uuid } from '../codec/values.ts'
+
+export type Decode = (bytes: Buffer, at: number, length: number) => unknown
+const EPOCH_2000_US = 946_684_800_000_000
+const TWO_32 = 0x1_0000_0000
+const int8 = (b: Buffer, at: number): number => b.readInt32BE(at) * TWO_32 + b.readUInt32BE(at + 4)
+const text = (b: Buffer, at: number, length: number): string => b.toString('utf8', at, at + length)
+const OID = { bytea: 17, int8: 20, text: 25, timestamptz: 1184, uuid: 2950 } as const
+const SCALARS = new Map<number, Decode>([
+  [16, (b, at) => b[at] === 1],
+  [OID.bytea, (b, at, length) => b.subarray(at, at + length)],
+  [18, text],
+  [19, text],
+  [OID.int8, int8],
+  [21, (b, at) => b.readInt16BE(at)],
+  [23, (b, at) => b.readInt32BE(at)],
+  [OID.text, text],
+  [26, (b, at) => b.readUInt32BE(at)],
+  [114, (b, at, length) => JSON.parse(text(b, at, length))],
+  [700, (b, at) => b.readFloatBE(at)],
+  [701, (b, at) => b.readDoubleBE(at)],
+  [705, text],
+  [1042, text],
+  [1043, text],
+  [OID.timestamptz, (b, at) => new DateTime(int8(b, at) + EPOCH_2000_US)],
+  // What a function without a result returns
+  [2278, () => ''],
+  // jsonb, after the number of its format
+  [3802, (b, at, length) => JSON.parse(text(b, at + 1, length - 1))],
+  [OID.uuid, (b, at) => Uuid.fromBytes(b.subarray(at, at + 16))],
+])
+/** Arrays of the types above: bool, bytea, int2, int4, text, varchar, int8, oid, timestamptz, uuid. */
+const ARRAYS = new Set([1000, 1001, 1005, 1007, 1009, 1015, 1016, 1028, 1185, 2951])
+
+export function decoderOf(oid: number): Decode {
+  if (ARRAYS.has(oid)) return arrayOf
+  const decode = SCALARS.get(oid)
+  if (!decode) throw new Error(`a result of type ${oid} cannot be read: cast it in the statement`)
+  return decode
+}
+/** Of one dimension. */
+function arrayOf(b: Buffer, at: number): unknown[] {
+  const items: unknown[] = []
+  if (b.readInt32BE(at) === 0) return items
+  const decode = decoderOf(b.readUInt32BE(at + 8))
+  let next = at + 20
+  for (let left = b.readInt32BE(at + 12); left > 0; left--) {
+    const length = b.readInt32BE(next)
+    next += 4
+    items.push(length < 0 ? null : decode(b, next, length))
+    next += Math.max(length, 0)
+  }
+  return items
+}
+
+/** As it travels: text, or bytes for what is cheaper so; null for none. */
+export type Parameter = string | Uint8Array | null
+
+export function parameterOf(value: unknown): Parameter {
+  if (value === null || value === undefined) return null
+  if (typeof value === 'string' || value instanceof Uint8Array) return value
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value)
+  if (value instanceof Uuid) return Buffer.from(value.hex, 'hex')
+  if (value instanceof DateTime) return int8Bytes(value.us - EPOCH_2000_US)
+  if (Array.isArray(value)) return arrayParameter(value)
+  throw new TypeError(`a statement cannot have a parameter of type ${typeof value}`)
+}
+function int8Bytes(n: number): Buffer {
+  const bytes = Buffer.allocUnsafe(8)
+  bytes.writeInt32BE(Math.floor(n / TWO_32))
+  bytes.writeUInt32BE(n - Math.floor(n / TWO_32) * TWO_32, 4)
+  return bytes
+}
+/** In binary when the first item tells the type for certain: a number may be of several. */
+function arrayParameter(list: readonly unknown[]): Parameter {
+  const first = list.find(item => item !== null)
+  const items = list.map(parameterOf)
+  const element =
+    first instanceof Uint8Array
+      ? OID.bytea
+      : first instanceof Uuid
+        ? OID.uuid
+        : first instanceof DateTime
+          ? OID.timestamptz
+          : undefined
+  return element === undefined ? arrayText(items as (string | null)[]) : arrayBytes(element, items as (Buffer | null)[])
+}
+const arrayText = (items: readonly (string | null)[]): string =>
+  `{${items.map(item => (item === null ? 'NULL' : `"${item.replace(/[\\"]/g, '\\$&')}"`)).join()}}`
+function arrayBytes(element: number, items: readonly (Uint8Array | null)[]): Buffer {
+  const bytes = Buffer.allocUnsafe(items.reduce((size, item) => size + 4 + (item?.length ?? 0), 20))
+  let at = 0
+  for (const n of [1, items.includes(null) ? 1 : 0, element, items.length, 1]) at = bytes.writeInt32BE(n, at)
+  for (const item of items) {
+    at = bytes.writeInt32BE(item?.length ?? -1, at)
+    if (!item) continue
+    bytes.set(item, at)
+    at += item.length
+  }
+  return bytes
+}
