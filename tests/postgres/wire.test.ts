@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { WireClient } from '@parsec/shared/postgres/wire'
 import pg from 'pg'
-import { createDatabase, type TestDatabase } from '../harness/backing.ts'
+import { createDatabase } from '../harness/backing.ts'
 
 const id = Uuid.parse('0123456789abcdef0123456789abcdef')!
 const instant = DateTime.parse('2026-02-03T04:05:06.789012Z')!
@@ -74,10 +74,9 @@ const types = {
   getTypeParser: (oid: number) => parsers.get(oid) ?? pg.types.getTypeParser(oid as never),
 } as pg.CustomTypesConfig
 
-let database: TestDatabase
+const database = await createDatabase()
 const open: pg.Client[] = []
 before(async () => {
-  database = await createDatabase()
   await database.query('CREATE TABLE thing (id uuid PRIMARY KEY, body bytea NOT NULL)')
 })
 after(async () => {
