@@ -151,7 +151,7 @@ suite('a process that runs some services', () => {
       [settings.services, settings.gateway, settings.metadata, settings.blockstore, settings.database],
       [['admin'], null, null, null, null],
     )
-    assert.deepEqual([settings.admin, settings.http?.port], [{ administrationToken: 't' }, 6777])
+    assert.deepEqual([settings.administrationToken, settings.http?.port], ['t', 6777])
   })
 })
 

@@ -22,6 +22,7 @@ import {
   NON_EMPTY,
   POSTGRESQL_URL,
   TEXT,
+  TOKEN,
 } from './command-line/values.ts'
 
 export const SERVICE_NAMES = ['gateway', 'metadata', 'blockstore', 'admin'] as const satisfies readonly ServiceName[]
@@ -169,7 +170,7 @@ export const runOptions = {
   administrationToken: required(['gateway', 'admin'], {
     name: 'administration-token',
     env: ['PARSEC_ADMINISTRATION_TOKEN'],
-    type: NON_EMPTY,
+    type: TOKEN,
     secret: true,
     services: HTTP_USERS,
     group: 'Administration',

@@ -6,7 +6,6 @@ import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { NetworkOptions } from '@parsec/blockstore/stores/network'
 import type {
-  AdminConfig,
   BackendAddr,
   BlockstoreConfig,
   DatabaseConfig,
@@ -59,7 +58,8 @@ export type ServerSettings = {
   readonly gateway: GatewayConfig | null
   readonly metadata: MetadataConfig | null
   readonly blockstore: BlockstoreConfig | null
-  readonly admin: AdminConfig | null
+  /** Given wherever a service asks for it. */
+  readonly administrationToken: string | null
   /** How object stores are reached: variables that every program of the machine honours. */
   readonly network: NetworkOptions
   /** Reads the TLS files anew, for a renewed certificate. */
@@ -98,7 +98,6 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
   const backendAddr = usesAddress
     ? (values.backendAddr ?? { hostname: bracketed(values.host), port: values.port, useTls: tls !== null })
     : null
-  const administrationToken = values.administrationToken ?? ''
   return deepFreeze({
     services: START_ORDER.filter(s => chosen.has(s)),
     everyService,
@@ -136,7 +135,6 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
           backendAddr: backendAddr!,
           maxConnections: values.maxConnections,
           sseKeepaliveSeconds: values.sseKeepalive,
-          administrationToken,
         }
       : null,
     metadata: chosen.has('metadata')
@@ -157,7 +155,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
           raidDegradedWrites: values.raidDegradedWrites,
         }
       : null,
-    admin: chosen.has('admin') ? { administrationToken } : null,
+    administrationToken: values.administrationToken ?? null,
     network: networkOptions(environment),
     readTls,
   })

@@ -43,9 +43,8 @@ test('inviting again starts the hour anew (03-users §6.1)', async () => {
   await invite()
 })
 
-test('enrollments that do not fit into one reply are listed once older ones are decided (03-users §7.5)', async () => {
-  const { id, alice } = await client.org()
-  const admin = await client.connect(alice)
+/** A submission of a certificate of its own. */
+const submission = (fields: { [field: string]: unknown } = {}) => {
   const key = randomBytes(32)
   const payload = {
     type: 'pki_enrollment_submit_payload',
@@ -53,29 +52,70 @@ test('enrollments that do not fit into one reply are listed once older ones are 
     public_key: key,
     requested_device_label: 'x',
   }
-  const certificateBytes = 900 * 1024
-  const submitted = Array.from({ length: 20 }, () => new Uuid())
-  for (const enrollment_id of submitted) {
-    const reply = await client.anonymous(id, 'pki_enrollment_submit', {
-      enrollment_id,
-      force: false,
-      submitter_der_x509_certificate: randomBytes(certificateBytes),
-      submit_payload_signature: randomBytes(64),
-      submit_payload: deflateSync(pack(payload)),
-    })
-    assert.equal(reply.status, 'ok')
+  return {
+    enrollment_id: new Uuid(),
+    force: false,
+    submitter_der_x509_certificate: randomBytes(64),
+    submit_payload_signature: randomBytes(64),
+    submit_payload: deflateSync(pack(payload)),
+    ...fields,
   }
-  const seen: string[] = []
-  while (seen.length < submitted.length) {
-    const { enrollments } = await admin.ok('pki_enrollment_list')
-    assert.notEqual(enrollments.length, 0)
-    assert.ok(enrollments.length * certificateBytes < 16 * 1024 * 1024)
-    for (const { enrollment_id } of enrollments) {
-      seen.push(`${enrollment_id}`)
-      await admin.ok('pki_enrollment_reject', { enrollment_id })
-    }
+}
+/** As a flood of other addresses leaves them: `count` enrollments, each with a certificate of `bytes` bytes. */
+const flood = (organization_id: string, count: number, bytes: number) =>
+  query(
+    `INSERT INTO pki_enrollment (organization, enrollment_id, submitter_der_x509_certificate, submit_payload_signature,
+      submit_payload, submitted_on, enrollment_status)
+    SELECT organization._id, gen_random_uuid(), convert_to(lpad(n::text, $3), 'UTF8'), '', '', now(), 'SUBMITTED'
+    FROM organization, generate_series(1, $2) n WHERE organization_id = $1`,
+    [organization_id, count, bytes],
+  )
+
+test('of enrollments that do not fit into one reply the newest are listed, and how many are not (03-users §7.5)', async () => {
+  const { id, alice } = await client.org()
+  const admin = await client.connect(alice)
+  await flood(id, 300, 60_000)
+  const real = submission()
+  assert.equal((await client.anonymous(id, 'pki_enrollment_submit', real)).status, 'ok')
+  for (let left = 301; left > 0; ) {
+    const { enrollments, not_listed } = await admin.ok('pki_enrollment_list')
+    assert.ok(enrollments.length > 0 && enrollments.length * 60_000 < 16 * 1024 * 1024)
+    assert.equal(not_listed, left > enrollments.length ? left - enrollments.length : undefined)
+    // The last that came is among them, as the last, for as long as it waits.
+    if (left === 301) assert.equal(`${enrollments.at(-1).enrollment_id}`, `${real.enrollment_id}`)
+    for (const { enrollment_id } of enrollments) await admin.ok('pki_enrollment_reject', { enrollment_id })
+    left -= enrollments.length
   }
-  assert.deepEqual(seen, submitted.map(String))
+  assert.deepEqual(await admin.ok('pki_enrollment_list'), { status: 'ok', enrollments: [] })
+})
+
+test('an organization has so many enrollments that wait, and no more until some are decided', async () => {
+  const { id, alice } = await client.org()
+  const admin = await client.connect(alice)
+  await flood(id, 999, 10)
+  const last = submission()
+  assert.equal((await client.anonymous(id, 'pki_enrollment_submit', last)).status, 'ok')
+  assert.equal((await client.anonymous(id, 'pki_enrollment_submit', submission())).status, 'too_many_submitted')
+  // One in place of another makes no more of them, and keeps nothing of the other but its dates.
+  const { enrollment_id } = last
+  const again = { ...last, enrollment_id: new Uuid(), force: true }
+  assert.equal((await client.anonymous(id, 'pki_enrollment_submit', again)).status, 'ok')
+  const info = await client.anonymous(id, 'pki_enrollment_info', { enrollment_id })
+  assert.equal(info.enrollment_status, 'CANCELLED')
+  const kept = `SELECT octet_length(submit_payload)::int AS bytes FROM pki_enrollment WHERE enrollment_id = $1`
+  assert.deepEqual(await query(kept, [`${enrollment_id}`]), [{ bytes: 0 }])
+  await admin.ok('pki_enrollment_reject', { enrollment_id: again.enrollment_id })
+  assert.equal((await client.anonymous(id, 'pki_enrollment_submit', submission())).status, 'ok')
+})
+
+test('one address may submit so many enrollments a minute to an organization', async () => {
+  const { id } = await client.org()
+  const other = await client.org()
+  const gateway = clientOf(cluster, cluster.process('gateway-3').url)
+  for (let n = 0; n < 60; n++)
+    assert.equal((await gateway.anonymous(id, 'pki_enrollment_submit', submission())).status, 'ok')
+  await assert.rejects(gateway.anonymous(id, 'pki_enrollment_submit', submission()), /HTTP 429/)
+  assert.equal((await gateway.anonymous(other.id, 'pki_enrollment_submit', submission())).status, 'ok')
 })
 
 test('whoever has been revoked creates nobody, and the service goes on (03-users §1.7)', async () => {

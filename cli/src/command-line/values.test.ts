@@ -17,6 +17,7 @@ import {
   INT,
   NON_EMPTY,
   POSTGRESQL_URL,
+  TOKEN,
   type ValueType,
 } from './values.ts'
 
@@ -26,6 +27,15 @@ const accepts = <T>(type: ValueType<T>, pairs: readonly (readonly [string, T])[]
 const refuses = (type: ValueType<unknown>, texts: readonly string[], message: (text: string) => string) => {
   for (const text of texts) assert.throws(() => type.parse(text), { message: message(text) }, JSON.stringify(text))
 }
+
+test('a token loses its byte order mark and line end; what no header carries is refused', () => {
+  const same = ['s3cr3t', 's3cr3t\n', 's3cr3t\r\n', '\uFEFFs3cr3t', '\uFEFFs3cr3t\r\n\n'].map(
+    text => [text, 's3cr3t'] as const,
+  )
+  accepts(TOKEN, [...same, ['two words', 'two words']])
+  for (const text of ['', '\n', '\uFEFF', 's\u00e9cret', 'a\nb', 'a\tb', ' a', 'a ', 'a \n'])
+    assert.throws(() => TOKEN.parse(text), /^Error: must /, JSON.stringify(text))
+})
 
 test('INT', () => {
   accepts(INT, [

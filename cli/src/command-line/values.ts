@@ -27,6 +27,21 @@ export const NON_EMPTY: ValueType<string> = {
   },
 }
 
+/**
+ * A secret that comes back in an HTTP header. A byte order mark and the line end of a file are no part of it; what a
+ * header cannot carry as it is would be refused for ever.
+ */
+export const TOKEN: ValueType<string> = {
+  metavar: 'TEXT',
+  parse(text) {
+    const token = text.replace(/^\uFEFF/, '').replace(/[\r\n]+$/, '')
+    if (token === '') throw new Error('must not be empty.')
+    if (!/^[ -~]+$/.test(token)) throw new Error('must consist of ASCII letters, digits and signs.')
+    if (token.trim() !== token) throw new Error('must not begin or end with a space.')
+    return token
+  },
+}
+
 /** Decimal digits of any script, a sign, single underscores between digits, blanks around. */
 export const INT: ValueType<number> = {
   metavar: 'INTEGER',

@@ -8,6 +8,7 @@ import type { OpenDatabase } from '@parsec/metadata/storage/database'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { MAX_CLIENT_MESSAGE_BYTES, MAX_ENVELOPE_BYTES } from '@parsec/shared/bus/rpc'
 import { OperatorError } from '@parsec/shared/errors'
+import type { AdministrationGuard } from '@parsec/shared/http/administration-guard'
 import type { HttpServer } from '@parsec/shared/http/server'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, type Monitor, noMetrics } from '@parsec/shared/metrics'
@@ -29,6 +30,8 @@ export class ServerProcess {
   #bus: Bus | undefined
   #database: OpenDatabase | undefined
   #http: HttpServer | undefined
+  /** Of all ways in. */
+  #guard: AdministrationGuard | undefined
   #listening = false
   #stopping: Promise<void> | undefined
   #metrics: Metrics = noMetrics
@@ -134,6 +137,8 @@ export class ServerProcess {
 
   async #openHttp(): Promise<HttpServer> {
     const { createHttp } = await import('@parsec/shared/http/server')
+    const { AdministrationGuard } = await import('@parsec/shared/http/administration-guard')
+    this.#guard = new AdministrationGuard(this.#settings.administrationToken!)
     return createHttp(this.#settings.http!, this.#log)
   }
   async #startMonitor(): Promise<void> {
@@ -167,11 +172,18 @@ export class ServerProcess {
       }
       case 'gateway': {
         const { startGateway } = await import('@parsec/gateway/main')
-        return startGateway({ bus, log, config: settings.gateway!, http: this.#http!, metrics: this.#metrics })
+        return startGateway({
+          bus,
+          log,
+          config: settings.gateway!,
+          http: this.#http!,
+          guard: this.#guard!,
+          metrics: this.#metrics,
+        })
       }
       case 'admin': {
         const { startAdmin } = await import('@parsec/admin/main')
-        return startAdmin({ bus, log, config: settings.admin!, http: this.#http! })
+        return startAdmin({ bus, log, guard: this.#guard!, http: this.#http! })
       }
     }
   }

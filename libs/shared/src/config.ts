@@ -32,8 +32,6 @@ export type GatewayConfig = {
   maxConnections: number
   /** Seconds between keep-alive comments of a server-sent-event stream; ≤ 0: none. */
   sseKeepaliveSeconds: number
-  /** Asked for by the administration handshake of API v1. */
-  administrationToken: string
 }
 /** How invitation mails leave (spec 06 §3.3). */
 export type MailConfig = { sender: string; language: 'en' | 'fr' } & (
@@ -65,7 +63,6 @@ export type BlockstoreConfig = {
   /** Whether RAID1 and RAID5 may store a block without the nodes that they can spare; off unless given. */
   raidDegradedWrites?: boolean
 }
-export type AdminConfig = { administrationToken: string }
 export type HttpConfig = {
   host: string
   /** 0 = any free port. */

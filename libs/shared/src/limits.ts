@@ -5,7 +5,7 @@
 
 export type Limit = {
   readonly value: number
-  readonly unit: 'bytes' | 'items' | 'characters' | 'times' | 'ms' | 'per second' | 'per minute'
+  readonly unit: 'bytes' | 'items' | 'characters' | 'times' | 'ms' | 'per 10 seconds' | 'per minute'
   /** What is bounded, for the documentation. */
   readonly what: string
   /** What whoever goes beyond is told. */
@@ -148,6 +148,35 @@ export const limits = {
     what: 'problems that a `bad_message` names; each text is short, whatever was sent',
     beyond: 'the others are not named',
     test: [FIELDS, 'an errors map names at most ten problems'],
+  },
+  // How often, and how much of it stays
+  refused_administration: {
+    value: 200,
+    unit: 'per 10 seconds',
+    what: 'calls and API v1 handshakes of one address with a wrong administration token, at one process',
+    beyond: '429, or a handshake refused with other words; nothing is logged',
+    test: ['tests/limits/administration.test.ts', 'wrong tokens are counted together'],
+  },
+  enrollments_per_minute: {
+    value: 60,
+    unit: 'per minute',
+    what: 'enrollments that one address may submit to an organization, at one gateway',
+    beyond: '429',
+    test: ['tests/enrollment/enrollment.test.ts', 'one address may submit so many enrollments a minute'],
+  },
+  enrollments_submitted: {
+    value: 1000,
+    unit: 'items',
+    what: 'enrollments of an organization that wait for an administrator',
+    beyond: '`too_many_submitted`, until some are decided',
+    test: ['tests/enrollment/enrollment.test.ts', 'an organization has so many enrollments that wait'],
+  },
+  x509_certificate: {
+    value: 65_536,
+    unit: 'bytes',
+    what: 'an X.509 certificate or a signature of an enrollment',
+    beyond: BAD_MESSAGE,
+    test: [REQUESTS, 'what an enrollment consists of has at most 65 536 bytes each'],
   },
   // What a compressed text may become
   certificate: {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LocalBus } from '@parsec/shared/bus/local'
+import { AdministrationGuard } from '@parsec/shared/http/administration-guard'
 import { createHttp } from '@parsec/shared/http/server'
 import { createLog } from '@parsec/shared/log'
 import { startAdmin } from './main.ts'
@@ -17,7 +18,7 @@ test('the document has exactly the routes that exist, and is shown without a tok
     for (const one of [method].flat()) if (/^(GET|POST|PATCH|PUT|DELETE)$/.test(one)) routes.add(`${one} ${url}`)
   })
   const bus = new LocalBus()
-  await startAdmin({ bus, log, config: { administrationToken: 'SECRET' }, http })
+  await startAdmin({ bus, log, guard: new AdministrationGuard('SECRET'), http })
   const described = Object.entries(openApiDocument('1').paths).flatMap(([path, methods]) =>
     Object.keys(methods).map(method => `${method.toUpperCase()} /administration${path.replace(/\{(\w+)\}/g, ':$1')}`),
   )

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Bus } from '@parsec/shared/bus/bus'
 import type { GatewayConfig } from '@parsec/shared/config'
+import type { AdministrationGuard } from '@parsec/shared/http/administration-guard'
 import type { HttpServer } from '@parsec/shared/http/server'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
@@ -19,10 +20,25 @@ import { drainConnections } from './websocket/drain.ts'
 import { Forwarder } from './websocket/forward.ts'
 import { Sockets } from './websocket/sockets.ts'
 
-export type GatewayDeps = { bus: Bus; log: Log; config: GatewayConfig; http: HttpServer; metrics?: Metrics }
+export type GatewayDeps = {
+  bus: Bus
+  log: Log
+  config: GatewayConfig
+  http: HttpServer
+  /** Asked by the administration handshake of API v1. */
+  guard: AdministrationGuard
+  metrics?: Metrics
+}
 
 /** Registers `/ws` and the HTTP routes; the caller listens once this has resolved. */
-export async function startGateway({ bus, log, config, http, metrics = noMetrics }: GatewayDeps): Promise<Service> {
+export async function startGateway({
+  bus,
+  log,
+  config,
+  http,
+  guard,
+  metrics = noMetrics,
+}: GatewayDeps): Promise<Service> {
   const hub = new EventHub(bus, log)
   const forwarder = new Forwarder(bus)
   const local = new Map(
@@ -36,7 +52,7 @@ export async function startGateway({ bus, log, config, http, metrics = noMetrics
       forwarder,
       local,
       metrics,
-      judge: { bus, hub, log, administrationToken: config.administrationToken },
+      judge: { bus, hub, log, guard },
     },
     config,
     http,

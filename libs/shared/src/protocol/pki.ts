@@ -6,6 +6,10 @@ import { AUTHENTICATED, command } from './command.ts'
 
 const ANONYMOUS = { v2: ['anonymous'] } as const
 
+const x509 = () => bytes({ maxBytes: limits.x509_certificate.value })
+/** Compressed; what it may become is judged by the command. */
+const payload = () => bytes({ maxBytes: limits.certificate.value })
+
 export const pki = {
   pki_enrollment_submit: command<{ submitted_on: DateTime }>()({
     name: 'pki_enrollment_submit',
@@ -13,10 +17,10 @@ export const pki = {
     request: {
       enrollment_id: uuid(),
       force: bool(),
-      submitter_der_x509_certificate: bytes(),
+      submitter_der_x509_certificate: x509(),
       submitter_der_x509_certificate_email: nullable(text({ maxBytes: limits.human_handle.value })),
-      submit_payload_signature: bytes(),
-      submit_payload: bytes(),
+      submit_payload_signature: x509(),
+      submit_payload: payload(),
     },
     statuses: [
       'invalid_payload_data',
@@ -25,6 +29,7 @@ export const pki = {
       'already_submitted',
       'already_enrolled',
       'email_already_used',
+      'too_many_submitted',
     ],
     since: '2.6',
     section: '03-users §7.3',
@@ -58,6 +63,8 @@ export const pki = {
       submit_payload_signature: Buffer
       submit_payload: Buffer
     }[]
+    /** Older ones that did not fit into the reply; absent when there are none. */
+    not_listed?: number
   }>()({
     name: 'pki_enrollment_list',
     adminOnly: true,
@@ -82,9 +89,9 @@ export const pki = {
     callers: AUTHENTICATED,
     request: {
       enrollment_id: uuid(),
-      accepter_der_x509_certificate: bytes(),
-      accept_payload_signature: bytes(),
-      accept_payload: bytes(),
+      accepter_der_x509_certificate: x509(),
+      accept_payload_signature: x509(),
+      accept_payload: payload(),
       user_certificate: bytes(),
       device_certificate: bytes(),
       redacted_user_certificate: bytes(),

@@ -74,6 +74,20 @@ describe('messages for inboxes', () => {
   })
 })
 
+describe('enrollments', () => {
+  test('what an enrollment consists of has at most 65 536 bytes each (03-users §7.3)', () => {
+    const fields = { submitter_der_x509_certificate: 65_536, submit_payload_signature: 65_536, submit_payload: 16_384 }
+    const most = Object.fromEntries(Object.entries(fields).map(([field, max]) => [field, bytes(max)]))
+    const request = { enrollment_id: realm_id, force: false, submitter_der_x509_certificate_email: null, ...most }
+    takes('pki_enrollment_submit', request)
+    for (const [field, max] of Object.entries(fields))
+      tooLong('pki_enrollment_submit', { ...request, [field]: bytes(max + 1) }, field, max)
+    const submitter_der_x509_certificate_email = 'x'.repeat(255)
+    const email = 'submitter_der_x509_certificate_email'
+    tooLong('pki_enrollment_submit', { ...request, submitter_der_x509_certificate_email }, email, 254)
+  })
+})
+
 describe('lists and maps', () => {
   const ids = (count: number) => Array.from({ length: count }, () => Uuid.random())
   const users = (count: number) => ids(count).map(id => [id.hex, bytes(1)] as const)

@@ -9,6 +9,8 @@ import { verifyDetached } from '@parsec/shared/certificates/crypto'
 import { organizationId, parse } from '@parsec/shared/codec/fields'
 import { encode } from '@parsec/shared/codec/msgpack'
 import { Unavailable } from '@parsec/shared/errors'
+import { Rate } from '@parsec/shared/http/rate'
+import { limits } from '@parsec/shared/limits'
 import type { Log } from '@parsec/shared/log'
 import type { Metrics } from '@parsec/shared/metrics'
 import type { Context } from '@parsec/shared/protocol/context'
@@ -64,6 +66,8 @@ export class HttpRpc {
   readonly #streams = new Set<EventStream>()
   /** Commands that wait for somebody. */
   readonly #waiting = new Set<LocalCall>()
+  /** Anybody may submit one, and each is kept and told to everybody (spec 03 §7). */
+  readonly #enrollments = new Rate(limits.enrollments_per_minute.value, 60_000)
   constructor(deps: RpcDeps) {
     this.#deps = deps
   }
@@ -121,6 +125,8 @@ export class HttpRpc {
     if (!isMsgpack(request.headers)) return reply.code(415).send()
     const context: Context = { kind: 'anonymous', ...caller, organization_id }
     return this.#run(call, context, async cmd => {
+      const submitter = `${request.ip} ${organization_id}`
+      if (cmd === 'pki_enrollment_submit' && !this.#enrollments.take(submitter, performance.now())) return 429
       if (organization) return undefined
       if (cmd !== 'organization_bootstrap') return 404
       // Created before the command runs, so that it stays when the command is refused (spec 02 §3.1.4).

@@ -151,7 +151,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     stopCounting()
     let verdict: Verdict
     try {
-      const caller = { conn_id: this.conn_id, release, peer: this }
+      const caller = { conn_id: this.conn_id, address: this.address ?? '', release, peer: this }
       verdict = data === null ? { refused: TEXT_ANSWER } : await judgeAnswer(this.#all.judge, caller, challenge, data)
     } catch (error) {
       return this.#fail('handshake', error)

@@ -5,13 +5,14 @@ import { LocalBus } from '@parsec/shared/bus/local'
 import { serveInternal } from '@parsec/shared/bus/rpc'
 import { type Encodable, encode } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
+import { AdministrationGuard } from '@parsec/shared/http/administration-guard'
 import { createLog } from '@parsec/shared/log'
 import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
 import { EventHub } from '../events/hub.ts'
 import { judgeAnswer } from './handshake.ts'
 
 const log = createLog({ level: 'CRITICAL', format: 'CONSOLE', file: null })
-const caller = { conn_id: 'c', release: null, peer: { offer: () => {}, end: () => {} } }
+const caller = { conn_id: 'c', address: '127.0.0.1', release: null, peer: { offer: () => {}, end: () => {} } }
 const challenge = randomBytes(48)
 const keys = generateKeyPairSync('ed25519')
 const verify_key = Buffer.from(keys.publicKey.export({ format: 'jwk' }).x!, 'base64url')
@@ -48,7 +49,7 @@ async function judged(
   const handlers = { session_open: async () => ({ organization, device }), organization_expired: async () => ({}) }
   await serveInternal(bus, 'metadata', handlers, log)
   const hub = new EventHub(bus, log)
-  const judge = { bus, hub, log, administrationToken: 's3cr3t' }
+  const judge = { bus, hub, log, guard: new AdministrationGuard('s3cr3t') }
   const bytes = Buffer.isBuffer(answer) ? answer : encode(answer)
   const verdict = await judgeAnswer(judge, caller, challenge, bytes)
   await hub.stop()

@@ -1,10 +1,11 @@
 /** Who is it? Judges the answer to a challenge; the first failing check wins (spec 01 §7.4, 04 §3.1). */
 import type { Bus } from '@parsec/shared/bus/bus'
 import { callInternal } from '@parsec/shared/bus/rpc'
-import { openSigned, sameSecret } from '@parsec/shared/certificates/crypto'
+import { openSigned } from '@parsec/shared/certificates/crypto'
 import { parse } from '@parsec/shared/codec/fields'
 import { CLIENT_MESSAGE, decodeMap, type Encodable, type Value } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
+import type { AdministrationGuard } from '@parsec/shared/http/administration-guard'
 import type { Log } from '@parsec/shared/log'
 import type { Context } from '@parsec/shared/protocol/context'
 import {
@@ -27,9 +28,9 @@ import { Claimer } from '../invite/claimer.ts'
 /** Time for the whole handshake, from the upgrade to the result. */
 export const HANDSHAKE_MS = 60_000
 
-export type Judge = { bus: Bus; hub: EventHub; log: Log; administrationToken: string }
+export type Judge = { bus: Bus; hub: EventHub; log: Log; guard: AdministrationGuard }
 /** What is known about a connection before its answer. */
-export type Caller = { conn_id: string; release: Context['release']; peer: Peer }
+export type Caller = { conn_id: string; address: string; release: Context['release']; peer: Peer }
 /** An accepted client. Whoever gets it owes the hub an `exit` of `organization`, when there is one, and the claimer a `leave`. */
 export type Accepted = {
   context: Context
@@ -244,8 +245,10 @@ async function anonymous(judge: Judge, hello: Hello, { organization_id, rvk }: A
 }
 
 async function administration(judge: Judge, hello: Hello, { token }: AdministrationAnswer): Promise<Verdict> {
-  if (!sameSecret(token, judge.administrationToken)) return refuse('bad_admin_token', 'Invalid administration token')
-  const { conn_id, api_version, release } = hello
+  const { conn_id, address, api_version, release } = hello
+  const verdict = judge.guard.check(token, address, performance.now())
+  if (verdict === 'too_many') return refuse('bad_admin_token', 'Too many wrong administration tokens')
+  if (verdict === 'refused') return refuse('bad_admin_token', 'Invalid administration token')
   return {
     accepted: { context: { kind: 'administration', conn_id, api_version, release }, organization: null, session: null },
   }

@@ -7,6 +7,7 @@ import { maxClientMessage } from '@parsec/shared/bus/rpc'
 import { payloadFlaw } from '@parsec/shared/certificates/enrollment-payload'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
+import { limits } from '@parsec/shared/limits'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext, Context } from '@parsec/shared/protocol/context'
 import type { pki as table } from '@parsec/shared/protocol/pki'
@@ -42,10 +43,15 @@ export const pki: Handlers<keyof typeof table> = {
         return { status: 'already_enrolled', reason: 'This certificate belongs to an enrolled user.' }
       if (facts.is_email_used)
         return { status: 'email_already_used', reason: 'This email belongs to a user of the organization.' }
+      if (facts.is_full && enrollment_status !== 'SUBMITTED')
+        return { status: 'too_many_submitted', reason: 'Too many enrollments wait for an administrator.' }
       const now = ctx.now()
       if (enrollment_status === 'SUBMITTED') {
+        // Nobody asks for its content any more; what anybody may repeat must not fill the database.
         void tx.run(sql`
-          UPDATE pki_enrollment SET enrollment_status = 'CANCELLED', decided_on = ${now} WHERE _id = ${latest}`)
+          UPDATE pki_enrollment SET enrollment_status = 'CANCELLED', decided_on = ${now},
+            submitter_der_x509_certificate = '', submit_payload_signature = '', submit_payload = ''
+          WHERE _id = ${latest}`)
         tellUpdated(tx)
       }
       void tx.run(sql`
@@ -85,24 +91,30 @@ export const pki: Handlers<keyof typeof table> = {
     }
   },
 
-  /** Anybody may submit: what does not fit into one reply shows once older ones are decided. */
-  pki_enrollment_list: async ctx => ({
-    status: 'ok',
-    enrollments: await ctx.db.all<{
+  /** Anybody may submit: the newest that fit into one reply, and how many older ones show once these are decided. */
+  pki_enrollment_list: async ctx => {
+    const rows = await ctx.db.all<{
       enrollment_id: Uuid
       submitted_on: DateTime
       submitter_der_x509_certificate: Buffer
       submit_payload_signature: Buffer
       submit_payload: Buffer
+      submitted: number
     }>(sql`
-      SELECT enrollment_id, submitted_on, submitter_der_x509_certificate, submit_payload_signature, submit_payload
+      SELECT enrollment_id, submitted_on, submitter_der_x509_certificate, submit_payload_signature, submit_payload,
+        submitted
       FROM (
-        SELECT *, sum(${LISTED_OVERHEAD_BYTES}::int + octet_length(submitter_der_x509_certificate)
-          + octet_length(submit_payload_signature) + octet_length(submit_payload)) OVER (ORDER BY _id) AS bytes
+        SELECT *, count(*) OVER () AS submitted, sum(${LISTED_OVERHEAD_BYTES}::int + octet_length(submitter_der_x509_certificate)
+          + octet_length(submit_payload_signature) + octet_length(submit_payload)) OVER (ORDER BY _id DESC) AS bytes
         FROM pki_enrollment WHERE organization = ${ctx.context.organization} AND enrollment_status = 'SUBMITTED'
       ) submitted
-      WHERE bytes <= ${maxClientMessage(ctx.bus)} ORDER BY _id`),
-  }),
+      WHERE bytes <= ${maxClientMessage(ctx.bus)} ORDER BY _id`)
+    const not_listed = (rows[0]?.submitted ?? 0) - rows.length
+    if (not_listed > 0)
+      ctx.log.warning('Enrollments not listed', { organization_id: ctx.context.organization_id, not_listed })
+    const enrollments = rows.map(({ submitted: _, ...enrollment }) => enrollment)
+    return { status: 'ok', enrollments, ...(not_listed > 0 && { not_listed }) }
+  },
 
   pki_enrollment_reject: (ctx, { enrollment_id }) =>
     transaction(ctx, ctx.context.organization_id, async tx => {
@@ -155,6 +167,8 @@ type Submission = {
   is_id_used: boolean
   /** A user that is not revoked has the email that was sent. */
   is_email_used: boolean
+  /** No more may wait. */
+  is_full: boolean
   /** The most recent enrollment with the same certificate; null: there is none. */
   latest: number | null
   enrollment_status: string | null
@@ -182,6 +196,9 @@ const submission = (
         WHERE human.organization = organization._id AND human.email = ${sent.submitter_der_x509_certificate_email}
           AND user_.revoked_on IS NULL
       ) AS is_email_used,
+      (
+        SELECT count(*) FROM pki_enrollment WHERE organization = organization._id AND enrollment_status = 'SUBMITTED'
+      ) >= ${limits.enrollments_submitted.value} AS is_full,
       latest._id AS latest, latest.enrollment_status, latest.submitted_on,
       accepted_user.revoked_on IS NOT NULL AS is_accepted_revoked
     FROM organization

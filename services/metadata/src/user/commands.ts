@@ -76,15 +76,15 @@ export const user: Handlers<keyof typeof table> = {
       label: string
       revoked: boolean
     }>(sql`
-      WITH matched AS (
+      WITH pattern AS (SELECT ${pattern}::text AS pattern), matched AS (
         SELECT user_.user_id, human.email, human.label, human.folded_label, user_.folded_user_id,
           user_.revoked_on IS NOT NULL AND user_.revoked_on <= ${ctx.now()} AS revoked
-        FROM user_ LEFT JOIN human ON human._id = user_.human
+        FROM pattern CROSS JOIN user_ LEFT JOIN human ON human._id = user_.human
         WHERE user_.organization = ${organization}
           AND NOT (${omit_non_human} AND user_.human IS NULL)
           AND NOT (${omit_revoked} AND user_.revoked_on IS NOT NULL AND user_.revoked_on <= ${ctx.now()})
-          AND (${pattern}::text IS NULL OR human.folded_label LIKE ${pattern} OR human.folded_email LIKE ${pattern}
-            OR (user_.human IS NULL AND user_.folded_user_id LIKE ${pattern}))
+          AND (pattern IS NULL OR human.folded_label LIKE pattern OR human.folded_email LIKE pattern
+            OR (user_.human IS NULL AND user_.folded_user_id LIKE pattern))
       )
       SELECT total.total, page.user_id, page.email, page.label, page.revoked
       FROM (SELECT count(*) AS total FROM matched) total LEFT JOIN LATERAL (
