@@ -2,9 +2,26 @@
 /** Entry of the `parsec` command: the TypeScript sources in the repository, the compiled files when published. */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
 const OLDEST_NODE = 24
+
+// As the first process of a container it would not hear a signal that it does not listen to. Until the command takes
+// over there is nothing to end in order.
+for (const [signal, code] of Object.entries({ SIGINT: 130, SIGTERM: 143 }))
+  process.once(signal, () => process.exit(code))
+// Libraries ask for the user's home and shell; a container may run as a user that no file knows.
+process.env.HOME ??= homeOfUser()
+process.env.SHELL ??= '/bin/sh'
+
+function homeOfUser() {
+  try {
+    return homedir()
+  } catch {
+    return tmpdir()
+  }
+}
 const sources = existsSync(new URL('../src/main.ts', import.meta.url))
 
 if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {

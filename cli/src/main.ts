@@ -9,6 +9,7 @@ import { effectiveArgv } from './command-line/argv.ts'
 import { groupHelp } from './command-line/help.ts'
 import { EXIT_OK, type Output, reportFailure, UsageError, usageLines } from './command-line/output.ts'
 import { processOutput } from './command-line/parsec-command.ts'
+import { suggestion } from './command-line/suggestion.ts'
 import { GROUPS_OF_COMMANDS } from './commands.ts'
 import { version, versionLine } from './version.ts'
 
@@ -30,11 +31,18 @@ async function runCommand(argv: readonly string[], output: Output): Promise<numb
     if (word.startsWith('-')) throw new UsageError(`No such option: ${word}`, usage)
     const id = [...words, word].join(':')
     if (config.findCommand(id)) return (await config.runCommand(id, argv.slice(i + 1))) as number
-    if (!config.findTopic(id)) throw new UsageError(`No such command '${word}'.`, usage)
+    if (!config.findTopic(id))
+      throw new UsageError(`No such command '${word}'.${suggestion(word, namesIn(words, config))}`, usage)
     words = [...words, word]
   }
   return print(output, helpOf(words, config))
 }
+
+/** The commands and groups that may stand behind `words`. */
+const namesIn = (words: readonly string[], config: Config): string[] =>
+  [...new Set([...config.topics.map(t => t.name), ...config.commands.filter(c => !c.hidden).map(c => c.id)])]
+    .filter(id => id.split(':').length === words.length + 1 && id.startsWith(words.map(word => `${word}:`).join('')))
+    .map(id => id.split(':').at(-1)!)
 
 function print(output: Output, text: string): number {
   output.out(text)
@@ -64,6 +72,9 @@ async function loadConfig(): Promise<Config> {
   return Config.load({
     root: fileURLToPath(new URL('..', import.meta.url)),
     ignoreManifest: true,
+    // No plugins of the user's: there is nothing to look for in their home.
+    userPlugins: false,
+    devPlugins: false,
     pjson: {
       name: '@parsec/cli',
       version: version(),

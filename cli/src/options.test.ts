@@ -222,7 +222,9 @@ suite('settings', () => {
   })
   test('ports are within bounds', () => {
     for (const port of [-1, 65_536])
-      assert.throws(() => settings([`--port=${port}`]), { message: `--port must be between 0 and 65535, not ${port}` })
+      assert.throws(() => settings([`--port=${port}`]), {
+        message: `Invalid value for '--port' / '-P': ${port} is not in the range 0<=x<=65535.`,
+      })
   })
 })
 

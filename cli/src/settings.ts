@@ -67,7 +67,6 @@ export type ServerSettings = {
 }
 
 const START_ORDER: readonly ServiceName[] = ['metadata', 'blockstore', 'gateway', 'admin']
-const MAX_PORT = 65_535
 const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'] as const
 
 /** Throws `OperatorError`. */
@@ -80,9 +79,6 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
     )
   if (values.db === undefined && usesPostgresql(values.blockstore))
     refuseUsage("Missing option '--db': --blockstore=POSTGRESQL keeps blocks in that database.")
-  checkPort('--port', values.port)
-  checkPort('--monitor-port', values.monitorPort)
-  checkPort('--email-port', values.emailPort)
   if (!(values.maxConnections > 0))
     throw new OperatorError(`--max-connections must be greater than 0, not ${values.maxConnections}`)
   if (!(values.drainSeconds >= 0 && values.drainSeconds < Infinity))
@@ -299,10 +295,6 @@ function secretsOf({ administrationToken, emailHostPassword, db, natsUrl, blocks
   return [administrationToken, emailHostPassword, ...stores, ...inUrls].filter(secret => secret !== undefined)
 }
 
-function checkPort(option: string, port: number | undefined): void {
-  if (port !== undefined && !(port >= 0 && port <= MAX_PORT))
-    refuse(`${option} must be between 0 and ${MAX_PORT}, not ${port}`)
-}
 const bracketed = (host: string): string => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host)
 
 function usesPostgresql(store: StoreConfig | undefined): boolean {

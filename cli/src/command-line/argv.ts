@@ -27,6 +27,8 @@ function expand(word: string, environment: Environment): string {
   })
 }
 
+export const MAX_PORT = 65_535
+
 /**
  * What `--dev` adds as if it were typed: only options that were not, whatever the environment says. The address names
  * the port in force and is plain unless TLS is configured.
@@ -38,14 +40,15 @@ export function devArguments(
   environment: Environment,
 ): (readonly [name: string, text: string])[] {
   const portText = (given.get('port') ?? (environment.PARSEC_PORT || '6777')).trim()
-  const port = /^\+?\d[\d_]*$/.test(portText) ? Number(portText.replaceAll('_', '')) : undefined
+  const number = /^\+?\d[\d_]*$/.test(portText) ? Number(portText.replaceAll('_', '')) : undefined
+  const port = number !== undefined && number <= MAX_PORT ? number : undefined
   const tls = given.has('ssl-certfile') || Boolean(environment.PARSEC_SSL_CERTFILE)
   const added = [
     ['debug', 'true'],
     ['db', 'MOCKED'],
     ['blockstore', 'MOCKED'],
     ['administration-token', 's3cr3t'],
-    // A port that is no number is reported as such, not as a bad address.
+    // A port that is none is reported as such, not as a bad address.
     ...(port === undefined
       ? []
       : [['backend-addr', `parsec://localhost:${port}${tls ? '' : '?no_ssl=true'}`] as const]),

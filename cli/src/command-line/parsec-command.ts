@@ -1,5 +1,6 @@
 /** What every command shares: its arguments read by the option table, `--help`, `--version`, failures and exit codes. */
 import { Command } from '@oclif/core/command'
+import { OperatorError } from '@parsec/shared/errors'
 import { versionLine } from '../version.ts'
 import { type CommandHelp, commandHelp } from './help.ts'
 import type { OptionTable, Values } from './option.ts'
@@ -21,16 +22,18 @@ export abstract class ParsecCommand<O extends OptionTable & { debug: OptionTable
   override async run(): Promise<number> {
     this.parsed = true
     const output = processOutput
-    let debug = false
+    let [debug, dev] = [false, false]
     try {
       const line = readCommandLine(this.spec, this.argv, process.env)
       if (line.kind === 'help') output.out(commandHelp(this.spec, this.spec.options))
       if (line.kind === 'version') output.out(versionLine())
       if (line.kind !== 'run') return EXIT_OK
       debug = line.values.debug === true
+      dev = line.values.dev === true
       return await this.execute(line.values, output)
     } catch (error) {
-      return reportFailure(output, error, debug)
+      // Who tries the server out wants to know what to change, not where that was noticed.
+      return reportFailure(output, error, debug && !(dev && error instanceof OperatorError))
     }
   }
 }

@@ -8,6 +8,7 @@ import type { Environment } from './argv.ts'
 import { words } from './argv.ts'
 import type { Option, OptionTable, Values } from './option.ts'
 import { UsageError, usageLines } from './output.ts'
+import { suggestion } from './suggestion.ts'
 import { BOOL, FILE } from './values.ts'
 
 /** What the command line knows of a command. */
@@ -105,7 +106,7 @@ function tokenize(
     const known = forms.get(form)
     if (!known)
       throw new UsageError(
-        `No such option: ${form}${suggestion(form, ['--help', '--version', ...forms.keys()])}`,
+        `No such option: ${form}${form.startsWith('--') ? suggestion(form, longForms(forms)) : ''}`,
         usage,
       )
     if (known.option.flag) {
@@ -119,6 +120,9 @@ function tokenize(
   }
   return { typed, eager, extra }
 }
+
+const longForms = (forms: ReadonlyMap<string, unknown>): string[] =>
+  ['--help', '--version', ...forms.keys()].filter(form => form.startsWith('--'))
 
 /** `--port=1` and `-P1`; a short option takes everything behind its letter, an equals sign too. */
 function splitWord(word: string): { form: string; value: string | undefined } {
@@ -199,34 +203,4 @@ function readSecret(option: Option, path: string): string[] {
   const lines = readFileSync(FILE.parse(path), 'utf8').trimEnd().split(/\r?\n/)
   if (lines.length === 1 && lines[0] === '') throw new Error(`File '${path}' is empty.`)
   return option.repeatable ? lines.filter(line => line.trim() !== '') : [lines.join('\n')]
-}
-
-/** How alike two names must be, from 0 to 1, for one to be suggested. */
-const LIKENESS = 0.6
-const MOST_SUGGESTIONS = 3
-function suggestion(form: string, known: readonly string[]): string {
-  if (!form.startsWith('--')) return ''
-  const alike = known
-    .filter(k => k.startsWith('--'))
-    .map(name => ({ name, likeness: (2 * common(form, name)) / (form.length + name.length) }))
-    .filter(k => k.likeness >= LIKENESS)
-    .sort((a, b) => b.likeness - a.likeness)
-    .slice(0, MOST_SUGGESTIONS)
-    .map(k => k.name)
-    .sort()
-  if (alike.length === 0) return ''
-  return alike.length === 1 ? ` Did you mean ${alike[0]}?` : ` (Possible options: ${alike.join(', ')})`
-}
-
-/** Letters that two texts share: their longest common part, and so on to its left and right. */
-function common(a: string, b: string): number {
-  let [length, atA, atB] = [0, 0, 0]
-  for (let i = 0; i < a.length; i++)
-    for (let j = 0; j < b.length; j++) {
-      let n = 0
-      while (i + n < a.length && a[i + n] === b[j + n]) n++
-      if (n > length) [length, atA, atB] = [n, i, j]
-    }
-  if (length === 0) return 0
-  return length + common(a.slice(0, atA), b.slice(0, atB)) + common(a.slice(atA + length), b.slice(atB + length))
 }

@@ -126,7 +126,11 @@ suite('ADDR', () => {
       'parsec://:80',
     ]
     const badQueries = ['no_ssl=maybe', 'no_ssl=true&no_ssl=true', 'no_ssl=', 'x', 'x=1&', 'no_ssl']
-    refuses(ADDR, [...bad, ...badQueries.map(q => `parsec://localhost?${q}`)], text => text)
+    refuses(
+      ADDR,
+      [...bad, ...badQueries.map(q => `parsec://localhost?${q}`)],
+      text => `must look like parsec://hostname[:port][?no_ssl=true], not ${text}`,
+    )
   })
 })
 test('forwarded protocol: one colon, blanks around are ignored', () => {

@@ -6,7 +6,7 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { parseStores } from '@parsec/blockstore/stores/config'
 import type { BackendAddr, HttpConfig, StoreConfig } from '@parsec/shared/config'
 import { trustOf } from '@parsec/shared/http/client-address'
-import { words } from './argv.ts'
+import { MAX_PORT, words } from './argv.ts'
 
 export type ValueType<T> = {
   /** Stands for the value in help texts. */
@@ -49,6 +49,16 @@ export const INT: ValueType<number> = {
     const ascii = asciiDigits(text.trim())
     if (!/^[+-]?\d+(_\d+)*$/.test(ascii)) throw new Error(`'${text}' is not a valid integer.`)
     return Number(ascii.replaceAll('_', ''))
+  },
+}
+
+/** A TCP port; 0 where any free one will do. */
+export const PORT: ValueType<number> = {
+  metavar: 'INTEGER',
+  parse(text) {
+    const port = INT.parse(text)
+    if (port < 0 || port > MAX_PORT) throw new Error(`${port} is not in the range 0<=x<=${MAX_PORT}.`)
+    return port
   },
 }
 
@@ -116,24 +126,26 @@ export const FILE: ValueType<string> = {
   },
 }
 
-/** `parsec://hostname[:port][/][?no_ssl=true|false]` (spec 06 §3.2); the raw value is the message. */
+/** `parsec://hostname[:port][/][?no_ssl=true|false]` (spec 06 §3.2); the raw value ends the message. */
 export const ADDR: ValueType<BackendAddr> = {
   metavar: 'ADDRESS',
   parse(text) {
+    const refuse = (): never => {
+      throw new Error(`must look like parsec://hostname[:port][?no_ssl=true], not ${text}`)
+    }
     const match = /^parsec:\/\/(\[[0-9a-f:.]+\]|[^\s/?#@:[\]]+)(?::(\d*))?\/?(?:\?(.*))?$/iu.exec(text.trim())
-    if (!match) throw new Error(text)
+    if (!match) return refuse()
     const [, hostname = '', portText = '', query = ''] = match
     const noSsl: string[] = []
     for (const pair of query === '' ? [] : query.split('&')) {
       const equals = pair.indexOf('=')
-      if (equals < 0) throw new Error(text)
+      if (equals < 0) return refuse()
       if (pair.slice(0, equals) === 'no_ssl') noSsl.push(pair.slice(equals + 1).toLowerCase())
     }
-    if (noSsl.length > 1 || (noSsl[0] !== undefined && noSsl[0] !== 'true' && noSsl[0] !== 'false'))
-      throw new Error(text)
+    if (noSsl.length > 1 || (noSsl[0] !== undefined && noSsl[0] !== 'true' && noSsl[0] !== 'false')) return refuse()
     const useTls = noSsl[0] !== 'true'
     const port = portText === '' ? defaultPort(useTls) : Number(portText)
-    if (port > 65_535) throw new Error(text)
+    if (port > MAX_PORT) return refuse()
     return { hostname: hostname.toLowerCase(), port, useTls }
   },
 }
@@ -177,6 +189,17 @@ export const BLOCKSTORE: ValueType<StoreConfig> = {
 export const DATABASE: ValueType<string> = {
   metavar: 'URL',
   parse: text => (text.toUpperCase() === 'MOCKED' ? 'MOCKED' : text),
+}
+
+/** Addresses of NATS servers, separated by commas. The message never repeats them, for they may hold a password. */
+export const NATS_URL: ValueType<string> = {
+  metavar: 'URL',
+  parse(text) {
+    const isServer = (part: string) => /^(?:nats|tls):$/.test(URL.parse(part.trim())?.protocol ?? '')
+    if (text.trim() === '' || !text.split(',').every(isServer))
+      throw new Error('must look like nats://[user:password@]host[:port], several separated by commas.')
+    return text
+  },
 }
 
 /** A PostgreSQL URL. */

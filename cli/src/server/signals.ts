@@ -12,6 +12,8 @@ export function stopSignal(onReload: () => void): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   let asked = false
   for (const [signal, number] of Object.entries(STOP_SIGNALS)) {
+    // In place of the listener that the program starts with.
+    process.removeAllListeners(signal)
     process.on(signal, () => {
       if (asked) process.exit(SIGNAL_EXIT + number)
       asked = true

@@ -200,4 +200,12 @@ export const limits = {
     beyond: 'the folder or file is reported as not readable',
     test: [CERTIFICATES, 'a manifest of many blocks is read'],
   },
+  // What the server itself keeps
+  log_pending: {
+    value: 8 * 1024 * 1024,
+    unit: 'characters',
+    what: 'log lines that wait for their reader or their disk',
+    beyond: 'more lines are dropped; how many is logged when there is room again',
+    test: ['tests/hosting/log-end.test.ts', 'a reader that does not read'],
+  },
 } as const satisfies { readonly [name: string]: Limit }

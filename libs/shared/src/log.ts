@@ -2,12 +2,12 @@
  * Log lines of spec 06 §9: a fixed event text and keys, as JSON or for the console.
  * Never log payloads, tokens, keys or passwords.
  */
-import { closeSync, openSync } from 'node:fs'
 import { isatty } from 'node:tty'
 import { styleText } from 'node:util'
 import { pino } from 'pino'
 import { DateTime } from './codec/values.ts'
 import { OperatorError } from './errors.ts'
+import { LogDestination } from './log-destination.ts'
 
 export const LOG_LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -52,33 +52,24 @@ type Fields = { [key: string]: unknown }
 
 /**
  * Opens the log; throws `OperatorError` when the file cannot be appended to. `reopen` follows a rotation of the file;
- * `close` resolves when everything is written. What an exiting process has not yet written is written at its exit.
+ * `close` resolves when everything is written, or cannot be within a second. What an exiting process has not yet written
+ * is written at its exit, as far as that needs no waiting.
  */
 export function createLog({ level, format, file }: LogOptions): Log & { reopen(): void; close(): Promise<void> } {
   const path = file === null || file === '-' ? null : file
-  if (path !== null) assertWritable(path)
-  const destination = pino.destination({ dest: path ?? STDERR, append: true, sync: false })
-  // A full disk or a reader that went away must not end the server.
-  destination.on('error', () => {})
+  const destination = openDestination(path)
   const rank = RANKS[level.toLowerCase() as Level]
   const write =
     format === 'JSON' ? jsonWriter(destination) : consoleWriter(destination, path === null && isatty(STDERR))
   return Object.assign(new Logger({ rank, write }, null, {}), {
-    reopen: () => {
-      if (path !== null) destination.reopen()
-    },
-    close: () =>
-      new Promise<void>(resolve => {
-        destination.once('close', resolve)
-        destination.once('error', resolve)
-        destination.end()
-      }),
+    reopen: () => destination.reopen(),
+    close: () => destination.close(),
   })
 }
 
-function assertWritable(path: string): void {
+function openDestination(path: string | null): LogDestination {
   try {
-    closeSync(openSync(path, 'a'))
+    return new LogDestination(path)
   } catch (error) {
     throw new OperatorError(`cannot write the log file ${path}: ${(error as Error).message}`, { cause: error })
   }
@@ -184,9 +175,7 @@ function textOf(value: unknown): string {
   }
 }
 
-type Destination = ReturnType<typeof pino.destination>
-
-function jsonWriter(destination: Destination): Sink['write'] {
+function jsonWriter(destination: LogDestination): Sink['write'] {
   const json = pino<Level>(
     {
       level: 'debug',
@@ -202,7 +191,7 @@ function jsonWriter(destination: Destination): Sink['write'] {
   return (level, event, keys) => json[level](keys, event)
 }
 
-function consoleWriter(destination: Destination, colours: boolean): Sink['write'] {
+function consoleWriter(destination: LogDestination, colours: boolean): Sink['write'] {
   const paint = (style: Parameters<typeof styleText>[0], text: string) =>
     colours ? styleText(style, text, { validateStream: false }) : text
   return (level, event, { exception, ...keys }) => {

@@ -1,6 +1,7 @@
 /** `parsec backend run`: the server, from its options to its end (spec 06 §5). */
 import { setFlagsFromString } from 'node:v8'
 import { createLog } from '@parsec/shared/log'
+import { sayIfHeard } from '@parsec/shared/log-destination'
 import { devArguments, type Environment } from '../../command-line/argv.ts'
 import { EXIT_OK, type Output } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
@@ -57,7 +58,7 @@ export class Run extends ParsecCommand<typeof runOptions> {
       output.out(banner(settings))
       server = new ServerProcess(settings, telemetry?.watch(log) ?? log)
       await serve({ server, settings, output, stop, failure })
-      output.out('bye ;-)\n')
+      sayIfHeard('bye ;-)\n')
       return EXIT_OK
     } finally {
       await telemetry?.close()

@@ -2,8 +2,6 @@
  * The database of this process: the operator's PostgreSQL, or for `MOCKED` an embedded PGlite that lives in a worker
  * thread and dies with it. Both are reached through the same `pg` pool, so there is one SQL code path.
  */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { DatabaseConfig } from '@parsec/shared/config'
@@ -11,6 +9,7 @@ import type { Log } from '@parsec/shared/log'
 import { Database, openPostgres } from '@parsec/shared/postgres/database'
 import { applyMigrations } from './migrations.ts'
 import { copyTemplate } from './pglite-template.ts'
+import { openTrialFolder } from './trial-folder.ts'
 
 export type OpenDatabase = { database: Database; close(): Promise<void> }
 
@@ -22,27 +21,9 @@ export async function openDatabase(config: DatabaseConfig, log: Log): Promise<Op
 
 /** All connections to PGlite share one session, whose statements would get mixed up: there is only one. */
 const MOCKED_CONNECTIONS = 1
-const PREFIX = 'parsec-mocked-'
-
-/** Folders of processes that were killed. */
-function removeAbandoned(): void {
-  for (const name of readdirSync(tmpdir())) {
-    const pid = Number(new RegExp(`^${PREFIX}(\\d+)-`).exec(name)?.[1])
-    if (pid && !isAlive(pid)) rmSync(join(tmpdir(), name), { recursive: true, force: true })
-  }
-}
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as { code?: string }).code === 'EPERM'
-  }
-}
-
 async function openMocked(log: Log): Promise<OpenDatabase> {
-  removeAbandoned()
-  const folder = mkdtempSync(join(tmpdir(), `${PREFIX}${process.pid}-`))
+  const trial = await openTrialFolder()
+  const folder = trial.path
   const data = join(folder, 'data')
   copyTemplate(data)
   const worker = new Worker(new URL(import.meta.url.replace(/[^/]+(\.[tj]s)$/, 'pglite-worker$1')), {
@@ -50,7 +31,7 @@ async function openMocked(log: Log): Promise<OpenDatabase> {
   })
   const discard = async () => {
     await worker.terminate()
-    rmSync(folder, { recursive: true, force: true })
+    trial.remove()
   }
   try {
     await new Promise<void>((resolve, reject) => {
