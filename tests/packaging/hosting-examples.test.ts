@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, readdir, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -48,6 +48,37 @@ test('the command says its version and explains itself', async () => {
   const help = await shell.run(['backend', 'run', '--help'])
   assert.equal(help.exitCode, 0)
   assert.match(help.output, /--administration-token/)
+})
+
+/** A uid that no file knows, as containers have. */
+const NOBODY = '4321'
+const isRoot = process.getuid?.() === 0
+
+test('a user without name, home and shell starts it', {
+  skip: !isRoot && 'only root can become another user',
+}, async () => {
+  const { folder } = installed
+  // Everybody may read the installation, as in an image; Node itself comes along, wherever it was.
+  const node = join(folder, 'node')
+  await copyFile(process.execPath, node)
+  await run('chmod', ['-R', 'o+rX', folder])
+  const parsec = await realpath(join(folder, 'prefix', 'bin', 'parsec'))
+  const as = (env: string[], argv: string[]) => [
+    ...['--reuid', NOBODY, '--regid', NOBODY, '--clear-groups', 'env', '-i', 'PATH=/usr/bin:/bin', ...env],
+    ...[node, parsec, ...argv],
+  ]
+  for (const env of [[], ['HOME=/root'], ['HOME=/nonexistent']]) {
+    const { stdout, stderr } = await run('setpriv', as(env, ['--version']), { cwd: '/' })
+    assert.match(stdout, /^parsec, version/)
+    assert.equal(stderr, '')
+  }
+  const port = await freePort()
+  const server = new Child('stranger', 'setpriv', as([], ['backend', 'run', '--dev', `--port=${port}`]), {
+    PATH: process.env['PATH'],
+  })
+  await server.until(() => isListening(port))
+  await server.end()
+  assert.equal(server.exitCode, 0, server.output)
 })
 
 test('migrate prepares the database', async () => {
