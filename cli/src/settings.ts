@@ -18,9 +18,11 @@ import type {
 import { OperatorError } from '@parsec/shared/errors'
 import type { LogOptions } from '@parsec/shared/log'
 import type { ServiceName } from '@parsec/shared/protocol/command'
-import type { Environment } from './command-line/argv.ts'
+import { type Environment, MAX_PORT } from './command-line/argv.ts'
+import type { Option } from './command-line/option.ts'
 import { UsageError, usageLines } from './command-line/output.ts'
-import { type MigrateValues, type RunValues, type ScrubValues, SERVICE_NAMES } from './options.ts'
+import { label } from './command-line/read.ts'
+import { type MigrateValues, type RunValues, runOptions, type ScrubValues, SERVICE_NAMES } from './options.ts'
 
 export type NatsSettings = {
   url: string
@@ -79,6 +81,9 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
     )
   if (values.db === undefined && usesPostgresql(values.blockstore))
     refuseUsage("Missing option '--db': --blockstore=POSTGRESQL keeps blocks in that database.")
+  checkPort(runOptions.port, values.port)
+  checkPort(runOptions.monitorPort, values.monitorPort)
+  checkPort(runOptions.emailPort, values.emailPort)
   if (!(values.maxConnections > 0))
     throw new OperatorError(`--max-connections must be greater than 0, not ${values.maxConnections}`)
   if (!(values.drainSeconds >= 0 && values.drainSeconds < Infinity))
@@ -295,6 +300,11 @@ function secretsOf({ administrationToken, emailHostPassword, db, natsUrl, blocks
   return [administrationToken, emailHostPassword, ...stores, ...inUrls].filter(secret => secret !== undefined)
 }
 
+/** Any integer is well formed (spec 06 §2.3), not every one is a port. */
+function checkPort(option: Option<unknown>, port: number | undefined): void {
+  if (port !== undefined && !(port >= 0 && port <= MAX_PORT))
+    refuseUsage(`Invalid value for ${label(option)}: ${port} is not in the range 0<=x<=${MAX_PORT}.`)
+}
 const bracketed = (host: string): string => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host)
 
 function usesPostgresql(store: StoreConfig | undefined): boolean {

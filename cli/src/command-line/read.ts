@@ -71,7 +71,7 @@ export function optionForms(option: Option): string[] {
 export const fileForm = (option: Option): string => `--${option.name}-file`
 export const fileVariable = (variable: string): string => `${variable}_FILE`
 /** How errors name an option; an alias is not part of it. */
-const label = (option: Option): string =>
+export const label = (option: Option): string =>
   [`'--${option.name}'`, ...(option.short ? [`'-${option.short}'`] : [])].join(' / ')
 
 function tokenize(

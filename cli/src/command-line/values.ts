@@ -52,16 +52,6 @@ export const INT: ValueType<number> = {
   },
 }
 
-/** A TCP port; 0 where any free one will do. */
-export const PORT: ValueType<number> = {
-  metavar: 'INTEGER',
-  parse(text) {
-    const port = INT.parse(text)
-    if (port < 0 || port > MAX_PORT) throw new Error(`${port} is not in the range 0<=x<=${MAX_PORT}.`)
-    return port
-  },
-}
-
 export const FLOAT: ValueType<number> = {
   metavar: 'FLOAT',
   parse(text) {
