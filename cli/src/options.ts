@@ -20,7 +20,6 @@ import {
   INT,
   NATS_URL,
   NETWORKS,
-  NON_EMPTY,
   POSTGRESQL_URL,
   TEXT,
   TOKEN,
