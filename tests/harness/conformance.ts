@@ -220,7 +220,12 @@ async function collect(runner: string, argv: readonly string[], env: Environment
 }
 
 async function instancesOf(topology: 'single' | 'cluster'): Promise<Instance[]> {
-  const [smtpPort, closedPort, s3Port] = await Promise.all([freePort(), freePort(), freePort()])
+  const [smtpPort, webhookPort, closedPort, s3Port] = await Promise.all([
+    freePort(),
+    freePort(),
+    freePort(),
+    freePort(),
+  ])
   const s3 = `http://127.0.0.1:${s3Port}`
   const escaped = s3.replaceAll(':', '\\:')
   const shared = { replica: ['replica', 'restart', 'sequester', 'postgresql'], env: sharedEnv }
@@ -237,13 +242,13 @@ async function instancesOf(topology: 'single' | 'cluster'): Promise<Instance[]> 
       topology,
       flags: [
         '--spontaneous-organization-bootstrap',
-        '--organization-bootstrap-webhook=http://127.0.0.1:7430/hook',
+        `--organization-bootstrap-webhook=http://127.0.0.1:${webhookPort}/hook`,
         '--email-host=127.0.0.1',
         `--email-port=${smtpPort}`,
         '--email-sender=Parsec <no-reply@parsec.example.com>',
       ],
     },
-    env: async () => ({ CONFORMANCE_SMTP_PORT: `${smtpPort}` }),
+    env: async () => ({ CONFORMANCE_SMTP_PORT: `${smtpPort}`, CONFORMANCE_WEBHOOK_PORT: `${webhookPort}` }),
   }
   const strict: Instance = {
     name: 'limits, failing services',
