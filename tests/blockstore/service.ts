@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { type BlockstoreDeps, type BlockstoreService, startBlockstore } from '@parsec/blockstore/main'
+import { admissionOf } from '@parsec/shared/bus/admission'
 import { LocalBus } from '@parsec/shared/bus/local'
 import { seal, serveInternal } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
@@ -48,12 +49,12 @@ export class TestService {
     const known = (block_id: Uuid) => test.committed.has(block_id.hex)
     const check = async ({ block_id }: { block_id: Uuid }) =>
       ({ status: known(block_id) ? 'already_exists' : 'ok' }) as const
+    const admission = admissionOf(1)
     await serveInternal(
-      test.bus,
-      'metadata',
+      { bus: test.bus, service: 'metadata', log, admission, scope: () => ({}) },
       {
-        block_check: check,
-        block_commit: async request => {
+        block_check: (_ctx, request) => check(request),
+        block_commit: async (_ctx, request) => {
           const reply = await check(request)
           if (reply.status === 'ok') {
             test.committed.set(request.block_id.hex, request.size)
@@ -62,12 +63,11 @@ export class TestService {
           return reply
         },
         block_abandon: async () => ({}),
-        block_access: async ({ block_id }) =>
+        block_access: async (_ctx, { block_id }) =>
           known(block_id)
             ? { status: 'ok', missed_nodes: test.missed.get(block_id.hex) ?? [] }
             : { status: 'not_found' },
       },
-      log,
     )
     const full = { database: { kind: 'MOCKED' }, ...config } as const
     test.#service = await startBlockstore({ bus: test.bus, log, config: full, ...options })
@@ -128,7 +128,7 @@ export class TestService {
       verify_key: Buffer.alloc(32),
     })
     const message = encode({ cmd, ...fields })
-    const envelope = seal(context, randomBytes(8).toString('hex'), message)
+    const envelope = seal(context, randomBytes(8).toString('hex'), CALLER_PATIENCE_MS, message)
     const reply = await this.bus.request(subjects.command('blockstore', cmd), envelope, {
       timeoutMs: CALLER_PATIENCE_MS,
       tail: message,

@@ -157,7 +157,13 @@ export class ServerProcess {
         const { openDatabase } = await import('@parsec/metadata/storage/database')
         const { startMetadata } = await import('@parsec/metadata/main')
         this.#database = await openDatabase(settings.metadata!.database, log)
-        return startMetadata({ bus, log, config: settings.metadata!, database: this.#database.database })
+        return startMetadata({
+          bus,
+          log,
+          config: settings.metadata!,
+          database: this.#database.database,
+          metrics: this.#metrics,
+        })
       }
       case 'blockstore': {
         const { startBlockstore } = await import('@parsec/blockstore/main')

@@ -22,18 +22,18 @@ metadata:
   secrets: [PARSEC_DB]
   optionalSecrets: [PARSEC_EMAIL_HOST_PASSWORD]
   publish: [parsec.event.>]
-  subscribe: [parsec.cmd.metadata.*, parsec.internal.metadata.*]
+  subscribe: [parsec.cmd.metadata.>, parsec.internal.metadata.>]
 blockstore:
   http: false
   secrets: [PARSEC_BLOCKSTORE]
   optionalSecrets: []
-  publish: [parsec.internal.metadata.*]
-  subscribe: [parsec.cmd.blockstore.*, parsec.internal.blockstore.*]
+  publish: [parsec.internal.metadata.>]
+  subscribe: [parsec.cmd.blockstore.>, parsec.internal.blockstore.>]
 admin:
   http: true
   secrets: [PARSEC_ADMINISTRATION_TOKEN]
   optionalSecrets: []
-  publish: [parsec.internal.metadata.*]
+  publish: [parsec.internal.metadata.>]
   subscribe: []
 {{- end -}}
 {{- end }}

@@ -3,11 +3,43 @@
  * for must end before it does: `deadlines.test.ts` proves the sums.
  */
 
-/** What a service has for an answer: metadata work, and work that moves block data. */
+// Requests
+
+/** How long the gateway waits for an answer: metadata work, and work that moves block data. */
 export const METADATA_DEADLINE_MS = 5_000
 export const BLOCK_DEADLINE_MS = 30_000
-/** … and a write that asks the webhooks of sequester services, at most 20 s of it. */
+/** … and a write that asks the webhooks of sequester services, an invitation by mail, a bootstrap that may be told. */
 export const SEQUESTER_DEADLINE_MS = 30_000
+export const MAIL_DEADLINE_MS = 40_000
+export const BOOTSTRAP_DEADLINE_MS = 40_000
+/** The administration's question about all organizations at once. */
+export const SERVER_STATS_DEADLINE_MS = 30_000
+/** What of these a service leaves for the way of its answer. */
+export const ANSWER_MARGIN_MS = 250
+
+// What metadata asks outside
+
+/** All webhooks of one write together. */
+export const WEBHOOKS_MS = 20_000
+/** The webhook that tells of a bootstrap. */
+export const BOOTSTRAP_WEBHOOK_MS = 30_000
+/** The whole dialogue of a mail, and its parts. */
+export const SMTP_MS = 30_000
+export const SMTP_CONNECT_MS = 10_000
+export const SMTP_SILENCE_MS = 20_000
+
+// Shut-down
+
+/** What of a service's drain time stays for the answers of the requests that it had to abort. */
+export const ABORT_MARGIN_MS = 500
+
+// NATS
+
+export const NATS_DIAL_MS = 5_000
+export const NATS_RECONNECT_WAIT_MS = 200
+/** A broker that does not answer is given up after `NATS_PING_INTERVAL_MS` × (`NATS_MAX_PINGS_OUT` + 1). */
+export const NATS_PING_INTERVAL_MS = 5_000
+export const NATS_MAX_PINGS_OUT = 2
 
 // The log
 

@@ -4,6 +4,11 @@ import type { AddressInfo } from 'node:net'
 import { OperatorError } from './errors.ts'
 import type { Readiness } from './service.ts'
 
+/** Of the lanes of a service, by name (DESIGN §11). */
+export type LaneFigures = {
+  readonly [lane: string]: { running: number; waiting: number; refused: number; waitedSeconds: number }
+}
+
 /** Made once per process and passed down. Label values come from the protocol table, never from a client. */
 export type Metrics = {
   /** A command that was answered; `seconds` is how long that took. */
@@ -14,6 +19,8 @@ export type Metrics = {
   event(event: string): void
   /** A node of the block store that failed or was late. */
   blockstoreError(node: string): void
+  /** What waits in the lanes of a service, read whenever somebody asks. */
+  lanes(service: string, figures: () => LaneFigures): void
   /** Everything, in Prometheus' text format. */
   expose(): Promise<{ contentType: string; body: string }>
 }
@@ -24,6 +31,7 @@ export const noMetrics: Metrics = {
   connections: () => {},
   event: () => {},
   blockstoreError: () => {},
+  lanes: () => {},
   expose: async () => ({ contentType: 'text/plain', body: '' }),
 }
 
@@ -62,6 +70,26 @@ export async function createMetrics(): Promise<Metrics> {
     labelNames: ['node'],
     registers,
   })
+  const lanes = new Map<string, () => LaneFigures>()
+  const laneGauge = (name: string, help: string, pick: (figures: LaneFigures[string]) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['service', 'lane'],
+      registers,
+      collect() {
+        for (const [service, figures] of lanes)
+          for (const [lane, of] of Object.entries(figures())) this.set({ service, lane }, pick(of))
+      },
+    })
+  laneGauge('parsec_lane_running', 'Requests that a service works on', of => of.running)
+  laneGauge('parsec_lane_waiting', 'Requests that wait for their turn', of => of.waiting)
+  laneGauge('parsec_lane_refused_total', 'Requests that could not begin within their deadline', of => of.refused)
+  laneGauge(
+    'parsec_lane_waited_seconds_total',
+    'Seconds that requests have waited for their turn',
+    of => of.waitedSeconds,
+  )
   return {
     request(cmd, status, seconds) {
       requests.inc({ cmd, status })
@@ -70,6 +98,7 @@ export async function createMetrics(): Promise<Metrics> {
     connections: change => connections.inc(change),
     event: event => events.inc({ event }),
     blockstoreError: node => blockstoreErrors.inc({ node }),
+    lanes: (service, figures) => void lanes.set(service, figures),
     expose: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   }
 }

@@ -1,4 +1,5 @@
 /** The block-store service: answers `block_create` and `block_read`, the only commands that move block data. */
+import { admissionOf } from '@parsec/shared/bus/admission'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { serveCommands } from '@parsec/shared/bus/rpc'
 import type { BlockstoreConfig } from '@parsec/shared/config'
@@ -43,7 +44,10 @@ export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreS
   const store = await openStore({ config, log, network, metrics, database })
   const stopping = new AbortController()
   const handlers = blockHandlers({ bus, store, stopping: stopping.signal, storeDeadlineMs })
-  const serving = await serveCommands(bus, 'blockstore', handlers, log).catch(async error => {
+  const admission = admissionOf(1)
+  metrics.lanes('blockstore', () => admission.figures())
+  const service = { bus, service: 'blockstore', log, admission, scope: () => ({}) } as const
+  const serving = await serveCommands(service, handlers).catch(async error => {
     await store.close()
     throw error
   })

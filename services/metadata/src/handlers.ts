@@ -1,21 +1,25 @@
-/** Every command of the service, a line for each domain. */
-import type { Handlers as BusHandlers } from '@parsec/shared/bus/rpc'
-import type { CommandName } from '@parsec/shared/protocol/registry'
-import type { Deps, Handlers } from './context.ts'
+/** Every request that the service answers, a line for each domain. */
+import { refusingClaimed } from './block/claimed.ts'
+import { blockRequests } from './block/requests.ts'
 import { ping } from './events/commands.ts'
 import { invite } from './invite/commands.ts'
+import { conduitRequests } from './invite/conduit.ts'
+import { presenceRequests } from './invite/presence.ts'
 import { legacy } from './legacy/commands.ts'
-import { legacyInvitation } from './legacy/invitation.ts'
+import { legacyInvitation, legacyInvitationRequests } from './legacy/invitation.ts'
 import { maintenance } from './maintenance/commands.ts'
 import { message } from './message/commands.ts'
+import { administrationRequests } from './organization/administration.ts'
 import { organization } from './organization/commands.ts'
 import { pki } from './pki/commands.ts'
 import { realm } from './realm/commands.ts'
 import { shamir } from './shamir/commands.ts'
 import { user } from './user/commands.ts'
+import { sessionRequests } from './user/handshake.ts'
 import { vlob } from './vlob/commands.ts'
 
-const handlers = {
+/** Of clients. */
+export const commandHandlers = {
   ...organization,
   ...user,
   ...message,
@@ -30,11 +34,12 @@ const handlers = {
   ping,
 }
 
-/** The handlers with what this replica works with. */
-export const commandHandlers = (deps: Deps): BusHandlers<keyof typeof handlers> =>
-  Object.fromEntries(
-    Object.entries(handlers as Handlers<CommandName>).map(([name, handler]) => [
-      name,
-      (call: object, request: never) => handler({ ...deps, ...call } as never, request),
-    ]),
-  ) as never
+/** Of other services. */
+export const internalHandlers = {
+  ...sessionRequests,
+  ...administrationRequests,
+  ...refusingClaimed(blockRequests),
+  ...legacyInvitationRequests,
+  ...conduitRequests,
+  ...presenceRequests,
+}

@@ -141,6 +141,33 @@ function contract(name: string, driver: Driver, set: { up(): Promise<void>; down
       await close(asker, server)
     })
 
+    test('a server is told when its caller waits no longer', async () => {
+      const [asker, server] = await ends()
+      const subject = subjectOf('patient')
+      const gone = [deferred<string>(), deferred<string>()]
+      const taken = [deferred(), deferred()]
+      await server.serve(subject, 'q', (payload, _subject, _tail, caller) => {
+        const { promise, resolve } = Promise.withResolvers<Buffer>()
+        const i = Number(payload.toString())
+        caller.onGone = () => {
+          gone[i]!.resolve('gone')
+          resolve(payload)
+        }
+        taken[i]!.resolve()
+        return promise
+      })
+      const leaving = new AbortController()
+      const left = failureOf(asker.request(subject, bytes('0'), { ...LONG, signal: leaving.signal }))
+      await taken[0]!.promise
+      leaving.abort(new Unavailable('left'))
+      assert.equal((await left).message, 'left')
+      assert.equal(await gone[0]!.promise, 'gone')
+      const late = failureOf(asker.request(subject, bytes('1'), { timeoutMs: 20 }))
+      assert.match((await late).message, /within 20 ms/)
+      assert.equal(await gone[1]!.promise, 'gone')
+      await close(asker, server)
+    })
+
     test('the members of a queue share the work', async () => {
       const [asker, server] = await ends()
       const subject = subjectOf('shared')

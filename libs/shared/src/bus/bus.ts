@@ -9,7 +9,7 @@
 export type RequestOptions = {
   /** After so many milliseconds without an answer the request fails with `Unavailable`. */
   timeoutMs: number
-  /** Aborting rejects the request with the signal's reason; the work that was asked for is not undone. */
+  /** Aborting rejects the request with the signal's reason, and the server is told. */
   signal?: AbortSignal
   /** The caller gives the payload and its tail away and will not touch them again, so that they need not be copied. */
   owned?: boolean
@@ -17,11 +17,17 @@ export type RequestOptions = {
   tail?: Uint8Array
 }
 
+/** Whoever waits for an answer. */
+export type Caller = {
+  /** To be set by the server: called when nobody waits any more, at most once and only before the answer. */
+  onGone: (() => void) | undefined
+}
+
 /**
  * Answers a request, and gives the reply away; what it throws reaches the caller as `Unavailable` or `RemoteFailure`.
  * The tail of a message comes as the caller gave it, or joined to the payload when the message went over a wire.
  */
-export type Server = (payload: Buffer, subject: string, tail: Buffer | undefined) => Promise<Buffer>
+export type Server = (payload: Buffer, subject: string, tail: Buffer | undefined, caller: Caller) => Promise<Buffer>
 export type Listener = (payload: Buffer, subject: string) => void
 
 export interface Subscription {
@@ -39,7 +45,10 @@ export interface Bus {
    * `RemoteFailure` (the server threw) or `RangeError` (payload over `maxPayload`).
    */
   request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Buffer>
-  /** Serves requests of a pattern, shared with the other members of `queue`. Active when resolved. */
+  /**
+   * Serves requests of a pattern, shared with the other members of `queue`. Active when resolved. The pattern does not
+   * end with `>`: below each subject lies the one on which its callers say that they have gone.
+   */
   serve(pattern: string, queue: string, server: Server): Promise<Subscription>
   /** Tells every subscriber. Throws `Unavailable` when the connection is lost, `RangeError` over `maxPayload`. */
   publish(subject: string, payload: Uint8Array): void

@@ -3,7 +3,7 @@
  * that code which leans on shared memory or on synchronous delivery fails here too and not only on NATS.
  */
 import { RemoteFailure, Unavailable } from '../errors.ts'
-import type { Bus, Listener, RequestOptions, Server, Subscription } from './bus.ts'
+import type { Bus, Caller, Listener, RequestOptions, Server, Subscription } from './bus.ts'
 import { matches } from './subjects.ts'
 
 export const LOCAL_MAX_PAYLOAD = 64 * 1024 * 1024
@@ -43,19 +43,28 @@ export class LocalBus implements Bus {
     const own = owned ? bufferOf : (bytes: Uint8Array) => Buffer.from(bytes)
     const message = { payload: own(payload), tail: tail && own(tail) }
     return new Promise((resolve, reject) => {
-      const onAbort = () => settle(() => reject(signal!.reason))
+      const caller: Caller = { onGone: undefined }
+      const giveUp = (reason: unknown) =>
+        settle(() => {
+          reject(reason)
+          caller.onGone?.()
+        })
+      const onAbort = () => giveUp(signal!.reason)
       const timer = setTimeout(
-        () => settle(() => reject(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`))),
+        () => giveUp(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`)),
         timeoutMs,
       )
+      let settled = false
       const settle = (done: () => void) => {
+        settled = true
         clearTimeout(timer)
         signal?.removeEventListener('abort', onAbort)
         done()
       }
       signal?.addEventListener('abort', onAbort, { once: true })
       setImmediate(() => {
-        const work = this.#answer(serving, message, subject).then(
+        if (settled) return
+        const work = this.#answer(serving, message, subject, caller).then(
           reply => settle(() => resolve(reply)),
           error => settle(() => reject(error)),
         )
@@ -66,9 +75,9 @@ export class LocalBus implements Bus {
       })
     })
   }
-  async #answer({ server }: Serving, { payload, tail }: Message, subject: string): Promise<Buffer> {
+  async #answer({ server }: Serving, { payload, tail }: Message, subject: string, caller: Caller): Promise<Buffer> {
     try {
-      const reply = await server(payload, subject, tail)
+      const reply = await server(payload, subject, tail, caller)
       if (reply.length > this.maxPayload) throw new RangeError(`reply of ${reply.length} bytes on ${subject}`)
       return reply
     } catch (error) {

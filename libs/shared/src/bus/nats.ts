@@ -19,9 +19,10 @@ import {
   type NatsConnection,
   type Status,
 } from '@nats-io/transport-node'
+import { NATS_DIAL_MS, NATS_MAX_PINGS_OUT, NATS_PING_INTERVAL_MS, NATS_RECONNECT_WAIT_MS } from '../deadlines.ts'
 import { RemoteFailure, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
-import type { Bus, Listener, RequestOptions, Server, Subscription } from './bus.ts'
+import type { Bus, Caller, Listener, RequestOptions, Server, Subscription } from './bus.ts'
 
 export type NatsOptions = {
   /** `nats://` or `tls://` addresses, separated by commas; credentials as `user:password@` or `token@` of the first. */
@@ -33,12 +34,6 @@ export type NatsOptions = {
   name: string
   log: Log
 }
-
-const DIAL_TIMEOUT_MS = 5_000
-const RECONNECT_WAIT_MS = 200
-/** A broker that does not answer is given up after PING_INTERVAL_MS × (MAX_PINGS_OUT + 1). */
-const PING_INTERVAL_MS = 5_000
-const MAX_PINGS_OUT = 2
 
 /** Header of a reply that reports a failure; its payload is the text. */
 const ERROR_HEADER = 'Parsec-Error'
@@ -121,9 +116,14 @@ export class NatsBus implements Bus {
           reject(error)
         },
       }
-      const onAbort = () => waiting.reject(signal!.reason)
+      const giveUp = (reason: unknown) => {
+        waiting.reject(reason)
+        if (this.#refusal()) return
+        this.#send({ subject: goneSubject(subject), payload: Buffer.from(this.#inbox + token), isReply: false })
+      }
+      const onAbort = () => giveUp(signal!.reason)
       const timer = setTimeout(
-        () => waiting.reject(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`)),
+        () => giveUp(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`)),
         timeoutMs,
       )
       signal?.addEventListener('abort', onAbort, { once: true })
@@ -144,24 +144,27 @@ export class NatsBus implements Bus {
   async serve(pattern: string, queue: string, server: Server): Promise<Subscription> {
     const inFlight = new InFlight()
     const take = (message: Msg) => {
-      inFlight.enter()
-      void this.#answer(server, message).finally(() => inFlight.leave())
+      const caller = inFlight.enter(message.reply!)
+      void this.#answer(server, message, caller).finally(() => inFlight.leave(message.reply!))
     }
+    // Every member of the queue hears who has gone; one of them knows the request.
+    const gone = await this.subscribe(goneSubject(pattern), reply => inFlight.gone(reply.toString()))
     const subscription = await this.#listen(pattern, queue, take)
     const serving: Serving = {
       close: async () => {
         this.#serving.delete(serving)
         await subscription.close()
         await inFlight.idle()
+        await gone.close()
       },
     }
     this.#serving.add(serving)
     return serving
   }
-  async #answer(server: Server, message: Msg): Promise<void> {
+  async #answer(server: Server, message: Msg, caller: Caller): Promise<void> {
     const { subject, reply } = message
     try {
-      const payload = await server(bufferOf(message.data), subject, undefined)
+      const payload = await server(bufferOf(message.data), subject, undefined, caller)
       const tooLarge = this.#tooLarge(subject, payload.length)
       if (tooLarge) throw tooLarge
       this.#send({ subject: reply!, payload, isReply: true })
@@ -342,19 +345,28 @@ function failureOf(subject: string, head: MsgHdrs, text: string): Unavailable | 
   return new RemoteFailure(`${subject}: ${text || head.status}`)
 }
 
-/** How many requests are being answered; the library's own drain does not wait for asynchronous work. */
+/** Where callers say that they do not wait any more: of a subject, or of all subjects of a pattern. */
+const goneSubject = (subject: string): string => `${subject}.gone`
+
+/** The requests that are being answered, by reply subject; the library's own drain does not wait for asynchronous work. */
 class InFlight {
-  #count = 0
+  readonly #callers = new Map<string, Caller>()
   #whenIdle: (() => void)[] = []
-  enter(): void {
-    this.#count++
+  enter(reply: string): Caller {
+    const caller: Caller = { onGone: undefined }
+    this.#callers.set(reply, caller)
+    return caller
   }
-  leave(): void {
-    if (--this.#count > 0) return
+  leave(reply: string): void {
+    this.#callers.delete(reply)
+    if (this.#callers.size > 0) return
     for (const resolve of this.#whenIdle.splice(0)) resolve()
   }
+  gone(reply: string): void {
+    this.#callers.get(reply)?.onGone?.()
+  }
   idle(): Promise<void> {
-    return this.#count === 0 ? Promise.resolve() : new Promise(resolve => this.#whenIdle.push(resolve))
+    return this.#callers.size === 0 ? Promise.resolve() : new Promise(resolve => this.#whenIdle.push(resolve))
   }
 }
 
@@ -364,14 +376,14 @@ function connectionOptions({ credsFile, tls, name, url }: NatsOptions): Connecti
   const secure = tls || /^tls:/i.test(url.trim())
   return {
     name,
-    timeout: DIAL_TIMEOUT_MS,
+    timeout: NATS_DIAL_MS,
     reconnect: true,
     maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_WAIT_MS,
+    reconnectTimeWait: NATS_RECONNECT_WAIT_MS,
     // Credentials that are refused may be accepted again once they are renewed.
     ignoreAuthErrorAbort: true,
-    pingInterval: PING_INTERVAL_MS,
-    maxPingOut: MAX_PINGS_OUT,
+    pingInterval: NATS_PING_INTERVAL_MS,
+    maxPingOut: NATS_MAX_PINGS_OUT,
     noAsyncTraces: true,
     ...(credsFile && { authenticator: nonce => credsAuthenticator(readFileSync(credsFile))(nonce) }),
     ...(secure && {

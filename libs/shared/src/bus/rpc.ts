@@ -2,18 +2,22 @@
  * Commands and internal requests over the bus: encoding, validation, dispatch. A service gives handlers by name; what
  * they return is the reply.
  *
- * A command travels as the array `[encoded context, request_id, client's own bytes]`: the gateway never re-encodes these
- * bytes, nor the service's reply, and within one process does not copy them either.
+ * A command travels with its context and the client's own bytes: the gateway never re-encodes these, nor the service's
+ * reply, and within one process does not copy them either.
  */
+import { Budget } from '../budget.ts'
 import { parse } from '../codec/fields.ts'
 import { CLIENT_MESSAGE, decode, decodeMap, type Encodable, encode } from '../codec/msgpack.ts'
+import { ANSWER_MARGIN_MS } from '../deadlines.ts'
 import { Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { ServiceName } from '../protocol/command.ts'
 import type { Context } from '../protocol/context.ts'
 import { type InternalName, type InternalReply, type InternalRequest, internalRequests } from '../protocol/internal.ts'
 import { type CallerOf, type CommandName, commandsOf, type Reply, type Request } from '../protocol/registry.ts'
-import type { Bus, Subscription } from './bus.ts'
+import type { OrganizationID } from '../protocol/types.ts'
+import type { Admission } from './admission.ts'
+import type { Bus, Caller, Subscription } from './bus.ts'
 import * as subjects from './subjects.ts'
 
 /** A client's command on its way to a service. */
@@ -22,10 +26,32 @@ export type Call<C extends Context = Context> = {
   /** 16 hex digits, chosen by the gateway; in every log line that the command causes, in any service. */
   request_id: string
   log: Log
+  budget: Budget
 }
-/** One handler per command of the service, named as in the protocol table. */
-export type Handler<N extends CommandName> = (call: Call<CallerOf<N>>, request: Request<N>) => Promise<Reply<N>>
-export type Handlers<N extends CommandName> = { readonly [K in N]: Handler<K> }
+/** One handler per command of the service, named as in the protocol table. `Scope`: what the service gives to each. */
+export type Handler<N extends CommandName, Scope = unknown> = (
+  ctx: Call<CallerOf<N>> & Scope,
+  request: Request<N>,
+) => Promise<Reply<N>>
+export type Handlers<N extends CommandName, Scope = unknown> = { readonly [K in N]: Handler<K, Scope> }
+
+/** A request of another service. */
+export type InternalCall = { log: Log; budget: Budget }
+export type InternalHandlers<N extends InternalName, Scope = unknown> = {
+  readonly [K in N]: (ctx: InternalCall & Scope, request: InternalRequest<K>) => Promise<InternalReply<K>>
+}
+
+/** What a service serves with. `scope` makes what handlers get besides the call, within its budget. */
+export type Serving<Scope> = {
+  bus: Bus
+  service: ServiceName
+  log: Log
+  admission: Admission
+  scope: (budget: Budget) => Scope
+}
+
+/** Of the envelopes: what another release says in a form that is not known here is refused as `Unavailable`. */
+const BUS_PROTOCOL = 1
 
 /** What a message loses of the bus's `maxPayload` to its envelope. */
 export const MAX_ENVELOPE_BYTES = 16 * 1024
@@ -36,37 +62,47 @@ export const MAX_CLIENT_MESSAGE_BYTES = 16 * 1024 * 1024
 export const maxClientMessage = (bus: Bus): number =>
   Math.min(MAX_CLIENT_MESSAGE_BYTES, bus.maxPayload - MAX_ENVELOPE_BYTES)
 
-const ARRAY_OF_3 = 0x93
+const ARRAY_OF_5 = 0x95
+const UINT_32 = 0xce
 const BIN_32 = 0xc6
-/** The tag and length of a bin. */
+/** The tag and length of a bin; a number with its tag. */
 const BIN_HEADER_BYTES = 5
+const UINT_BYTES = 5
 
 /**
- * The envelope of a client's message, up to the message itself, which follows as it came. `context` is the encoded
- * context, made once per connection.
+ * The envelope of a client's message, up to the message itself, which follows as it came: `[protocol, encoded context,
+ * request_id, milliseconds left, message]`. `context` is the encoded context, made once per connection.
  */
-export function seal(context: Buffer, request_id: string, message: Buffer): Buffer {
+export function seal(context: Buffer, request_id: string, msLeft: number, message: Buffer): Buffer {
   const id = encode(request_id)
-  const head = Buffer.allocUnsafe(1 + BIN_HEADER_BYTES + context.length + id.length + BIN_HEADER_BYTES)
-  let at = head.writeUInt8(ARRAY_OF_3)
+  const head = Buffer.allocUnsafe(2 + BIN_HEADER_BYTES + context.length + id.length + UINT_BYTES + BIN_HEADER_BYTES)
+  let at = head.writeUInt8(BUS_PROTOCOL, head.writeUInt8(ARRAY_OF_5))
   at = writeBinHeader(head, at, context.length)
   at += context.copy(head, at)
   at += id.copy(head, at)
+  at = head.writeUInt32BE(msLeft, head.writeUInt8(UINT_32, at))
   writeBinHeader(head, at, message.length)
   return head
 }
 const writeBinHeader = (head: Buffer, at: number, length: number): number =>
   head.writeUInt32BE(length, head.writeUInt8(BIN_32, at))
 
-type Envelope = [context: Buffer, request_id: string, message: Buffer]
+type Envelope = [protocol: number, context: Buffer, request_id: string, msLeft: number, message: Buffer]
 
 /** Takes an envelope apart, with the message in it or beside it. */
 function open(envelope: Buffer, message: Buffer | undefined): Envelope {
+  if (envelope[1] !== BUS_PROTOCOL) throw new Unavailable(`protocol ${envelope[1]} is not spoken here`)
   if (!message) return decode(envelope, { maxBinBytes: MAX_CLIENT_MESSAGE_BYTES }) as Envelope
-  const contextAt = 1 + BIN_HEADER_BYTES
+  const contextAt = 2 + BIN_HEADER_BYTES
   const idAt = contextAt + envelope.readUInt32BE(contextAt - 4)
-  const id = envelope.subarray(idAt, -BIN_HEADER_BYTES)
-  return [envelope.subarray(contextAt, idAt), decode(id) as string, message]
+  const leftAt = envelope.length - BIN_HEADER_BYTES - UINT_BYTES
+  return [
+    BUS_PROTOCOL,
+    envelope.subarray(contextAt, idAt),
+    decode(envelope.subarray(idAt, leftAt)) as string,
+    envelope.readUInt32BE(leftAt + 1),
+    message,
+  ]
 }
 
 /** Contexts that a replica remembers for certain; up to twice as many, those that were used last. */
@@ -96,81 +132,110 @@ function decoded(bytes: Buffer): Context {
   return Object.freeze(decode(own) as unknown as Context)
 }
 
+/** Any handler: which context and request it gets, the protocol table says. */
+type AnyHandler<Scope> = { handle(ctx: Scope, request: unknown): Promise<object> }['handle']
+
 /** Serves the commands of a service: decodes, validates (`bad_message`), calls the handler, encodes. */
-export async function serveCommands<N extends CommandName>(
-  bus: Bus,
-  service: ServiceName,
-  handlers: Handlers<N>,
-  log: Log,
+export async function serveCommands<N extends CommandName, Scope extends object>(
+  { bus, service, log, admission, scope }: Serving<Scope>,
+  handlers: Handlers<N, Scope>,
 ): Promise<Subscription> {
+  const byName = new Map(Object.entries<AnyHandler<Scope & Call>>(handlers))
   const table = new Map(
     commandsOf(service).map(spec => {
-      const handler = (handlers as { [name: string]: Handler<CommandName> | undefined })[spec.name]
+      const handler = byName.get(spec.name)
       if (!handler) throw new Error(`${service} has no handler for ${spec.name}`)
       return [spec.name, { spec, handler }] as const
     }),
   )
   const contexts = new Contexts()
-  return bus.serve(subjects.everyCommandOf(service), service, async (payload, subject, tail) => {
+  return bus.serve(subjects.everyCommandOf(service), service, async (payload, subject, tail, caller) => {
     const entry = table.get(subjects.nameOf(subject))
-    if (!entry) throw new Error(`unknown command on ${subject}`)
-    const [sender, request_id, message] = open(payload, tail)
+    if (!entry) throw new Unavailable(`${subjects.nameOf(subject)} is not known to this release`)
+    const [, sender, request_id, msLeft, message] = open(payload, tail)
+    const { spec, handler } = entry
     const context = contexts.read(sender)
-    if (entry.spec.adminOnly && context.kind === 'authenticated' && context.profile !== 'ADMIN')
+    if (spec.adminOnly && context.kind === 'authenticated' && context.profile !== 'ADMIN')
       return encode({ status: 'not_allowed', reason: `User \`${context.user_id}\` is not admin` })
-    const request = parse(entry.spec.request, decodeMap(message, CLIENT_MESSAGE))
+    const request = parse(spec.request, decodeMap(message, CLIENT_MESSAGE))
     if (!request.ok) return encode({ status: 'bad_message', reason: 'Invalid message.', errors: request.errors })
-    const call = { context, request_id, log: log.child({ conn_id: context.conn_id, request_id }) }
+    const budget = budgetOf(caller, msLeft)
+    const call = { context, request_id, budget, log: log.child({ conn_id: context.conn_id, request_id }) }
     try {
-      return encode((await entry.handler(call as never, request.value as never)) as Encodable)
+      const reply = await admission.run(spec.lane, organizationOf(context), budget, () =>
+        handler({ ...scope(budget), ...call }, request.value),
+      )
+      return encode(reply as Encodable)
     } catch (error) {
-      reportFailure(call.log, entry.spec.name, error)
+      reportFailure(call.log, spec.name, error)
       throw error
     }
   })
 }
 
-export type InternalHandlers<N extends InternalName> = {
-  readonly [K in N]: (request: InternalRequest<K>) => Promise<InternalReply<K>>
-}
-
-/** Serves internal requests of a service. */
-export async function serveInternal<N extends InternalName>(
-  bus: Bus,
-  service: ServiceName,
-  handlers: InternalHandlers<N>,
-  log: Log,
+/** Serves internal requests of a service: arrays of protocol, milliseconds left and request. */
+export async function serveInternal<N extends InternalName, Scope extends object>(
+  { bus, service, log, admission, scope }: Serving<Scope>,
+  handlers: InternalHandlers<N, Scope>,
 ): Promise<Subscription> {
-  return bus.serve(subjects.everyInternalOf(service), service, async (payload, subject) => {
+  const byName = new Map(Object.entries<AnyHandler<Scope & InternalCall>>(handlers))
+  return bus.serve(subjects.everyInternalOf(service), service, async (payload, subject, _tail, caller) => {
     const name = subjects.nameOf(subject)
-    const handler = (handlers as { [name: string]: ((request: unknown) => Promise<unknown>) | undefined })[name]
-    if (!handler) throw new Error(`unknown request on ${subject}`)
+    const handler = byName.get(name)
+    if (!handler) throw new Unavailable(`${name} is not known to this release`)
+    const [protocol, msLeft, request] = decode(payload) as [number, number, InternalKeys]
+    if (protocol !== BUS_PROTOCOL) throw new Unavailable(`protocol ${protocol} is not spoken here`)
+    const budget = budgetOf(caller, msLeft)
+    const key = request.organization_id ?? request.context?.organization_id ?? ''
     try {
-      return encode((await handler(decode(payload))) as Encodable)
+      const reply = await admission.run(internalRequests[name as N].lane, key, budget, () =>
+        handler({ ...scope(budget), log, budget }, request),
+      )
+      return encode(reply as Encodable)
     } catch (error) {
       reportFailure(log, name, error)
       throw error
     }
   })
 }
+/** Where an internal request says which organization it is about. */
+type InternalKeys = { organization_id?: OrganizationID; context?: { organization_id: OrganizationID } }
+
+const organizationOf = (context: Context): string => (context.kind === 'administration' ? '' : context.organization_id)
+
+function budgetOf(caller: Caller, msLeft: number): Budget {
+  const budget = new Budget(msLeft)
+  caller.onGone = () => budget.cancel(CALLER_GONE)
+  return budget
+}
+const CALLER_GONE = new Unavailable('nobody waits for the answer any more')
+
+/** Bounds of an internal request, besides its own deadline: what is left of the budget, and a reason to give up. */
+export type Within = { budget?: Budget | undefined; signal?: AbortSignal | undefined }
 
 /** Asks the service that answers `name`. Rejects with `Unavailable` or `RemoteFailure`. */
 export async function callInternal<N extends InternalName>(
   bus: Bus,
   name: N,
   request: InternalRequest<N>,
-  signal?: AbortSignal,
+  { budget, signal = budget?.signal }: Within = {},
 ): Promise<InternalReply<N>> {
   const { service, deadlineMs } = internalRequests[name]
-  const reply = await bus.request(subjects.internal(service, name), encode(request as unknown as Encodable), {
-    timeoutMs: deadlineMs,
+  const timeoutMs = budget ? budget.share(deadlineMs) : deadlineMs
+  const message = [BUS_PROTOCOL, serviceShare(timeoutMs), request] as unknown as Encodable
+  const reply = await bus.request(subjects.internal(service, name), encode(message), {
+    timeoutMs,
     owned: true,
     ...(signal && { signal }),
   })
   return decode(reply) as unknown as InternalReply<N>
 }
 
+/** What a service gets of the time that its caller waits. */
+export const serviceShare = (timeoutMs: number): number => Math.max(Math.floor(timeoutMs - ANSWER_MARGIN_MS), 0)
+
 function reportFailure(log: Log, name: string, error: unknown): void {
+  if (error === CALLER_GONE) return
   if (error instanceof Unavailable) log.warning('Service unavailable', { cmd: name, cause: error.message })
   else log.error('Unexpected crash', { cmd: name, error })
 }

@@ -11,11 +11,26 @@ import type { ClientKind } from './types.ts'
 
 export type ServiceName = 'gateway' | 'metadata' | 'blockstore' | 'admin'
 
+/**
+ * Where a command queues when there is much to do (DESIGN §11). `heavy`: what it costs grows with the organization, the
+ * realm or the batch, so few of them run at once.
+ */
+export type Lane = 'light' | 'heavy'
+
+/** What decides about a command's deadline besides its name. */
+export type Asked = {
+  readonly message: { readonly [field: string]: unknown }
+  /** Whether the caller's organization is. */
+  readonly sequestered: boolean
+}
+
 /** Majors that share one set of commands: `v1`, and `v2` for 2 and 3. */
 export type Era = 'v1' | 'v2'
 export const eraOf = (major: number): Era => (major === 1 ? 'v1' : 'v2')
 
 export type Callers<K extends ClientKind = ClientKind> = { readonly v1?: readonly K[]; readonly v2?: readonly K[] }
+
+export type SlowCase = { readonly when: (asked: Asked) => boolean; readonly deadlineMs: number }
 
 export type CommandSpec<
   Name extends string = string,
@@ -30,9 +45,11 @@ export type CommandSpec<
   /** The kinds of client that may call it, per era (spec 01 §12). */
   readonly callers: Callers<K>
   readonly service: ServiceName
+  readonly lane: Lane
+  /** Milliseconds that the gateway waits for an answer. */
   readonly deadlineMs: number
-  /** The same for a caller whose organization is sequestered. */
-  readonly sequesteredDeadlineMs: number
+  /** … and when the service has to ask somebody outside for it. */
+  readonly slow: SlowCase | null
   readonly request: z.ZodType<Request>
   /** Statuses besides `ok`, in the order of the specification. */
   readonly statuses: readonly string[]
@@ -71,8 +88,9 @@ type Definition<Name extends string, K extends ClientKind, S extends string> = {
   cmd?: string
   callers: Callers<K>
   service?: ServiceName
+  lane?: Lane
   deadlineMs?: number
-  sequesteredDeadlineMs?: number
+  slow?: SlowCase
   request: Fields | z.ZodType
   statuses?: readonly S[]
   cancellable?: boolean
@@ -102,8 +120,9 @@ export const command =
     name: definition.name,
     callers: definition.callers,
     service: definition.service ?? 'metadata',
+    lane: definition.lane ?? 'light',
     deadlineMs: definition.deadlineMs ?? METADATA_DEADLINE_MS,
-    sequesteredDeadlineMs: definition.sequesteredDeadlineMs ?? definition.deadlineMs ?? METADATA_DEADLINE_MS,
+    slow: definition.slow ?? null,
     request: (definition.request instanceof z.ZodType
       ? definition.request
       : z.object(definition.request as Fields)) as z.ZodType<RequestOf<R>>,
@@ -114,6 +133,10 @@ export const command =
     pending: definition.pending ?? false,
     section: definition.section,
   })
+
+/** How long the gateway waits for the answer to such a command. */
+export const deadlineOf = ({ deadlineMs, slow }: CommandSpec, asked: Asked): number =>
+  slow?.when(asked) ? slow.deadlineMs : deadlineMs
 
 /** A reply other than `ok`: an optional reason for people, and the fields of that status. */
 export type Refusal<S extends string> = S extends string ? { status: S; reason?: string } & StatusFields<S> : never

@@ -4,7 +4,8 @@
  */
 import type { HumanHandle } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
-import type { ServiceName } from './command.ts'
+import { METADATA_DEADLINE_MS, SERVER_STATS_DEADLINE_MS } from '../deadlines.ts'
+import type { Lane, ServiceName } from './command.ts'
 import type { AuthenticatedContext } from './context.ts'
 import type { ConduitSide, ConduitState } from './invite.ts'
 import type { OrganizationStats } from './organization.ts'
@@ -193,28 +194,33 @@ export type InternalName = keyof Requests
 export type InternalRequest<N extends InternalName> = Requests[N]['request']
 export type InternalReply<N extends InternalName> = Requests[N]['reply']
 
-/** Who answers each, and within how many milliseconds. */
-export const internalRequests: { readonly [N in InternalName]: { service: ServiceName; deadlineMs: number } } = {
-  session_open: { service: 'metadata', deadlineMs: 5_000 },
-  session_open_invited: { service: 'metadata', deadlineMs: 5_000 },
-  organization_find: { service: 'metadata', deadlineMs: 5_000 },
-  organization_expired: { service: 'metadata', deadlineMs: 5_000 },
-  realm_memberships: { service: 'metadata', deadlineMs: 5_000 },
-  legacy_invite: { service: 'metadata', deadlineMs: 5_000 },
-  legacy_claim: { service: 'metadata', deadlineMs: 5_000 },
-  conduit_talk: { service: 'metadata', deadlineMs: 5_000 },
-  conduit_listen: { service: 'metadata', deadlineMs: 5_000 },
-  claimer_present: { service: 'metadata', deadlineMs: 5_000 },
-  claimer_gone: { service: 'metadata', deadlineMs: 5_000 },
-  block_check: { service: 'metadata', deadlineMs: 5_000 },
-  block_commit: { service: 'metadata', deadlineMs: 5_000 },
-  block_abandon: { service: 'metadata', deadlineMs: 5_000 },
-  block_access: { service: 'metadata', deadlineMs: 5_000 },
-  administration_create: { service: 'metadata', deadlineMs: 5_000 },
-  administration_status: { service: 'metadata', deadlineMs: 5_000 },
-  administration_update: { service: 'metadata', deadlineMs: 5_000 },
-  administration_stats: { service: 'metadata', deadlineMs: 5_000 },
-  administration_server_stats: { service: 'metadata', deadlineMs: 30_000 },
-  administration_users: { service: 'metadata', deadlineMs: 5_000 },
-  administration_freeze: { service: 'metadata', deadlineMs: 5_000 },
+/** Who answers each, in which lane, and how many milliseconds whoever asks waits. */
+export type InternalSpec = { readonly service: ServiceName; readonly lane: Lane; readonly deadlineMs: number }
+
+const ofMetadata: InternalSpec = { service: 'metadata', lane: 'light', deadlineMs: METADATA_DEADLINE_MS }
+const heavyOfMetadata: InternalSpec = { ...ofMetadata, lane: 'heavy' }
+
+export const internalRequests: { readonly [N in InternalName]: InternalSpec } = {
+  session_open: ofMetadata,
+  session_open_invited: ofMetadata,
+  organization_find: ofMetadata,
+  organization_expired: ofMetadata,
+  realm_memberships: ofMetadata,
+  legacy_invite: ofMetadata,
+  legacy_claim: ofMetadata,
+  conduit_talk: ofMetadata,
+  conduit_listen: ofMetadata,
+  claimer_present: ofMetadata,
+  claimer_gone: ofMetadata,
+  block_check: ofMetadata,
+  block_commit: ofMetadata,
+  block_abandon: ofMetadata,
+  block_access: ofMetadata,
+  administration_create: ofMetadata,
+  administration_status: ofMetadata,
+  administration_update: ofMetadata,
+  administration_stats: heavyOfMetadata,
+  administration_server_stats: { ...heavyOfMetadata, deadlineMs: SERVER_STATS_DEADLINE_MS },
+  administration_users: heavyOfMetadata,
+  administration_freeze: ofMetadata,
 }

@@ -13,6 +13,7 @@ import {
   verbatimText,
 } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
+import { MAIL_DEADLINE_MS } from '../deadlines.ts'
 import { AUTHENTICATED, command, INVITED } from './command.ts'
 import { INVITATION_DELETED_REASONS, type InvitationStatus, type UserID } from './types.ts'
 
@@ -79,7 +80,7 @@ export const invite = {
   invite_new: command<{ token: Uuid; email_sent: 'SUCCESS' | 'NOT_AVAILABLE' | 'BAD_RECIPIENT' }>()({
     name: 'invite_new',
     callers: AUTHENTICATED,
-    deadlineMs: 60_000,
+    slow: { when: ({ message }) => message.send_email === true, deadlineMs: MAIL_DEADLINE_MS },
     request: z.discriminatedUnion('type', [
       z.object({
         type: constant('USER') as unknown as z.ZodLiteral<'USER'>,

@@ -14,6 +14,7 @@ import {
   withDefault,
 } from '../codec/fields.ts'
 import type { DateTime } from '../codec/values.ts'
+import { BOOTSTRAP_DEADLINE_MS } from '../deadlines.ts'
 import { limits } from '../limits.ts'
 import { command } from './command.ts'
 import { BOOTSTRAP_STATUSES } from './organization.ts'
@@ -30,7 +31,7 @@ export const legacy = {
     name: 'v1_organization_bootstrap',
     cmd: 'organization_bootstrap',
     callers: ANONYMOUS_V1,
-    deadlineMs: 40_000,
+    deadlineMs: BOOTSTRAP_DEADLINE_MS,
     request: {
       bootstrap_token: text({ maxBytes: limits.bootstrap_token.value }),
       root_verify_key: key(),
@@ -64,6 +65,7 @@ export const legacy = {
     name: 'v1_organization_stats',
     cmd: 'organization_stats',
     callers: ADMINISTRATION,
+    lane: 'heavy',
     request: { organization_id: organizationId() },
     statuses: ['not_found'],
     section: '02-organization-http §4',
@@ -84,6 +86,7 @@ export const legacy = {
   user_find: command<{ results: UserID[]; page: number; per_page: number; total: number }>()({
     name: 'user_find',
     callers: AUTHENTICATED_V1,
+    lane: 'heavy',
     request: {
       query: nullable(text({ maxBytes: limits.search_text.value })),
       omit_revoked: withDefault(bool(), false),

@@ -17,6 +17,7 @@ export const maintenance = {
   realm_start_reencryption_maintenance: command()({
     name: 'realm_start_reencryption_maintenance',
     callers: EVERY_AUTHENTICATED,
+    lane: 'heavy',
     request: {
       realm_id: uuid(),
       encryption_revision: int({ min: 0 }),
@@ -38,6 +39,7 @@ export const maintenance = {
   vlob_maintenance_get_reencryption_batch: command<{ batch: { vlob_id: Uuid; version: number; blob: Buffer }[] }>()({
     name: 'vlob_maintenance_get_reencryption_batch',
     callers: EVERY_AUTHENTICATED,
+    lane: 'heavy',
     request: {
       realm_id: uuid(),
       encryption_revision: int({ min: 0 }),
@@ -49,6 +51,7 @@ export const maintenance = {
   vlob_maintenance_save_reencryption_batch: command<{ total: number; done: number }>()({
     name: 'vlob_maintenance_save_reencryption_batch',
     callers: EVERY_AUTHENTICATED,
+    lane: 'heavy',
     request: {
       realm_id: uuid(),
       encryption_revision: int({ min: 0 }),
@@ -62,6 +65,7 @@ export const maintenance = {
   realm_finish_reencryption_maintenance: command()({
     name: 'realm_finish_reencryption_maintenance',
     callers: EVERY_AUTHENTICATED,
+    lane: 'heavy',
     request: { realm_id: uuid(), encryption_revision: int({ min: 0 }) },
     statuses: [
       'not_found',

@@ -12,6 +12,7 @@ export const message = {
   message_get: command<{ messages: { count: number; sender: DeviceID; timestamp: DateTime; body: Buffer }[] }>()({
     name: 'message_get',
     callers: EVERY_AUTHENTICATED,
+    lane: 'heavy',
     request: { offset: int({ min: 0 }) },
     section: '05-data §11',
   }),

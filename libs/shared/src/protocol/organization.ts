@@ -1,5 +1,6 @@
 /** Organization commands of API v2 and v3 (spec 02 §3). */
 import { bytes, key, nullable, text } from '../codec/fields.ts'
+import { BOOTSTRAP_DEADLINE_MS } from '../deadlines.ts'
 import { limits } from '../limits.ts'
 import { AUTHENTICATED, command } from './command.ts'
 import type { UserProfile } from './types.ts'
@@ -29,7 +30,7 @@ export const organization = {
     name: 'organization_bootstrap',
     callers: { v2: ['anonymous'] },
     // The webhook (spec 02 §5) delays the reply by up to 30 s.
-    deadlineMs: 40_000,
+    deadlineMs: BOOTSTRAP_DEADLINE_MS,
     request: {
       bootstrap_token: text({ maxBytes: limits.bootstrap_token.value }),
       root_verify_key: key(),
@@ -60,6 +61,7 @@ export const organization = {
   }),
   organization_stats: command<OrganizationStats>()({
     name: 'organization_stats',
+    lane: 'heavy',
     adminOnly: true,
     callers: AUTHENTICATED,
     request: {},

@@ -67,6 +67,7 @@ export const pki = {
     not_listed?: number
   }>()({
     name: 'pki_enrollment_list',
+    lane: 'heavy',
     adminOnly: true,
     callers: AUTHENTICATED,
     request: {},

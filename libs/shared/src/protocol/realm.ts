@@ -32,6 +32,7 @@ export const realm = {
   }),
   realm_stats: command<{ blocks_size: number; vlobs_size: number }>()({
     name: 'realm_stats',
+    lane: 'heavy',
     callers: EVERY_AUTHENTICATED,
     request: { realm_id: uuid() },
     statuses: ['not_found', 'not_allowed', 'realm_deleted'],

@@ -57,6 +57,7 @@ export const user = {
     total: number
   }>()({
     name: 'human_find',
+    lane: 'heavy',
     callers: EVERY_AUTHENTICATED,
     request: {
       query: nullable(text({ maxBytes: limits.search_text.value })),

@@ -3,7 +3,7 @@ import { bytes, dateTime, int, mapOf, nullable, uuid } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
 import { SEQUESTER_DEADLINE_MS } from '../deadlines.ts'
 import { limits } from '../limits.ts'
-import { command, EVERY_AUTHENTICATED } from './command.ts'
+import { type Asked, command, EVERY_AUTHENTICATED } from './command.ts'
 import type { DeviceID } from './types.ts'
 
 const sequester_blob = () => nullable(mapOf(uuid(), bytes(), { max: limits.sequester_blobs.value }))
@@ -21,11 +21,13 @@ const WRITE_STATUSES = [
   'require_greater_timestamp',
 ] as const
 
+const ASKS_WEBHOOKS = { when: ({ sequestered }: Asked) => sequestered, deadlineMs: SEQUESTER_DEADLINE_MS }
+
 export const vlob = {
   vlob_create: command()({
     name: 'vlob_create',
     callers: EVERY_AUTHENTICATED,
-    sequesteredDeadlineMs: SEQUESTER_DEADLINE_MS,
+    slow: ASKS_WEBHOOKS,
     request: {
       realm_id: uuid(),
       encryption_revision: int({ min: 0 }),
@@ -40,7 +42,7 @@ export const vlob = {
   vlob_update: command()({
     name: 'vlob_update',
     callers: EVERY_AUTHENTICATED,
-    sequesteredDeadlineMs: SEQUESTER_DEADLINE_MS,
+    slow: ASKS_WEBHOOKS,
     request: {
       encryption_revision: int({ min: 0 }),
       vlob_id: uuid(),
@@ -72,6 +74,7 @@ export const vlob = {
   }),
   vlob_list_versions: command<{ versions: Map<number, [DateTime, DeviceID]> }>()({
     name: 'vlob_list_versions',
+    lane: 'heavy',
     callers: EVERY_AUTHENTICATED,
     request: { vlob_id: uuid() },
     statuses: ['not_found', 'realm_deleted', 'in_maintenance', 'not_allowed'],
@@ -79,6 +82,7 @@ export const vlob = {
   }),
   vlob_poll_changes: command<{ changes: Map<Uuid, number>; current_checkpoint: number }>()({
     name: 'vlob_poll_changes',
+    lane: 'heavy',
     callers: EVERY_AUTHENTICATED,
     request: { realm_id: uuid(), last_checkpoint: int({ min: 0 }) },
     statuses: ['not_found', 'realm_deleted', 'in_maintenance', 'not_allowed'],

@@ -38,6 +38,8 @@ import { EventStream } from './sse.ts'
 const ORGANIZATION_EXPIRED = 460
 const USER_REFUSED = 461
 
+const CLIENT_GONE = new Unavailable('the client has left')
+
 /** Local commands that need a connection. */
 const NEEDS_CONNECTION: ReadonlySet<string> = new Set(['events_subscribe', 'events_listen'])
 
@@ -200,10 +202,14 @@ export class HttpRpc {
     const request_id = forwarder.requestId()
     const bytes = encodeContext(context)
     let answer: Buffer
-    if (spec.service !== 'gateway')
-      answer = await forwarder.forward(spec, bytes, request_id, body, isSequestered(context))
-    else {
-      const fields = parse(spec.request, 'message' in reading ? reading.message : {})
+    const message = 'message' in reading ? reading.message : {}
+    if (spec.service !== 'gateway') {
+      const asked = { message, sequestered: isSequestered(context) }
+      const client = new AbortController()
+      reply.raw.once('close', () => client.abort(CLIENT_GONE))
+      answer = await forwarder.forward(spec, bytes, request_id, body, asked, client.signal)
+    } else {
+      const fields = parse(spec.request, message)
       if (!fields.ok) answer = encode({ status: 'bad_message', reason: 'Invalid message.', errors: fields.errors })
       else {
         const result = await this.#wait(reply, new LocalCall(bytes, request_id, null), call =>

@@ -140,13 +140,14 @@ async function meet(
   talked: () => void,
 ): Promise<{ status: 'ok'; payload: Buffer } | { status: Failure }> {
   orders.ignore(party.attempt)
-  const said = await callInternal(bus, 'conduit_talk', { ...party, payload }, orders.signal)
+  const said = await callInternal(bus, 'conduit_talk', { ...party, payload }, { signal: orders.signal })
   if (said.status !== 'ok') return said
   talked()
   const { peer } = said
   for (;;) {
     await orders.next()
-    const heard = await callInternal(bus, 'conduit_listen', { ...party, peer: peer?.attempt ?? null }, orders.signal)
+    const listening = { ...party, peer: peer?.attempt ?? null }
+    const heard = await callInternal(bus, 'conduit_listen', listening, { signal: orders.signal })
     if (heard.status === 'taken') return { status: 'ok', payload: peer!.payload }
     if (heard.status === 'ok') return { status: 'ok', payload: heard.payload }
     if (heard.status !== 'waiting') return { status: heard.status }

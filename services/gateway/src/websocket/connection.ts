@@ -12,7 +12,7 @@ import { encode, type Value } from '@parsec/shared/codec/msgpack'
 import { Unavailable } from '@parsec/shared/errors'
 import type { Log, LogKeys } from '@parsec/shared/log'
 import type { Metrics } from '@parsec/shared/metrics'
-import type { CommandSpec } from '@parsec/shared/protocol/command'
+import type { Asked, CommandSpec } from '@parsec/shared/protocol/command'
 import type { Context } from '@parsec/shared/protocol/context'
 import { CHALLENGE_BYTES, challengeMessage, resultMessage } from '@parsec/shared/protocol/handshake'
 import { formatVersion } from '@parsec/shared/protocol/versions'
@@ -83,6 +83,8 @@ export class Connection implements Peer, LocalCaller, Owner {
   #handshake: Handshake | undefined
   #client: Client | undefined
   #command: Command | undefined
+  /** Tells the services that work for the client that it has gone; made with its first command. */
+  #gone: AbortController | undefined
   /** How the connection ends after the command in progress. */
   #leaving: Farewell | undefined
   /** Messages that came while they could not be taken up; null is a text message. */
@@ -200,14 +202,15 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#command = command
     if (!reading.spec) this.#reply(command, GENERIC_REPLIES[reading.status])
     else if (reading.spec.service === 'gateway') this.#run(command, reading.spec, reading.message)
-    else void this.#forward(command, reading.spec, data!)
+    else void this.#forward(command, reading.spec, data!, reading.message)
   }
-  async #forward(command: Command, spec: CommandSpec, message: Buffer): Promise<void> {
+  async #forward(command: Command, spec: CommandSpec, bytes: Buffer, message: Asked['message']): Promise<void> {
     const { forwarder } = this.#all
-    const { context, isSequestered } = this.#client!
+    const { context, isSequestered: sequestered } = this.#client!
+    const { signal } = (this.#gone ??= new AbortController())
     let reply: Buffer
     try {
-      reply = await forwarder.forward(spec, context, forwarder.requestId(), message, isSequestered)
+      reply = await forwarder.forward(spec, context, forwarder.requestId(), bytes, { message, sequestered }, signal)
     } catch (error) {
       if (command === this.#command) this.#fail(command.cmd, error)
       return
@@ -357,6 +360,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#log.info(event, keys)
     this.#forgetHandshake()
     this.#cancel()
+    this.#gone?.abort(CLIENT_GONE)
     this.#pending = undefined
     if (this.#client) this.#giveBack(this.#client)
     this.#client = undefined
@@ -375,6 +379,7 @@ export class Connection implements Peer, LocalCaller, Owner {
 
 type Farewell = { readonly code: number; readonly why: string }
 const INVITATION_DELETED: Farewell = { code: CLOSE_NORMAL, why: 'invitation deleted' }
+const CLIENT_GONE = new Unavailable('the client has left')
 const TEXT_MESSAGE = { spec: undefined, status: 'invalid_msg_format' } as const
 
 /** Keys of log lines. */

@@ -4,10 +4,10 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Bus } from '@parsec/shared/bus/bus'
-import { seal } from '@parsec/shared/bus/rpc'
+import { seal, serviceShare } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { CLIENT_MESSAGE, decodeMap, encode, type Value } from '@parsec/shared/codec/msgpack'
-import type { CommandSpec } from '@parsec/shared/protocol/command'
+import { type Asked, type CommandSpec, deadlineOf } from '@parsec/shared/protocol/command'
 import type { Context } from '@parsec/shared/protocol/context'
 import { findCommand } from '@parsec/shared/protocol/registry'
 import type { ClientKind } from '@parsec/shared/protocol/types'
@@ -65,25 +65,27 @@ export class Forwarder {
   }
   /**
    * Asks the service that owns the command, which gets the message for its own; resolves to the encoded reply. Rejects
-   * with `Unavailable`, also after the command's deadline, or with `RemoteFailure`. `sequestered`: whether the caller's
-   * organization is.
+   * with `Unavailable`, also after the command's deadline, or with `RemoteFailure`. `signal` fires when the client has gone.
    */
   forward(
     spec: CommandSpec,
     context: Buffer,
     request_id: string,
     message: Buffer,
-    sequestered: boolean,
+    asked: Asked,
+    signal?: AbortSignal,
   ): Promise<Buffer> {
     let subject = this.#subjects.get(spec)
     if (!subject) {
       subject = subjects.command(spec.service, spec.name)
       this.#subjects.set(spec, subject)
     }
-    return this.#bus.request(subject, seal(context, request_id, message), {
-      timeoutMs: sequestered ? spec.sequesteredDeadlineMs : spec.deadlineMs,
+    const timeoutMs = deadlineOf(spec, asked)
+    return this.#bus.request(subject, seal(context, request_id, serviceShare(timeoutMs), message), {
+      timeoutMs,
       owned: true,
       tail: message,
+      ...(signal && { signal }),
     })
   }
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { test } from 'node:test'
+import { admissionOf } from '@parsec/shared/bus/admission'
 import { LocalBus } from '@parsec/shared/bus/local'
 import { serveInternal } from '@parsec/shared/bus/rpc'
 import { type Encodable, encode } from '@parsec/shared/codec/msgpack'
@@ -47,7 +48,8 @@ async function judged(
 ): Promise<string> {
   const bus = new LocalBus()
   const handlers = { session_open: async () => ({ organization, device }), organization_expired: async () => ({}) }
-  await serveInternal(bus, 'metadata', handlers, log)
+  const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: () => ({}) } as const
+  await serveInternal(service, handlers)
   const hub = new EventHub(bus, log)
   const judge = { bus, hub, log, guard: new AdministrationGuard('s3cr3t') }
   const bytes = Buffer.isBuffer(answer) ? answer : encode(answer)

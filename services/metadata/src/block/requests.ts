@@ -1,14 +1,13 @@
 /** What the block store asks before and after it moves data (spec 05 §10). */
-import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { type InternalName, UPLOAD_LEASE_MS } from '@parsec/shared/protocol/internal'
-import type { Deps } from '../context.ts'
+import type { InternalHandlers } from '../context.ts'
 import { canWrite, GATES, JOIN_CALLER, type RealmFacts, readRefusal, writeStateRefusal } from '../realm/gates.ts'
 import { shareRealm } from '../realm/lock.ts'
 
-export const blockHandlers = ({ db, now }: Deps): InternalHandlers<Extract<InternalName, `block_${string}`>> => ({
-  block_check: async ({ context: { organization, user }, block_id, realm_id, upload }) => {
+export const blockRequests: InternalHandlers<Extract<InternalName, `block_${string}`>> = {
+  block_check: async ({ db, now }, { context: { organization, user }, block_id, realm_id, upload }) => {
     const check = async () =>
       createRefusal(await blockFacts(db, organization, user, realm_id, block_id), now()) ?? { status: 'ok' as const }
     const checked = await check()
@@ -22,7 +21,7 @@ export const blockHandlers = ({ db, now }: Deps): InternalHandlers<Extract<Inter
     return reserved === 1 ? check() : { status: 'busy' }
   },
 
-  block_commit: ({ context, block_id, realm_id, upload, size, missed_nodes }) =>
+  block_commit: ({ db, now }, { context, block_id, realm_id, upload, size, missed_nodes }) =>
     db.transaction(
       async tx => {
         const { organization, user, device } = context
@@ -47,19 +46,19 @@ export const blockHandlers = ({ db, now }: Deps): InternalHandlers<Extract<Inter
     ),
 
   /** Also forgets uploads that ended long ago without a word. */
-  block_abandon: async ({ upload }) => {
+  block_abandon: async ({ db }, { upload }) => {
     await db.run(sql`DELETE FROM block_upload WHERE upload = ${upload} OR expires_on < now() - interval '1 hour'`)
     return {}
   },
 
-  block_access: async ({ context, block_id }) => {
+  block_access: async ({ db, now }, { context, block_id }) => {
     const realm = await db.one<RealmFacts & { missed_nodes: number[] | null }>(sql`
       SELECT block.missed_nodes, ${GATES} FROM block JOIN realm ON realm._id = block.realm ${JOIN_CALLER} = ${context.user}
       WHERE block.organization = ${context.organization} AND block.block_id = ${block_id} AND block.deleted_on IS NULL`)
     if (!realm) return { status: 'not_found' }
     return readRefusal(realm, now()) ?? { status: 'ok', missed_nodes: realm.missed_nodes ?? [] }
   },
-})
+}
 
 type BlockFacts = RealmFacts & { realm: number; is_taken: boolean }
 

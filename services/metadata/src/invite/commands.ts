@@ -35,7 +35,7 @@ export const invite: Handlers<Exclude<keyof typeof table, Exchange>> = {
     const { token, to } = made
     const mail = { type: request.type, organization_id, token, greeter: { user_id, human_handle } }
     const email_sent =
-      request.send_email && ctx.mailer && to !== null ? await ctx.mailer.send({ ...mail, to }) : 'SUCCESS'
+      request.send_email && ctx.mailer && to !== null ? await ctx.mailer.send({ ...mail, to }, ctx.budget) : 'SUCCESS'
     return { status: 'ok', token, email_sent }
   },
 

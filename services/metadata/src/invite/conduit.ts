@@ -1,17 +1,16 @@
 /** Steps of an exchange, each one short transaction; gateways wait in between (spec 04 §6.2). */
-import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { Uuid } from '@parsec/shared/codec/values'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { ConduitParty } from '@parsec/shared/protocol/internal'
 import type { ConduitState } from '@parsec/shared/protocol/invite'
-import type { Deps } from '../context.ts'
+import type { InternalHandlers } from '../context.ts'
 import { transaction } from '../storage/transaction.ts'
 import { type Conduit, listen, talk } from './conduit-steps.ts'
 import { lockInvitation } from './invitation.ts'
 
-export const conduitHandlers = (deps: Deps): InternalHandlers<'conduit_talk' | 'conduit_listen'> => ({
-  conduit_talk: ({ payload, ...party }) =>
-    transaction(deps, party.organization_id, async tx => {
+export const conduitRequests: InternalHandlers<'conduit_talk' | 'conduit_listen'> = {
+  conduit_talk: (ctx, { payload, ...party }) =>
+    transaction(ctx, party.organization_id, async tx => {
       const found = await findConduit(tx, party)
       if (!found) return { status: 'not_found' as const }
       if (found.is_deleted) return { status: 'already_deleted' as const }
@@ -23,8 +22,8 @@ export const conduitHandlers = (deps: Deps): InternalHandlers<'conduit_talk' | '
       return { status: 'ok' as const, peer: talked.peer }
     }),
 
-  conduit_listen: ({ peer, ...party }) =>
-    transaction(deps, party.organization_id, async tx => {
+  conduit_listen: (ctx, { peer, ...party }) =>
+    transaction(ctx, party.organization_id, async tx => {
       const found = await findConduit(tx, party)
       if (!found) return { status: 'not_found' as const }
       const heard = listen(found.conduit, party.side, party.state, party.attempt, peer)
@@ -36,7 +35,7 @@ export const conduitHandlers = (deps: Deps): InternalHandlers<'conduit_talk' | '
       tx.control({ control: 'invite.conduit_updated', token: party.token, attempt: party.attempt })
       return { status: 'ok' as const, payload: heard.payload }
     }),
-})
+}
 
 type Place = { invitation: number; greeter: number }
 type Row = Place & {

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { createSecureContext, getCACertificates, setDefaultCACertificates, TLSSocket } from 'node:tls'
+import { Budget } from '@parsec/shared/budget'
 import { Uuid } from '@parsec/shared/codec/values'
 import type { MailConfig } from '@parsec/shared/config'
 import type { Log } from '@parsec/shared/log'
@@ -125,7 +126,7 @@ async function send(port: number, config: Partial<Pick<Smtp, 'security' | 'login
     log,
   )
   const greeter = { user_id: 'alice', human_handle: ['alice@example.com', 'Alice'] as const }
-  return mailer.send({ type: 'USER', organization_id: 'Org', token: Uuid.random(), greeter, to })
+  return mailer.send({ type: 'USER', organization_id: 'Org', token: Uuid.random(), greeter, to }, new Budget(60_000))
 }
 async function exchange(options: Options, config: Parameters<typeof send>[1], to?: string) {
   const server = await mailServer(options)

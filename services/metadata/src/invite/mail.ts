@@ -6,20 +6,17 @@ import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { getCACertificates } from 'node:tls'
+import type { Budget } from '@parsec/shared/budget'
 import { Uuid } from '@parsec/shared/codec/values'
 import type { BackendAddr, MailConfig } from '@parsec/shared/config'
+import { SMTP_CONNECT_MS, SMTP_MS, SMTP_SILENCE_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import type { INVITATION_EMAIL_SENT_STATUSES } from '@parsec/shared/protocol/types'
 import { addressOf, composeMail, type InvitationMail, isPlainAddress } from './mail-template.ts'
 
 export type EmailSent = (typeof INVITATION_EMAIL_SENT_STATUSES)[number]
 /** Takes a composed mail to its recipient; rejects when it cannot. */
-type Carrier = (to: string, message: string) => Promise<void>
-
-/** Milliseconds for the whole dialogue, well within the deadline of the command; and for its parts. */
-const SMTP_MS = 30_000
-const CONNECT_MS = 10_000
-const SILENCE_MS = 20_000
+type Carrier = (to: string, message: string, budget: Budget) => Promise<void>
 
 export class Mailer {
   readonly #carry: Carrier
@@ -38,11 +35,11 @@ export class Mailer {
     return new Mailer(carry, config.sender, addr, log)
   }
 
-  /** Resolves to what becomes of the mail, within `SMTP_MS`; never rejects. */
-  async send(mail: InvitationMail): Promise<EmailSent> {
+  /** Resolves to what becomes of the mail, within `SMTP_MS` and the budget; never rejects. */
+  async send(mail: InvitationMail, budget: Budget): Promise<EmailSent> {
     try {
       if (!isPlainAddress(mail.to)) throw new Error('the address of the recipient is none that SMTP can carry')
-      await this.#carry(mail.to, composeMail(mail, this.#addr, this.#sender))
+      await this.#carry(mail.to, composeMail(mail, this.#addr, this.#sender), budget)
       return 'SUCCESS'
     } catch (error) {
       const { code, command, responseCode, rejectedErrors } = error as SmtpFailure
@@ -57,7 +54,7 @@ export class Mailer {
 type SmtpFailure = { code?: string; command?: string; responseCode?: number; rejectedErrors?: readonly unknown[] }
 
 function smtp({ host, port, login, security, sender }: Extract<MailConfig, { kind: 'SMTP' }>): Carrier {
-  return async (to, message) => {
+  return async (to, message, budget) => {
     const { default: SMTPConnection } = await import('nodemailer/lib/smtp-connection')
     const connection = new SMTPConnection({
       host,
@@ -65,19 +62,21 @@ function smtp({ host, port, login, security, sender }: Extract<MailConfig, { kin
       secure: security === 'implicit',
       requireTLS: security === 'starttls',
       ignoreTLS: security === 'none',
-      connectionTimeout: CONNECT_MS,
-      dnsTimeout: CONNECT_MS,
-      greetingTimeout: CONNECT_MS,
-      socketTimeout: SILENCE_MS,
+      connectionTimeout: SMTP_CONNECT_MS,
+      dnsTimeout: SMTP_CONNECT_MS,
+      greetingTimeout: SMTP_CONNECT_MS,
+      socketTimeout: SMTP_SILENCE_MS,
       tls: {
         minVersion: 'TLSv1.2',
         ...(security !== 'none' && { ca: [...getCACertificates('default'), ...getCACertificates('system')] }),
       },
     })
-    let timer: NodeJS.Timeout | undefined
+    const signal = AbortSignal.any([budget.signal, AbortSignal.timeout(SMTP_MS)])
     try {
       await new Promise<void>((resolve, reject) => {
-        timer = setTimeout(() => reject(new Error(`not sent within ${SMTP_MS} ms`)), SMTP_MS)
+        const giveUp = () => reject(signal.reason)
+        if (signal.aborted) return giveUp()
+        signal.addEventListener('abort', giveUp, { once: true })
         const then = (next: () => void) => (error?: Error | null) => (error ? reject(error) : next())
         const send = () => connection.send({ from: addressOf(sender), to: [to] }, message, then(resolve))
         connection.on('error', reject)
@@ -90,8 +89,6 @@ function smtp({ host, port, login, security, sender }: Extract<MailConfig, { kin
     } catch (error) {
       connection.close()
       throw error
-    } finally {
-      clearTimeout(timer)
     }
   }
 }

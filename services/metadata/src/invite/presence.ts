@@ -2,12 +2,11 @@
  * Which invitations have a claimer connected (spec 04 §5): leases that gateways renew, so that those of a gateway that
  * was killed lapse. The database's clock counts, not that of a replica.
  */
-import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { Uuid } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import type { Deps } from '../context.ts'
+import type { Deps, InternalHandlers } from '../context.ts'
 import { type Tx, transaction } from '../storage/transaction.ts'
 import { lockInvitation, tellGreeters } from './invitation.ts'
 
@@ -17,9 +16,9 @@ const LEASE_SECONDS = 60
 const SWEEP_EVERY_MS = 10_000
 const SWEEP_BATCH = 100
 
-export const presenceHandlers = (deps: Deps): InternalHandlers<'claimer_present' | 'claimer_gone'> => ({
-  claimer_present: async ({ organization_id, organization, token, conn_id }) => {
-    const { status } = await transaction(deps, organization_id, async tx => {
+export const presenceRequests: InternalHandlers<'claimer_present' | 'claimer_gone'> = {
+  claimer_present: async (ctx, { organization_id, organization, token, conn_id }) => {
+    const { status } = await transaction(ctx, organization_id, async tx => {
       const found = await findPresence(tx, organization, token)
       if (!found || found.is_deleted) return { status: 'already_deleted' as const }
       const renewed = await tx.run(sql`
@@ -35,8 +34,8 @@ export const presenceHandlers = (deps: Deps): InternalHandlers<'claimer_present'
     return { is_deleted: status !== 'ok' }
   },
 
-  claimer_gone: async ({ organization_id, organization, token, conn_id }) => {
-    await transaction(deps, organization_id, async tx => {
+  claimer_gone: async (ctx, { organization_id, organization, token, conn_id }) => {
+    await transaction(ctx, organization_id, async tx => {
       const found = await findPresence(tx, organization, token)
       if (!found) return { status: 'not_found' as const }
       const gone = await tx.run(
@@ -47,7 +46,7 @@ export const presenceHandlers = (deps: Deps): InternalHandlers<'claimer_present'
     })
     return {}
   },
-})
+}
 
 const findPresence = (tx: Queryable, organization: number, token: Uuid) => {
   void lockInvitation(tx, organization, token)

@@ -3,13 +3,12 @@
  * have nothing to do with those of later releases. Whoever waits for the other side does so in a gateway, and subscribes
  * there before anything is written here.
  */
-import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { DateTime } from '@parsec/shared/codec/values'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { DeviceID, OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import type { Trustchain } from '@parsec/shared/protocol/user'
-import type { Deps, Handlers } from '../context.ts'
+import type { Deps, Handlers, InternalHandlers } from '../context.ts'
 import { transaction } from '../storage/transaction.ts'
 
 /** Seconds from the newest invitation of an id until claims are refused. */
@@ -28,28 +27,28 @@ export const legacyInvitation: Handlers<Commands> = {
 }
 
 /** What a gateway asks for before it waits. */
-export const legacyInvitationHandlers = (deps: Deps): InternalHandlers<'legacy_invite' | 'legacy_claim'> => ({
-  legacy_invite: async ({ context: { organization, device }, invited }) => {
-    const stored = await deps.db.run(sql`
+export const legacyInvitationRequests: InternalHandlers<'legacy_invite' | 'legacy_claim'> = {
+  legacy_invite: async ({ db, now }, { context: { organization, device }, invited }) => {
+    const stored = await db.run(sql`
       INSERT INTO legacy_invitation (organization, invited, creator, created_on)
-      SELECT ${organization}::bigint, ${invited}::text, ${device}::bigint, ${deps.now()}::timestamptz
+      SELECT ${organization}::bigint, ${invited}::text, ${device}::bigint, ${now()}::timestamptz
       WHERE NOT EXISTS (SELECT FROM user_ WHERE organization = ${organization} AND user_id = ${invited})
         AND NOT EXISTS (SELECT FROM device WHERE organization = ${organization} AND device_id = ${invited})
       ON CONFLICT (organization, invited) DO UPDATE SET creator = excluded.creator, created_on = excluded.created_on`)
     return { status: stored === 1 ? 'ok' : 'already_exists' }
   },
 
-  legacy_claim: async ({ organization_id, invited, encrypted_claim }) => {
-    const claimed = await transaction(deps, organization_id, async tx => {
+  legacy_claim: async (ctx, { organization_id, invited, encrypted_claim }) => {
+    const claimed = await transaction(ctx, organization_id, async tx => {
       const invitation = await findInvitation(tx, organization_id, invited)
       if (!invitation) return { status: 'not_found' as const }
       // Told even when it comes too late (spec 03 §6.5).
       tx.control({ control: 'enrollment.claimed', invited, encrypted_claim })
-      return { status: 'ok' as const, is_valid: isValid(invitation, deps.now()) }
+      return { status: 'ok' as const, is_valid: isValid(invitation, ctx.now()) }
     })
     return { status: claimed.status === 'ok' && claimed.is_valid ? 'ok' : 'not_found' }
   },
-})
+}
 
 type Invitation = { creator: number; created_on: DateTime }
 

@@ -1,6 +1,5 @@
 /** What administrators do to organizations and users (spec 02 §7); the admin service and API v1 commands call it. */
 import { randomBytes } from 'node:crypto'
-import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { DateTime } from '@parsec/shared/codec/values'
 import { sql } from '@parsec/shared/postgres/sql'
 import type {
@@ -10,43 +9,41 @@ import type {
   OrganizationStatus,
 } from '@parsec/shared/protocol/internal'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import type { Deps } from '../context.ts'
+import type { Deps, InternalHandlers } from '../context.ts'
 import { transaction } from '../storage/transaction.ts'
 import { EXPIRATION, type Expiration, isExpired } from './expiration.ts'
 import { organizationStats, statistics } from './statistics.ts'
 
 const BOOTSTRAP_TOKEN_BYTES = 32
 
-export const administrationHandlers = (
-  deps: Deps,
-): InternalHandlers<Extract<InternalName, `administration_${string}`>> => ({
-  administration_create: async ({ organization_id, ...settings }) => {
+export const administrationRequests: InternalHandlers<Extract<InternalName, `administration_${string}`>> = {
+  administration_create: async (ctx, { organization_id, ...settings }) => {
     const bootstrap_token = newBootstrapToken()
-    const created = await createOrganization(deps, organization_id, { bootstrap_token, ...settings })
+    const created = await createOrganization(ctx, organization_id, { bootstrap_token, ...settings })
     return created ? { status: 'ok', bootstrap_token } : { status: 'already_exists' }
   },
 
-  administration_status: async ({ organization_id }) => {
-    const status = await organizationStatus(deps, organization_id)
+  administration_status: async (ctx, { organization_id }) => {
+    const status = await organizationStatus(ctx, organization_id)
     if (!status) return { status: 'not_found' }
     const { expiration_date: _, expired_on: __, ...shown } = status
     return { status: 'ok', ...shown }
   },
 
-  administration_update: ({ organization_id, ...changes }) => updateOrganization(deps, organization_id, changes),
+  administration_update: (ctx, { organization_id, ...changes }) => updateOrganization(ctx, organization_id, changes),
 
-  administration_stats: async ({ organization_id }) => {
-    const stats = await organizationStats(deps.db, organization_id, deps.now())
+  administration_stats: async ({ db, now }, { organization_id }) => {
+    const stats = await organizationStats(db, organization_id, now())
     return stats ? { status: 'ok', ...stats } : { status: 'not_found' }
   },
 
-  administration_server_stats: async ({ at }) => {
-    const rows = await statistics(deps.db, { at, now: deps.now() })
+  administration_server_stats: async ({ db, now }, { at }) => {
+    const rows = await statistics(db, { at, now: now() })
     return { stats: rows.map(({ users: _, ...item }) => item) }
   },
 
-  administration_users: async ({ organization_id }) => {
-    const rows = await deps.db.all<AdministeredUser & { user_id: string | null }>(sql`
+  administration_users: async ({ db }, { organization_id }) => {
+    const rows = await db.all<AdministeredUser & { user_id: string | null }>(sql`
       SELECT user_.user_id, human.email AS user_email, human.label AS user_name, user_.frozen
       FROM organization
       LEFT JOIN (user_ JOIN human ON human._id = user_.human) ON user_.organization = organization._id
@@ -55,8 +52,8 @@ export const administrationHandlers = (
     return { status: 'ok', users: rows.filter(row => row.user_id !== null) }
   },
 
-  administration_freeze: ({ organization_id, user_id = null, user_email = null, frozen }) =>
-    transaction(deps, organization_id, async tx => {
+  administration_freeze: (ctx, { organization_id, user_id = null, user_email = null, frozen }) =>
+    transaction(ctx, organization_id, async tx => {
       const organization = await tx.one<{ _id: number }>(
         sql`SELECT _id FROM organization WHERE organization_id = ${organization_id}`,
       )
@@ -70,7 +67,7 @@ export const administrationHandlers = (
       tx.control({ control: 'user.frozen', user_id: user.user_id })
       return { status: 'ok' as const, ...user }
     }),
-})
+}
 
 export const newBootstrapToken = (): string => randomBytes(BOOTSTRAP_TOKEN_BYTES).toString('hex')
 

@@ -1,16 +1,15 @@
 /** Tells the operator's URL of each bootstrapped organization (spec 02 §5). Its outcome changes nothing. */
+import { BOOTSTRAP_WEBHOOK_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { NewUser } from '../user/certificates.ts'
 
-const TIMEOUT_MS = 30_000
-
-/** Resolves when the receiver answered or failed; logs a failure. */
+/** Resolves when the receiver answered or failed, and at the latest when `stopping` fires; logs a failure. */
 export async function notifyBootstrap(
   url: string,
   organization_id: OrganizationID,
   { user, device }: NewUser,
-  log: Log,
+  { log, stopping }: { log: Log; stopping: AbortSignal },
 ): Promise<void> {
   const body = JSON.stringify({
     organization_id,
@@ -20,8 +19,10 @@ export async function notifyBootstrap(
     human_label: user.human_handle?.[1] ?? null,
   })
   try {
+    // Not that of the request: it is told also when the client has left.
+    const signal = AbortSignal.any([stopping, AbortSignal.timeout(BOOTSTRAP_WEBHOOK_MS)])
     const headers = { 'content-type': 'application/json; charset=utf-8' }
-    const response = await fetch(url, { method: 'POST', headers, body, signal: AbortSignal.timeout(TIMEOUT_MS) })
+    const response = await fetch(url, { method: 'POST', headers, body, signal })
     await response.body?.cancel()
     if (!response.ok) log.warning('webhook bad return status', { organization_id, return_status: response.status })
   } catch (error) {

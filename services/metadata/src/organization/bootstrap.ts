@@ -52,7 +52,7 @@ export async function bootstrap(ctx: Deps & { context: AnonymousContext }, reque
     return { status: 'ok' as const }
   })
   if (reply.status === 'ok' && ctx.config.organizationBootstrapWebhook !== null)
-    await notifyBootstrap(ctx.config.organizationBootstrapWebhook, organization_id, newUser, ctx.log)
+    await notifyBootstrap(ctx.config.organizationBootstrapWebhook, organization_id, newUser, ctx)
   return reply
 }
 

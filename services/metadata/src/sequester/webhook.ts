@@ -2,12 +2,12 @@
  * Asks WEBHOOK services whether a version may be stored (spec 05 §14.3). Called outside any transaction: a receiver may
  * take its time, and may be away.
  */
+import type { Budget } from '@parsec/shared/budget'
+import { WEBHOOKS_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { ServiceBlob } from './blobs.ts'
 
-/** Milliseconds that all webhooks of one write have together; it must stay below `SEQUESTER_DEADLINE_MS`. */
-export const WEBHOOKS_MS = 20_000
 /** Most bytes of an answer that are read. */
 const MAX_ANSWER_BYTES = 64 * 1024
 const NO_REASON = 'File rejected (no reason)'
@@ -16,11 +16,11 @@ const NO_REASON = 'File rejected (no reason)'
 export async function webhookRefusal(
   organization_id: OrganizationID,
   blobs: readonly ServiceBlob[],
-  { log, stopping }: { log: Log; stopping: AbortSignal },
+  { log, budget }: { log: Log; budget: Budget },
 ) {
   const hooked = blobs.filter(({ service }) => service.type === 'WEBHOOK')
   if (hooked.length === 0) return undefined
-  const signal = AbortSignal.any([stopping, AbortSignal.timeout(WEBHOOKS_MS)])
+  const signal = AbortSignal.any([budget.signal, AbortSignal.timeout(WEBHOOKS_MS)])
   for (const { service, blob } of hooked) {
     const { service_id, service_label } = service
     const keys = { organization_id, service_id: service_id.hex }

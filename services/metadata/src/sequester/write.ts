@@ -1,4 +1,5 @@
 /** What a vlob write owes to sequester services (spec 05 §14.3): checks before any look at the realm, blobs with the version. */
+import type { Budget } from '@parsec/shared/budget'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { Deps } from '../context.ts'
@@ -6,13 +7,13 @@ import { keepServices } from '../organization/lock.ts'
 import { type EnabledService, matchServices, notSequestered, type SequesterBlobs, type ServiceBlob } from './blobs.ts'
 import { webhookRefusal } from './webhook.ts'
 
-type Ctx = Pick<Deps, 'db' | 'log' | 'stopping'> & { context: AuthenticatedContext }
+type Ctx = Pick<Deps, 'db' | 'log'> & { context: AuthenticatedContext; budget: Budget }
 
 /** Refuses a write, or lets webhooks refuse it. Outside sequestered organizations it asks nobody. */
-export async function sequesterRefusal({ db, log, stopping, context }: Ctx, sequester_blob: SequesterBlobs) {
+export async function sequesterRefusal({ db, log, budget, context }: Ctx, sequester_blob: SequesterBlobs) {
   if (!context.is_sequestered) return notSequestered(sequester_blob)
   const matched = matchServices(await sequesterFacts(db, context.organization), sequester_blob)
-  return matched.ok ? webhookRefusal(context.organization_id, matched.blobs, { log, stopping }) : matched.refusal
+  return matched.ok ? webhookRefusal(context.organization_id, matched.blobs, { log, budget }) : matched.refusal
 }
 
 /**

@@ -1,13 +1,12 @@
 /** What gateways ask before they let a client in (spec 01 §7.4, 02 §8.3). Reads only, but for spontaneous creation. */
 
-import type { InternalHandlers } from '@parsec/shared/bus/rpc'
 import type { HumanHandle } from '@parsec/shared/codec/fields'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
 import { fragment, sql } from '@parsec/shared/postgres/sql'
 import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
 import type { InvitationType, OrganizationID } from '@parsec/shared/protocol/types'
-import type { Deps } from '../context.ts'
+import type { Deps, InternalHandlers } from '../context.ts'
 import { createOrganization } from '../organization/administration.ts'
 import { EXPIRATION, type Expiration, isExpired } from '../organization/expiration.ts'
 import { controlEvent } from '../storage/outbox.ts'
@@ -19,9 +18,9 @@ type Names =
   | 'organization_expired'
   | 'realm_memberships'
 
-export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
-  session_open: async ({ organization_id, device_id }) => {
-    const row = await deps.db.one<
+export const sessionRequests: InternalHandlers<Names> = {
+  session_open: async (ctx, { organization_id, device_id }) => {
+    const row = await ctx.db.one<
       OrganizationRow & DeviceFacts & { device: number | null; email: string | null; label: string | null }
     >(sql`
       SELECT ${ORGANIZATION}, user_._id AS user, user_.user_id, user_.profile, user_.revoked_on, user_.frozen AS is_frozen,
@@ -34,7 +33,7 @@ export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
     if (!row) return { organization: null, device: null }
     const { user, device, user_id, profile, verify_key, is_frozen, email, label, revoked_on } = row
     return {
-      organization: organizationFacts(row, deps.now()),
+      organization: organizationFacts(row, ctx.now()),
       device:
         device === null
           ? null
@@ -52,42 +51,42 @@ export const sessionHandlers = (deps: Deps): InternalHandlers<Names> => ({
     }
   },
 
-  session_open_invited: async ({ organization_id, token }) => {
-    const organization = await findOrganization(deps, organization_id)
+  session_open_invited: async (ctx, { organization_id, token }) => {
+    const organization = await findOrganization(ctx, organization_id)
     if (!organization) return { organization: null, invitation: null }
-    const invitation = await deps.db.one<{ type: InvitationType; is_deleted: boolean }>(sql`
+    const invitation = await ctx.db.one<{ type: InvitationType; is_deleted: boolean }>(sql`
       SELECT type, deleted_on IS NOT NULL AS is_deleted FROM invitation
       WHERE organization = ${organization.organization} AND token = ${token}`)
     return { organization, invitation: invitation ?? null }
   },
 
-  organization_find: async ({ organization_id, create }) => {
-    const spontaneous = deps.config.spontaneousOrganizationBootstrap
-    let organization = await findOrganization(deps, organization_id)
+  organization_find: async (ctx, { organization_id, create }) => {
+    const spontaneous = ctx.config.spontaneousOrganizationBootstrap
+    let organization = await findOrganization(ctx, organization_id)
     if (!organization && create && spontaneous) {
-      await createOrganization(deps, organization_id, { bootstrap_token: '', onlyNew: true })
-      organization = await findOrganization(deps, organization_id)
+      await createOrganization(ctx, organization_id, { bootstrap_token: '', onlyNew: true })
+      organization = await findOrganization(ctx, organization_id)
       if (!organization) throw new Unavailable('the organization is gone')
     }
     return { organization: organization ?? null, spontaneous }
   },
 
-  organization_expired: async ({ organization_id }) => {
-    deps.outbox.publishTransient(controlEvent(organization_id, { control: 'organization.expired' }))
+  organization_expired: async ({ outbox }, { organization_id }) => {
+    outbox.publishTransient(controlEvent(organization_id, { control: 'organization.expired' }))
     return {}
   },
 
-  realm_memberships: async ({ user }) => {
+  realm_memberships: async ({ db }, { user }) => {
     const [realms, counted] = await Promise.all([
-      deps.db.all<{ realm_id: Uuid; certified_on: DateTime; checkpoint: number }>(sql`
+      db.all<{ realm_id: Uuid; certified_on: DateTime; checkpoint: number }>(sql`
         SELECT realm.realm_id, realm_user.certified_on, realm.checkpoint
         FROM realm_user JOIN realm ON realm._id = realm_user.realm
         WHERE realm_user.user_ = ${user} AND realm_user.role IS NOT NULL`),
-      deps.db.one<{ message_count: number }>(sql`SELECT message_count FROM user_ WHERE _id = ${user}`),
+      db.one<{ message_count: number }>(sql`SELECT message_count FROM user_ WHERE _id = ${user}`),
     ])
     return { realms, message_count: counted!.message_count }
   },
-})
+}
 
 async function findOrganization({ db, now }: Deps, organization_id: OrganizationID) {
   const row = await db.one<OrganizationRow>(sql`

@@ -1,0 +1,175 @@
+/**
+ * Which requests of a service run and which wait. Heavy ones have a lane of their own, so that they cannot starve light
+ * ones; in each lane organizations take turns and none may fill it; what cannot begin within its deadline is refused at
+ * once. A request that meets no queue pays for a look at two counters.
+ */
+import type { Budget } from '../budget.ts'
+import { Unavailable } from '../errors.ts'
+import type { Lane } from '../protocol/command.ts'
+
+/** `width`: most requests that run; `share`: most of one organization; `queue`: most that wait. */
+export type GateOptions = { width: number; share: number; queue: number }
+export type GateFigures = { running: number; waiting: number; refused: number; waitedSeconds: number }
+
+type Waiter = { start(): void }
+
+/** Weight of the newest interval between two ends in the mean. */
+const NEWEST = 0.2
+
+/** Lets in so many at once, in turns by `key`. */
+export class Gate {
+  readonly #options: GateOptions
+  #running = 0
+  readonly #runningOf = new Map<string, number>()
+  /** In the order of their turns. Whoever waits while the gate is not full has its share already. */
+  readonly #queues = new Map<string, Set<Waiter>>()
+  #waiting = 0
+  #refused = 0
+  #waitedMs = 0
+  #lastEnd = 0
+  /** Mean milliseconds between two ends while somebody waits. */
+  #interval = 0
+
+  constructor(options: GateOptions) {
+    this.#options = options
+  }
+
+  /** Undefined: come in. Otherwise resolves when it is so; rejects with `Unavailable` when it never will be in time. */
+  enter(key: string, budget: Budget): Promise<void> | undefined {
+    const count = this.#runningOf.get(key) ?? 0
+    if (this.#running < this.#options.width && count < this.#options.share) {
+      this.#running++
+      this.#runningOf.set(key, count + 1)
+      return undefined
+    }
+    return this.#wait(key, budget)
+  }
+  /** Each that came in leaves, once. */
+  leave(key: string): void {
+    this.#running--
+    const count = this.#runningOf.get(key)! - 1
+    if (count === 0) this.#runningOf.delete(key)
+    else this.#runningOf.set(key, count)
+    if (this.#waiting === 0) return
+    const now = performance.now()
+    this.#interval += NEWEST * (now - this.#lastEnd - this.#interval)
+    this.#lastEnd = now
+    this.#startNext()
+  }
+  figures(): GateFigures {
+    return {
+      running: this.#running,
+      waiting: this.#waiting,
+      refused: this.#refused,
+      waitedSeconds: this.#waitedMs / 1000,
+    }
+  }
+
+  #wait(key: string, budget: Budget): Promise<void> {
+    const now = performance.now()
+    if (this.#waiting === 0) this.#lastEnd = now
+    const own = this.#queues.get(key)?.size ?? 0
+    const turns = (own + 1) * Math.max(this.#queues.size, 1)
+    const expected = turns * Math.max(this.#interval, now - this.#lastEnd)
+    const { queue } = this.#options
+    // An organization may fill half of the queue.
+    if (this.#waiting >= queue || own >= queue / 2 || (this.#waiting > 0 && expected > budget.msLeft)) {
+      this.#refused++
+      return Promise.reject(new Unavailable('too much to do'))
+    }
+    return new Promise((resolve, reject) => {
+      const { signal } = budget
+      const waiter: Waiter = {
+        start: () => {
+          signal.removeEventListener('abort', onAbort)
+          this.#waitedMs += performance.now() - now
+          resolve()
+        },
+      }
+      const onAbort = () => {
+        this.#forget(key, waiter)
+        this.#refused++
+        reject(signal.reason)
+      }
+      if (signal.aborted) return reject(signal.reason)
+      signal.addEventListener('abort', onAbort, { once: true })
+      let waiting = this.#queues.get(key)
+      if (!waiting) this.#queues.set(key, (waiting = new Set()))
+      waiting.add(waiter)
+      this.#waiting++
+    })
+  }
+  #forget(key: string, waiter: Waiter): void {
+    const waiting = this.#queues.get(key)!
+    waiting.delete(waiter)
+    this.#waiting--
+    if (waiting.size === 0) this.#queues.delete(key)
+  }
+  #startNext(): void {
+    for (const [key, waiting] of this.#queues) {
+      if (this.#running >= this.#options.width) return
+      const count = this.#runningOf.get(key) ?? 0
+      if (count >= this.#options.share) continue
+      const [waiter] = waiting
+      this.#forget(key, waiter!)
+      // Behind the others until its next turn.
+      if (this.#queues.delete(key)) this.#queues.set(key, waiting)
+      this.#running++
+      this.#runningOf.set(key, count + 1)
+      waiter!.start()
+    }
+  }
+}
+
+/** Both lanes of a service, and the budgets of all that runs or waits. */
+export class Admission {
+  readonly #gates: { readonly [L in Lane]: Gate }
+  readonly #budgets = new Set<Budget>()
+  #stopped: Unavailable | undefined
+
+  constructor(options: { readonly [L in Lane]: GateOptions }) {
+    this.#gates = { light: new Gate(options.light), heavy: new Gate(options.heavy) }
+  }
+
+  /** Does `work` when its turn has come; `key` is who must not fill the lane. Ends the budget. */
+  async run<T>(lane: Lane, key: string, budget: Budget, work: () => Promise<T>): Promise<T> {
+    const gate = this.#gates[lane]
+    if (this.#stopped) throw this.#stopped
+    this.#budgets.add(budget)
+    try {
+      const turn = gate.enter(key, budget)
+      if (turn) await turn
+      try {
+        return await work()
+      } finally {
+        gate.leave(key)
+      }
+    } finally {
+      this.#budgets.delete(budget)
+      budget.end()
+    }
+  }
+
+  /** Whatever runs or waits is given up, and nothing begins any more. */
+  stop(reason: Unavailable): void {
+    this.#stopped = reason
+    for (const budget of [...this.#budgets]) budget.cancel(reason)
+  }
+  figures(): { readonly [L in Lane]: GateFigures } {
+    return { light: this.#gates.light.figures(), heavy: this.#gates.heavy.figures() }
+  }
+}
+
+/** Wide enough for commands that gather inside their handlers before they need a connection. */
+const LIGHT_WIDTH = 512
+const QUEUED_PER_RUNNING = 4
+
+/** Lanes of a service that runs at most `heavy` heavy requests; an organization may have half of each. */
+export function admissionOf(heavy: number): Admission {
+  const gate = (width: number): GateOptions => ({
+    width,
+    share: Math.ceil(width / 2),
+    queue: Math.max(width * QUEUED_PER_RUNNING, 64),
+  })
+  return new Admission({ light: gate(LIGHT_WIDTH), heavy: gate(heavy) })
+}

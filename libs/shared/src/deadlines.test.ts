@@ -1,0 +1,30 @@
+/** The sums of the deadlines: whoever waits outside waits longer than all that happens inside. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as deadlines from './deadlines.ts'
+import { internalRequests } from './protocol/internal.ts'
+import { everyCommand } from './protocol/registry.ts'
+
+const d = deadlines
+
+test('a command ends before its gateway gives it up: what it asks outside, and metadata work besides', () => {
+  assert.ok(d.ANSWER_MARGIN_MS * 4 < d.METADATA_DEADLINE_MS)
+  assert.ok(d.WEBHOOKS_MS + d.METADATA_DEADLINE_MS + d.ANSWER_MARGIN_MS < d.SEQUESTER_DEADLINE_MS)
+  assert.ok(d.SMTP_MS + d.METADATA_DEADLINE_MS + d.ANSWER_MARGIN_MS < d.MAIL_DEADLINE_MS)
+  assert.ok(d.BOOTSTRAP_WEBHOOK_MS + d.METADATA_DEADLINE_MS + d.ANSWER_MARGIN_MS < d.BOOTSTRAP_DEADLINE_MS)
+  assert.ok(d.SMTP_CONNECT_MS < d.SMTP_SILENCE_MS && d.SMTP_SILENCE_MS < d.SMTP_MS)
+})
+
+test('a lost broker is noticed before the longest request is over', () => {
+  const noticed = d.NATS_PING_INTERVAL_MS * (d.NATS_MAX_PINGS_OUT + 1)
+  assert.ok(noticed < d.BLOCK_DEADLINE_MS)
+})
+
+test('the protocol table knows no deadline of its own', () => {
+  const known = new Set<number>(Object.values(deadlines))
+  for (const { name, deadlineMs, slow } of everyCommand) {
+    assert.ok(known.has(deadlineMs), name)
+    if (slow) assert.ok(known.has(slow.deadlineMs) && slow.deadlineMs > deadlineMs, name)
+  }
+  for (const [name, { deadlineMs }] of Object.entries(internalRequests)) assert.ok(known.has(deadlineMs), name)
+})
