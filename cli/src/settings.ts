@@ -17,6 +17,7 @@ import type {
 } from '@parsec/shared/config'
 import { OperatorError } from '@parsec/shared/errors'
 import type { LogOptions } from '@parsec/shared/log'
+import { readDatabaseUrl, secretsOfUrl } from '@parsec/shared/postgres/url'
 import type { ServiceName } from '@parsec/shared/protocol/command'
 import { type Environment, MAX_PORT } from './command-line/argv.ts'
 import type { Option } from './command-line/option.ts'
@@ -93,7 +94,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
   const tls = listens ? readTls() : null
 
   const usesDatabase = chosen.has('metadata') || chosen.has('blockstore')
-  const database = usesDatabase && values.db !== undefined ? runDatabase(values) : null
+  const database = usesDatabase && values.db !== undefined ? runDatabase(values, environment) : null
   const mail = chosen.has('metadata') ? mailConfig(values) : null
   const usesAddress = chosen.has('gateway') || chosen.has('metadata')
   const backendAddr = usesAddress
@@ -171,16 +172,23 @@ export const networkOptions = (environment: Environment): NetworkOptions => ({
 })
 
 /** The database of `parsec backend migrate`. Throws `OperatorError`. */
-export function migrateDatabase(values: MigrateValues): Extract<DatabaseConfig, { kind: 'POSTGRESQL' }> {
-  return { kind: 'POSTGRESQL', url: values.db!, minConnections: 0, maxConnections: 1, ...retries(values) }
+export function migrateDatabase(
+  values: MigrateValues,
+  environment: Environment,
+): Extract<DatabaseConfig, { kind: 'POSTGRESQL' }> {
+  const target = readDatabaseUrl(values.db!, environment)
+  return { kind: 'POSTGRESQL', target, minConnections: 0, maxConnections: 1, ...retries(values) }
 }
 
 /** Connections of a scrub: for its pages, for what it claims, and for a POSTGRESQL store. */
 const SCRUB_CONNECTIONS = 6
 /** The database of `parsec backend scrub`. Throws `OperatorError`. */
-export function scrubDatabase(values: ScrubValues): Extract<DatabaseConfig, { kind: 'POSTGRESQL' }> {
+export function scrubDatabase(
+  values: ScrubValues,
+  environment: Environment,
+): Extract<DatabaseConfig, { kind: 'POSTGRESQL' }> {
   const connections = { minConnections: 0, maxConnections: SCRUB_CONNECTIONS }
-  return { kind: 'POSTGRESQL', url: values.db!, ...connections, ...retries(values) }
+  return { kind: 'POSTGRESQL', target: readDatabaseUrl(values.db!, environment), ...connections, ...retries(values) }
 }
 /** Bytes a second, null for no limit. Throws `OperatorError`. */
 export function scrubRate({ maxRate }: Pick<ScrubValues, 'maxRate'>): number | null {
@@ -193,24 +201,27 @@ export function logOptions(values: Pick<RunValues, 'logLevel' | 'logFormat' | 'l
   return { level: values.logLevel, format: values.logFormat, file: values.logFile === '-' ? null : values.logFile }
 }
 
-function runDatabase(values: RunValues): DatabaseConfig {
+function runDatabase(values: RunValues, environment: Environment): DatabaseConfig {
   if (values.db === 'MOCKED') return { kind: 'MOCKED' }
-  const scheme = /^([^:]*):\/\//.exec(values.db!)?.[1] ?? values.db!.split(':')[0]
-  if (scheme !== 'postgresql' && scheme !== 'postgres')
-    return refuse(
-      `invalid DSN: scheme is expected to be either "postgresql" or "postgres", got '${/:/.test(values.db!) ? scheme : ''}'`,
-    )
-  return { ...postgresPool(values), ...retries(values) }
+  return { ...postgresPool(values, environment), ...retries(values) }
 }
 
 /** A database and the connections to it. Throws `OperatorError`. */
-export function postgresPool(values: Pick<RunValues, 'db' | 'dbMinConnections' | 'dbMaxConnections'>) {
+export function postgresPool(
+  values: Pick<RunValues, 'db' | 'dbMinConnections' | 'dbMaxConnections'>,
+  environment: Environment,
+) {
   const { dbMinConnections: minConnections, dbMaxConnections: maxConnections } = values
   if (maxConnections <= 0) return refuse('max_size is expected to be greater than zero (--db-max-connections)')
   if (minConnections < 0) return refuse('min_size is expected to be greater or equal to zero (--db-min-connections)')
   if (minConnections > maxConnections)
     return refuse('min_size is greater than max_size (--db-min-connections, --db-max-connections)')
-  return { kind: 'POSTGRESQL' as const, url: values.db!, minConnections, maxConnections }
+  return {
+    kind: 'POSTGRESQL' as const,
+    target: readDatabaseUrl(values.db!, environment),
+    minConnections,
+    maxConnections,
+  }
 }
 
 /** The older options count when they are given; theirs is the opposite meaning of 0. */
@@ -292,11 +303,7 @@ function secretsOf({ administrationToken, emailHostPassword, db, natsUrl, blocks
   const stores = nodes.flatMap(node =>
     node.type === 'S3' ? [node.key, node.secret] : node.type === 'SWIFT' ? [node.password] : [],
   )
-  const inUrls = [db, natsUrl].flatMap(url => [
-    /:\/\/[^/@]*?:([^/]*)@/.exec(url ?? '')?.[1],
-    /:\/\/([^/:@]+)@/.exec(natsUrl ?? '')?.[1],
-    /[?&]password=([^&]*)/.exec(url ?? '')?.[1],
-  ])
+  const inUrls = [...[db, natsUrl].flatMap(url => secretsOfUrl(url ?? '')), /:\/\/([^/:@]+)@/.exec(natsUrl ?? '')?.[1]]
   return [administrationToken, emailHostPassword, ...stores, ...inUrls].filter(secret => secret !== undefined)
 }
 

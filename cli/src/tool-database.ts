@@ -1,6 +1,7 @@
 /** The database of a command that runs beside the server, for as long as the command. */
 import { createLog, type Log } from '@parsec/shared/log'
-import { type Database, openPostgres } from '@parsec/shared/postgres/database'
+import type { Database } from '@parsec/shared/postgres/database'
+import { openPostgres } from '@parsec/shared/postgres/open'
 import { logOptions, postgresPool } from './settings.ts'
 import type { DatabaseValues } from './tool-options.ts'
 
@@ -11,7 +12,7 @@ export async function withDatabase<T>(
 ): Promise<T> {
   const log = createLog(logOptions(values))
   try {
-    const pool = { ...postgresPool(values), maxAttempts: 1, retryPauseSeconds: 0 }
+    const pool = { ...postgresPool(values, process.env), maxAttempts: 1, retryPauseSeconds: 0 }
     const database = await openPostgres(pool, log)
     try {
       const { requireMigrated } = await import('@parsec/metadata/storage/migrations')

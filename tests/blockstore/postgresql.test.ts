@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { after, test } from 'node:test'
 import { promisify } from 'node:util'
 import { Uuid } from '@parsec/shared/codec/values'
+import { readDatabaseUrl } from '@parsec/shared/postgres/url'
 import { createDatabase } from '../harness/backing.ts'
 import { NODE_ARGV } from '../harness/launch.ts'
 import { TestService } from './service.ts'
@@ -27,7 +28,7 @@ const service = await TestService.start({
   store: { type: 'POSTGRESQL' },
   database: {
     kind: 'POSTGRESQL',
-    url: database.url,
+    target: readDatabaseUrl(database.url),
     minConnections: CONNECTIONS,
     maxConnections: CONNECTIONS,
     maxAttempts: 1,

@@ -5,7 +5,8 @@ import { scrub } from '@parsec/blockstore/scrub/scrub'
 import { newScrub, type ScrubEvent, type ScrubState } from '@parsec/blockstore/scrub/state'
 import type { Uuid } from '@parsec/shared/codec/values'
 import type { DatabaseConfig, NodeConfig, StoreConfig } from '@parsec/shared/config'
-import { connectionFromUrl, Database } from '@parsec/shared/postgres/database'
+import { Database } from '@parsec/shared/postgres/database'
+import { readDatabaseUrl } from '@parsec/shared/postgres/url'
 import { createDatabase, type TestDatabase } from '../harness/backing.ts'
 import { NODE_ARGV } from '../harness/launch.ts'
 import { recordingLog } from './service.ts'
@@ -24,7 +25,7 @@ export class ScrubWorld {
   private constructor(database: TestDatabase) {
     this.database = database
     this.#pool = new Database(
-      { connection: connectionFromUrl(database.url), minConnections: 0, maxConnections: CONNECTIONS },
+      { target: readDatabaseUrl(database.url), minConnections: 0, maxConnections: CONNECTIONS },
       recordingLog([]),
     )
   }
@@ -41,7 +42,7 @@ export class ScrubWorld {
   get config(): DatabaseConfig {
     return {
       kind: 'POSTGRESQL',
-      url: this.database.url,
+      target: readDatabaseUrl(this.database.url),
       minConnections: 0,
       maxConnections: CONNECTIONS,
       maxAttempts: 1,

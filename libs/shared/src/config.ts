@@ -1,10 +1,12 @@
 /** What each service is told at its start. Built once by the command line from its option table, then frozen. */
 
+import type { Target } from './postgres/target.ts'
+
 export type DatabaseConfig =
   | { kind: 'MOCKED' }
   | {
       kind: 'POSTGRESQL'
-      url: string
+      target: Target
       minConnections: number
       maxConnections: number
       /** Consecutive failed attempts before giving up; 0 = never retry, not even once. */

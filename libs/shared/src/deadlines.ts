@@ -52,3 +52,21 @@ export const LOG_RETRY_MS = 50
 
 /** A trial server listens on its lock long before its folder has this age. */
 export const TRIAL_FOLDER_YOUNG_MS = 60_000
+/** A statement without a budget of its own; PostgreSQL itself ends one a little later, should nobody be left to. */
+export const DATABASE_STATEMENT_MS = 10_000
+export const DATABASE_STATEMENT_TIMEOUT_MS = 35_000
+/** A lock that somebody else holds: shorter than a command, so that its connection serves others again. */
+export const DATABASE_LOCK_TIMEOUT_MS = 3_000
+/** A transaction whose process is gone without a word must not keep its locks. */
+export const DATABASE_IDLE_IN_TRANSACTION_MS = 10_000
+/** A free connection to the database, without a budget; a new connection to one of its hosts. */
+export const DATABASE_WAIT_MS = 4_000
+export const DATABASE_CONNECT_MS = 4_000
+/** A connection that said nothing for so long is asked before it is used, and has so long to answer. */
+export const DATABASE_PROBE_AFTER_MS = 5_000
+export const DATABASE_PROBE_MS = 2_000
+/** What nobody waits for any more may still end by itself; then it is cancelled, on a connection of its own. */
+export const DATABASE_GRACE_MS = 200
+export const DATABASE_CANCEL_MS = 1_000
+/** Between two looks for what is overdue. */
+export const DATABASE_SWEEP_MS = 250

@@ -50,7 +50,7 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
     name: 'metadata',
     readiness: () => ({
       ready: !draining && bus.connected && database.reachable,
-      detail: { bus: bus.connected ? 'connected' : 'lost', database: database.reachable ? 'connected' : 'lost' },
+      detail: { bus: bus.connected ? 'connected' : 'lost', database: database.state },
     }),
     drain: async deadlineMs => {
       draining = true

@@ -26,7 +26,7 @@ export class Migrate extends ParsecCommand<typeof migrateOptions> {
     const log = createLog(logOptions(values))
     try {
       const { migrate } = await import('@parsec/metadata/storage/migrations')
-      const { entries } = await migrate(migrateDatabase(values), { dryRun: values.dryRun, log })
+      const { entries } = await migrate(migrateDatabase(values, process.env), { dryRun: values.dryRun, log })
       const failed = entries.some(entry => entry.state === 'failed')
       output.out(`Migrate ${failed ? '✘' : '✔'}\n`)
       for (const { file, state, message } of entries)

@@ -27,10 +27,10 @@ export class Scrub extends ParsecCommand<typeof scrubOptions> {
   protected readonly spec = scrubSpec
 
   protected override async execute(values: ScrubValues, output: Output): Promise<number> {
-    const database = scrubDatabase(values)
+    const database = scrubDatabase(values, process.env)
     const maxBytesPerSecond = scrubRate(values)
     const choice = { node: values.node ?? null, isDegraded: values.degraded }
-    const stateFile = new ScrubStateFile(values.state, workOf(values.blockstore!, database.url, choice))
+    const stateFile = new ScrubStateFile(values.state, workOf(values.blockstore!, values.db!, choice))
     const state = await stateFile.read()
     const log = createLog(logOptions(values))
     const report = new ScrubReport(output, { json: values.json, terminal: process.stderr.isTTY === true })

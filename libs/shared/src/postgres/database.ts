@@ -1,211 +1,194 @@
 /**
- * PostgreSQL through `pg`: SQL as text, values as parameters, rows with the wire's own types.
+ * PostgreSQL: SQL as text, values as parameters, rows with the wire's own types.
  *
- * A statement written with `sql` is prepared once per connection. An outage surfaces as `Unavailable`; every other
- * failure is a bug. A query on the database inside a transaction's callback would wait for ever on a pool of one:
- * use the transaction that the callback is given.
+ * A statement written with `sql` is prepared once per connection. An outage surfaces as `Unavailable`, and so does a
+ * wait that took too long: nothing here waits for ever. Every other failure is a bug. A query on the database inside a
+ * transaction's callback would wait in vain on a pool of one: use the transaction that the callback is given.
  */
-import { setTimeout } from 'node:timers/promises'
-import pg from 'pg'
-import type { DatabaseConfig } from '../config.ts'
-import { OperatorError, Unavailable } from '../errors.ts'
+import type { Budget } from '../budget.ts'
+import { DATABASE_STATEMENT_MS, DATABASE_STATEMENT_TIMEOUT_MS } from '../deadlines.ts'
+import { Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
+import type { Connection } from './connection.ts'
+import { isAftermath, isReadOnly, unavailable } from './outage.ts'
+import { Pool, type PoolStatistics } from './pool.ts'
 import { type Queryable, type Sql, sql } from './sql.ts'
-import { WireClient } from './wire.ts'
+import type { Target } from './target.ts'
+import type { WireResult } from './wire.ts'
 
-export type DatabaseOptions = {
-  connection: pg.ClientConfig
-  minConnections: number
-  maxConnections: number
-}
-
-export class Database implements Queryable {
-  readonly #pool: pg.Pool
-  #reachable = true
-
-  constructor({ connection, minConnections, maxConnections }: DatabaseOptions, log: Log) {
-    this.#pool = new pg.Pool({
-      ...connection,
-      Client: WireClient,
-      min: minConnections,
-      max: maxConnections,
-      connectionTimeoutMillis: 4_000,
-      idleTimeoutMillis: 300_000,
-      keepAlive: true,
-    } as pg.PoolConfig)
-    this.#pool.on('error', error => {
-      this.#reachable = false
-      log.warning('Database connection lost', { cause: error.message })
-    })
-  }
-
-  /** Opens a first connection. Rejects with the driver's error, which tells a wrong password from an absent server. */
-  async open(): Promise<void> {
-    const client = await this.#pool.connect()
-    client.release()
-    this.#reachable = true
-  }
-  /** False from an outage until the next success. */
-  get reachable(): boolean {
-    return this.#reachable
-  }
-
-  async all<Row extends object>(statement: Sql): Promise<Row[]> {
-    return (await this.#query(this.#pool, statement)).rows as Row[]
-  }
-  async one<Row extends object>(statement: Sql): Promise<Row | undefined> {
-    return (await this.#query(this.#pool, statement)).rows[0] as Row | undefined
-  }
-  async run(statement: Sql): Promise<number> {
-    return (await this.#query(this.#pool, statement)).rowCount ?? 0
-  }
-
+/** The database as a caller sees it: statements that commit by themselves, and transactions. */
+export type Transactional = Queryable & {
   /**
    * Runs `body` in one READ COMMITTED transaction; commits unless `commits` says no to its result, rolls back when it
    * throws. Statements that the body does not wait for are sent at once, in order, so that several cost one round
-   * trip; their failures surface here, before anything is committed. A commit whose answer is lost rejects with
-   * `Unavailable`: it may have happened.
+   * trip; their failures surface here, before anything is committed, the first one in the place of all others. A commit
+   * whose answer is lost rejects with `Unavailable`: it may have happened. `tx` is of no use after the body's end.
    */
-  async transaction<T>(body: (tx: Queryable) => Promise<T>, commits: (result: T) => boolean = () => true): Promise<T> {
-    const client = await this.#connect()
-    const sent: Promise<unknown>[] = []
-    const send = (statement: Sql): Promise<pg.QueryResult> => {
-      const result = this.#query(client, statement)
-      sent.push(result)
-      return result
-    }
-    const read = <T>(statement: Sql, pick: (result: pg.QueryResult) => T): Promise<T> => {
-      const picked = send(statement).then(pick)
-      picked.catch(() => {})
-      return picked
-    }
-    const tx: Queryable = {
-      all: statement => read(statement, result => result.rows as never),
-      one: statement => read(statement, result => result.rows[0] as never),
-      run: statement => read(statement, result => result.rowCount ?? 0),
-    }
-    let discard = false
+  transaction<T>(body: (tx: Queryable) => Promise<T>, commits?: (result: T) => boolean): Promise<T>
+}
+
+export type DatabaseOptions = {
+  target: Target
+  minConnections: number
+  maxConnections: number
+  /** For one statement that has no budget of its own. */
+  statementMs?: number
+}
+
+class Statements implements Transactional {
+  readonly #pool: Pool
+  readonly #signal: AbortSignal | undefined
+  constructor(pool: Pool, signal?: AbortSignal) {
+    this.#pool = pool
+    this.#signal = signal
+  }
+
+  async all<Row extends object>(statement: Sql): Promise<Row[]> {
+    return (await this.#query(statement)).rows as Row[]
+  }
+  async one<Row extends object>(statement: Sql): Promise<Row | undefined> {
+    return (await this.#query(statement)).rows[0] as Row | undefined
+  }
+  async run(statement: Sql): Promise<number> {
+    return (await this.#query(statement)).rowCount ?? 0
+  }
+  #query(statement: Sql): Promise<WireResult> {
+    return this.#withConnection(connection => ({ result: connection.query(statement), leave: () => {} }))
+  }
+  transaction<T>(body: (tx: Queryable) => Promise<T>, commits: (result: T) => boolean = () => true): Promise<T> {
+    return this.#withConnection(connection => {
+      const tx = new Transaction(connection)
+      return { result: tx.run(body, commits), leave: () => tx.leave() }
+    })
+  }
+
+  /** Frees the caller when its time is over, whatever the work does then; `leave` comes before others may have the connection. */
+  async #withConnection<T>(work: (connection: Connection) => { result: Promise<T>; leave: () => void }): Promise<T> {
+    const signal = this.#signal
+    const connection = await this.#pool.acquire(signal)
+    const { result, leave } = work(connection)
     try {
-      void send(BEGIN)
+      const done = await (signal ? raced(result, signal) : result)
+      this.#pool.works()
+      return done
+    } catch (error) {
+      if (error instanceof Unavailable && isReadOnly(error.cause)) this.#pool.foundReadOnly()
+      throw error
+    } finally {
+      leave()
+      if (signal?.aborted) connection.abandon(unavailable(signal.reason))
+      this.#pool.release(connection)
+    }
+  }
+}
+
+/** One transaction on a connection. Of its failures only the first counts: the others follow from it. */
+class Transaction {
+  readonly #connection: Connection
+  readonly #sent: Promise<unknown>[] = []
+  #failure: unknown
+  #isOver = false
+  #hasEnded = false
+  constructor(connection: Connection) {
+    this.#connection = connection
+  }
+
+  async run<T>(body: (tx: Queryable) => Promise<T>, commits: (result: T) => boolean): Promise<T> {
+    const tx: Queryable = {
+      all: statement => this.#pick(statement, result => result.rows as never),
+      one: statement => this.#pick(statement, result => result.rows[0] as never),
+      run: statement => this.#pick(statement, result => result.rowCount ?? 0),
+    }
+    try {
+      void this.#send(BEGIN)
       const result = await body(tx)
-      const end = send(commits(result) ? COMMIT : ROLLBACK)
-      await Promise.all(sent)
+      if (this.#isOver) throw new Unavailable('database: nobody waits any more')
+      this.#isOver = true
+      const end = this.#send(commits(result) ? COMMIT : ROLLBACK)
+      await Promise.all(this.#sent)
+      this.#hasEnded = true
       if (commits(result) && (await end).command !== 'COMMIT') throw new Error('the transaction was rolled back')
       return result
     } catch (error) {
-      const outcome = await this.#rollBack(client, sent)
-      discard = !outcome
-      throw error
-    } finally {
-      client.release(discard)
+      throw this.#failure ?? error
     }
+  }
+  /** Whatever the body still does, it does not do it on this connection; what is not committed never will be. */
+  leave(): void {
+    this.#isOver = true
+    if (this.#hasEnded) return
+    void this.#send(ROLLBACK)
   }
 
-  /** Whether the connection is fit for further use. */
-  async #rollBack(client: pg.PoolClient, sent: Promise<unknown>[]): Promise<boolean> {
-    await Promise.allSettled(sent)
-    try {
-      await this.#query(client, ROLLBACK)
-      return true
-    } catch {
-      return false
-    }
+  #pick<T>(statement: Sql, pick: (result: WireResult) => T): Promise<T> {
+    const picked = this.#isOver
+      ? Promise.reject(new Error('a statement after the end of its transaction'))
+      : this.#send(statement).then(pick)
+    picked.catch(ignore)
+    return picked
   }
-
-  async close(): Promise<void> {
-    await this.#pool.end()
-  }
-
-  async #connect(): Promise<pg.PoolClient> {
-    try {
-      return await this.#pool.connect()
-    } catch (error) {
-      throw this.#classify(error)
-    }
-  }
-  async #query(on: pg.Pool | pg.PoolClient, { name, text, values }: Sql): Promise<pg.QueryResult> {
-    try {
-      const result = await on.query(name === '' ? text : { name, text, values })
-      this.#reachable = true
-      return result
-    } catch (error) {
-      throw this.#classify(error)
-    }
-  }
-  #classify(error: unknown): unknown {
-    if (!isOutage(error)) return error
-    this.#reachable = false
-    return new Unavailable(`database: ${(error as Error).message || (error as { code?: string }).code}`, {
-      cause: error,
+  #send(statement: Sql): Promise<WireResult> {
+    const answer = this.#connection.query(statement).catch(error => {
+      if (!isAftermath(error)) this.#failure ??= error
+      throw this.#failure ?? error
     })
+    answer.catch(ignore)
+    this.#sent.push(answer)
+    return answer
+  }
+}
+/** A failure that surfaces where the transaction ends. */
+const ignore = () => {}
+
+function raced<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(unavailable(signal.reason))
+    const settle = () => signal.removeEventListener('abort', abort)
+    signal.addEventListener('abort', abort)
+    if (signal.aborted) abort()
+    work.finally(settle).then(resolve, reject)
+  })
+}
+
+export class Database extends Statements {
+  readonly #pool: Pool
+
+  constructor({ statementMs = DATABASE_STATEMENT_MS, ...options }: DatabaseOptions, log: Log) {
+    const statementTimeoutMs = Math.max(DATABASE_STATEMENT_TIMEOUT_MS, statementMs)
+    const pool = new Pool({ ...options, statementMs, statementTimeoutMs }, log)
+    super(pool)
+    this.#pool = pool
+  }
+
+  /**
+   * The same statements for one request: when its budget is over the caller is freed at once, what waits for a
+   * connection leaves the queue, what runs is cancelled.
+   */
+  within(budget: Budget): Transactional {
+    return new Statements(this.#pool, budget.signal)
+  }
+
+  /** Opens a first connection. Rejects with the driver's error, which tells a wrong password from an absent server. */
+  open(): Promise<void> {
+    return this.#pool.open()
+  }
+  /** False from an outage until the next success. */
+  get reachable(): boolean {
+    return this.#pool.isReachable && !this.#pool.isReadOnly
+  }
+  /** For people. */
+  get state(): 'connected' | 'lost' | 'read-only' {
+    return !this.#pool.isReachable ? 'lost' : this.#pool.isReadOnly ? 'read-only' : 'connected'
+  }
+  get statistics(): PoolStatistics {
+    return this.#pool.statistics
+  }
+  /** Refuses new work, and gives what runs a moment to end. */
+  close(): Promise<void> {
+    return this.#pool.close()
   }
 }
 
 const BEGIN = sql`BEGIN`
 const COMMIT = sql`COMMIT`
 const ROLLBACK = sql`ROLLBACK`
-
-/** SQLSTATE classes of a server that is away or overloaded: connection, resources, operator intervention. */
-const OUTAGE_CLASSES = new Set(['08', '53', '57'])
-
-/** Whether the database, not the statement, is the trouble. */
-export function isOutage(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const code = (error as { code?: unknown }).code
-  if (typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)) return OUTAGE_CLASSES.has(code.slice(0, 2))
-  if (typeof code === 'string' && /^E[A-Z]+$/.test(code)) return true
-  return /Connection terminated|timeout exceeded|Client was closed|not queryable|connection error/i.test(error.message)
-}
-
-/** Causes that no retry mends: wrong credentials, no such database or role. */
-const FINAL_CLASSES = new Set(['28', '3D', '42'])
-
-/**
- * Connects, trying again as the operator wishes (spec 06 §8.3): `maxAttempts` failures in a row are final, 0 and 1 mean
- * that the first is. Rejects with an `OperatorError`.
- */
-export async function openPostgres(
-  config: Extract<DatabaseConfig, { kind: 'POSTGRESQL' }>,
-  log: Log,
-): Promise<Database> {
-  const database = new Database(
-    {
-      connection: connectionFromUrl(config.url),
-      minConnections: config.minConnections,
-      maxConnections: config.maxConnections,
-    },
-    log,
-  )
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await database.open()
-      return database
-    } catch (error) {
-      const code = (error as { code?: string }).code ?? ''
-      if (attempt >= config.maxAttempts || FINAL_CLASSES.has(code.slice(0, 2)) || code === 'ERR_INVALID_URL') {
-        await database.close()
-        throw new OperatorError(`--db: cannot use the database${placeOf(config.url)}: ${reasonOf(error)}`, {
-          cause: error,
-        })
-      }
-      const cause = reasonOf(error)
-      log.warning(`Database connection lost (${cause}), retrying in ${config.retryPauseSeconds} seconds`)
-      await setTimeout(config.retryPauseSeconds * 1000)
-    }
-  }
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(reasonOf).join('; ')
-  return error instanceof Error ? error.message || (error as { code?: string }).code || error.name : String(error)
-}
-/** ` host:port/name` of a URL, nothing when that is not plain to see. */
-function placeOf(url: string): string {
-  const place = /^\w+:\/\/(?:[^/?@]*@)?([^/?@]+\/[^/?@]+)(?:\?|$)/.exec(url)?.[1]
-  return place === undefined ? '' : ` ${place}`
-}
-
-/** Connection settings from a URL (spec 06 §8.2). */
-export function connectionFromUrl(url: string): pg.ClientConfig {
-  return { application_name: 'parsec', connectionString: url }
-}

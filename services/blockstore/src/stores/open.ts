@@ -3,7 +3,7 @@ import type { BlockstoreConfig, NodeConfig, StoreConfig } from '@parsec/shared/c
 import { OperatorError } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import type { Metrics } from '@parsec/shared/metrics'
-import { connectionFromUrl, Database } from '@parsec/shared/postgres/database'
+import { Database } from '@parsec/shared/postgres/database'
 import { Raid0Store } from '../raid/raid0.ts'
 import { Raid1Store } from '../raid/raid1.ts'
 import { RAID5_MIN_NODES, Raid5Store } from '../raid/raid5.ts'
@@ -83,10 +83,8 @@ export async function makeObjectStore(
     case 'POSTGRESQL': {
       const { database } = config
       if (database.kind === 'MOCKED') throw new OperatorError('PostgreSQL block store is not available')
-      const { url, maxConnections } = database
-      const own = shared
-        ? null
-        : new Database({ connection: connectionFromUrl(url), minConnections: 0, maxConnections }, log)
+      const { target, maxConnections } = database
+      const own = shared ? null : new Database({ target, minConnections: 0, maxConnections }, log)
       // Who waits for the gate waits within its deadline; who waits for the pool would fail after a few seconds.
       const concurrency = shared ? Math.max(1, maxConnections - SPARED_CONNECTIONS) : maxConnections
       return {

@@ -6,7 +6,9 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { DatabaseConfig } from '@parsec/shared/config'
 import type { Log } from '@parsec/shared/log'
-import { Database, openPostgres } from '@parsec/shared/postgres/database'
+import { Database } from '@parsec/shared/postgres/database'
+import { openPostgres } from '@parsec/shared/postgres/open'
+import { readDatabaseUrl } from '@parsec/shared/postgres/url'
 import { applyMigrations } from './migrations.ts'
 import { copyTemplate } from './pglite-template.ts'
 import { openTrialFolder } from './trial-folder.ts'
@@ -40,7 +42,10 @@ async function openMocked(log: Log): Promise<OpenDatabase> {
     })
     const database = new Database(
       {
-        connection: { host: folder, port: 5432, user: 'postgres', database: 'postgres' },
+        target: {
+          ...readDatabaseUrl(`postgresql://postgres@/postgres?host=${encodeURIComponent(folder)}&port=5432`),
+          embedded: true,
+        },
         minConnections: 0,
         maxConnections: MOCKED_CONNECTIONS,
       },

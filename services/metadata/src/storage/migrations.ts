@@ -7,7 +7,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import type { DatabaseConfig } from '@parsec/shared/config'
 import { OperatorError } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
-import { type Database, openPostgres } from '@parsec/shared/postgres/database'
+import type { Database } from '@parsec/shared/postgres/database'
+import { openPostgres } from '@parsec/shared/postgres/open'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 
 const FOLDER = new URL('../../migrations/', import.meta.url)

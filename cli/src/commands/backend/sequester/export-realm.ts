@@ -32,7 +32,7 @@ export class ExportRealm extends ParsecCommand<typeof exportRealmOptions> {
       const organization_id = values.organization!
       const realm_id = values.realm!
       const scope = await exportScope(database, { organization_id, realm_id, service_id: values.service! })
-      const pool = { ...postgresPool(values), maxAttempts: 1, retryPauseSeconds: 0 }
+      const pool = { ...postgresPool(values, process.env), maxAttempts: 1, retryPauseSeconds: 0 }
       const store = await openStore({
         config: { store: values.blockstore!, database: pool },
         log,

@@ -1,0 +1,110 @@
+/**
+ * The wire to one host of PostgreSQL: connected, encrypted as `sslmode` asks, with a deadline. The driver is given the
+ * finished socket, so the ways of libpq (spec 06 §8.2) are ours, and so is the socket.
+ */
+import { readFileSync } from 'node:fs'
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { type ConnectionOptions, connect as connectTls, type SecureVersion } from 'node:tls'
+import type { Host, SslMode, Target } from './target.ts'
+
+/** The server cannot, or may not, do what `sslmode` asks: nothing that trying again mends. */
+export class TlsRefused extends Error {
+  override readonly name = 'TlsRefused'
+}
+
+const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
+const YES = 0x53
+const NO = 0x4e
+
+/** `encrypted`: as `attempts` has it. Never takes longer than `deadlineMs`. */
+export async function openSocket(target: Target, host: Host, encrypted: boolean, deadlineMs: number): Promise<Socket> {
+  const isLocal = host.host.startsWith('/')
+  const tcp = connectTcp(
+    isLocal
+      ? { path: `${host.host}/.s.PGSQL.${host.port}` }
+      : {
+          host: host.host,
+          port: host.port,
+          noDelay: true,
+          ...(target.keepAliveSeconds !== null && {
+            keepAlive: true,
+            keepAliveInitialDelay: target.keepAliveSeconds * 1000,
+          }),
+        },
+  )
+  tcp.on('error', ignore)
+  const timer = setTimeout(
+    () => tcp.destroy(new Error(`no connection to ${host.host}:${host.port} within ${deadlineMs} ms`)),
+    deadlineMs,
+  )
+  try {
+    await event(tcp, 'connect')
+    if (!encrypted) return tcp
+    return await encrypt(tcp, target, host)
+  } catch (error) {
+    tcp.destroy()
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Whether to encrypt, in the order of the attempts. */
+export function attempts(mode: SslMode, { host }: Host): readonly boolean[] {
+  if (host.startsWith('/') || mode === 'disable') return [false]
+  if (mode === 'allow') return [false, true]
+  return mode === 'prefer' ? [true, false] : [true]
+}
+
+async function encrypt(tcp: Socket, target: Target, { host }: Host): Promise<Socket> {
+  tcp.write(SSL_REQUEST)
+  const answer = await event<Buffer>(tcp, 'data')
+  // More than the one byte would be data that somebody slipped in before the encryption.
+  if (answer.length !== 1 || (answer[0] !== YES && answer[0] !== NO))
+    throw new Error('there was no proper answer to the request for TLS')
+  if (answer[0] === NO && target.sslMode === 'prefer') return tcp
+  if (answer[0] === NO) throw new TlsRefused(`the server does not support TLS, sslmode=${target.sslMode} needs it`)
+  const socket = connectTls({ socket: tcp, ...tlsOptions(target, host) })
+  socket.on('error', ignore)
+  await event(socket, 'secureConnect')
+  return socket
+}
+
+function tlsOptions({ sslMode, tls }: Target, host: string): ConnectionOptions {
+  const { rootCertificate, certificate, key, keyPassword, revocations, minVersion, maxVersion } = tls
+  const fullyChecked = sslMode === 'verify-full' || rootCertificate === 'system'
+  // As with libpq, `require` beside a root certificate is `verify-ca`.
+  const checked = fullyChecked || sslMode === 'verify-ca' || (sslMode === 'require' && rootCertificate !== undefined)
+  return {
+    host,
+    ...(isIP(host) === 0 && { servername: host }),
+    rejectUnauthorized: checked,
+    ...(!fullyChecked && { checkServerIdentity: () => undefined }),
+    ...(rootCertificate !== undefined && rootCertificate !== 'system' && { ca: readFileSync(rootCertificate) }),
+    ...(certificate !== undefined && { cert: readFileSync(certificate) }),
+    ...(key !== undefined && { key: readFileSync(key) }),
+    ...(keyPassword !== undefined && { passphrase: keyPassword }),
+    ...(revocations !== undefined && { crl: readFileSync(revocations) }),
+    minVersion: (minVersion ?? 'TLSv1.2') as SecureVersion,
+    ...(maxVersion !== undefined && { maxVersion: maxVersion as SecureVersion }),
+  }
+}
+
+/** Resolves to what the event brings; rejects when the socket fails or ends before. */
+function event<T>(socket: Socket, name: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const done = (value: T) => {
+      settle()
+      resolve(value)
+    }
+    const failed = (error: Error) => {
+      settle()
+      reject(error)
+    }
+    const closed = () => failed(new Error('the connection was closed while it was opened'))
+    const settle = () => socket.off(name, done).off('error', failed).off('close', closed)
+    socket.on(name, done).on('error', failed).on('close', closed)
+  })
+}
+/** From the first moment on an error has a listener; the one who waits, or the driver, tells of it. */
+const ignore = () => {}
