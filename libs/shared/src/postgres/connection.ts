@@ -177,7 +177,13 @@ export class Connection {
         else reject(this.#judge(error))
         if (this.#unanswered.size === 0) this.#onDrained?.()
       }
-      this.#client.query(statement, answered)
+      try {
+        this.#client.query(statement, answered)
+      } catch (error) {
+        // A parameter that cannot be sent; nothing was.
+        this.#unanswered.delete(reject)
+        reject(error)
+      }
     })
   }
 
