@@ -17,6 +17,7 @@ export type Limit = {
 const FIELDS = 'libs/shared/src/codec/fields.test.ts'
 const MSGPACK = 'libs/shared/src/codec/msgpack.test.ts'
 const REQUESTS = 'libs/shared/src/protocol/requests.test.ts'
+const ANSWERS = 'tests/growth/answers.test.ts'
 const CERTIFICATES = 'libs/shared/src/certificates/inflated.test.ts'
 const BAD_MESSAGE = '`bad_message`'
 const CERTIFICATE = '`invalid_certification`, or `invalid_data` where the command says so'
@@ -207,5 +208,41 @@ export const limits = {
     what: 'log lines that wait for their reader or their disk',
     beyond: 'more lines are dropped; how many is logged when there is room again',
     test: ['tests/hosting/log-end.test.ts', 'a reader that does not read'],
+  },
+  // What an answer holds
+  polled_vlobs: {
+    value: 100_000,
+    unit: 'items',
+    what: 'vlobs in an answer of `vlob_poll_changes`',
+    beyond: 'those that changed first, and their checkpoint; the next poll goes on from there',
+    test: [ANSWERS, 'a poll answers what fits, with the checkpoint of that'],
+  },
+  listed_versions: {
+    value: 100_000,
+    unit: 'items',
+    what: 'versions in an answer of `vlob_list_versions`',
+    beyond: 'the newest ones; older ones can be read by their number',
+    test: [ANSWERS, 'the newest versions of a vlob are listed'],
+  },
+  listed_messages: {
+    value: 10_000,
+    unit: 'items',
+    what: 'messages in an answer of `message_get`',
+    beyond: 'the oldest ones; the next request goes on from there',
+    test: [ANSWERS, 'an inbox is read to its end'],
+  },
+  listed_messages_bytes: {
+    value: 8_388_608,
+    unit: 'bytes',
+    what: 'bodies in an answer of `message_get`, but at least one',
+    beyond: 'the oldest ones; the next request goes on from there',
+    test: [ANSWERS, 'an inbox is read to its end'],
+  },
+  reencryption_batch_bytes: {
+    value: 4_194_304,
+    unit: 'bytes',
+    what: 'versions in an answer of `vlob_maintenance_get_reencryption_batch`, but at least one; less where clients could not send them back in one message',
+    beyond: 'fewer than were asked for; the next request gives others once these are saved',
+    test: [ANSWERS, 'a batch of large versions is smaller than was asked for'],
   },
 } as const satisfies { readonly [name: string]: Limit }

@@ -45,7 +45,7 @@ export const legacy: Handlers<Exclude<keyof typeof table, Invitation>> = {
   },
 
   v1_organization_stats: async (ctx, { organization_id }) => {
-    const stats = await organizationStats(ctx.db, organization_id, ctx.now())
+    const stats = await organizationStats(ctx.db, organization_id)
     if (!stats) return { status: 'not_found' }
     const { data_size, metadata_size, users, realms } = stats
     return { status: 'ok', data_size, metadata_size, users, workspaces: realms }

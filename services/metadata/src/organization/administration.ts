@@ -12,7 +12,7 @@ import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { Deps, InternalHandlers } from '../context.ts'
 import { transaction } from '../storage/transaction.ts'
 import { EXPIRATION, type Expiration, isExpired } from './expiration.ts'
-import { organizationStats, statistics } from './statistics.ts'
+import { organizationStats, statistics, statisticsAt } from './statistics.ts'
 
 const BOOTSTRAP_TOKEN_BYTES = 32
 
@@ -32,13 +32,13 @@ export const administrationRequests: InternalHandlers<Extract<InternalName, `adm
 
   administration_update: (ctx, { organization_id, ...changes }) => updateOrganization(ctx, organization_id, changes),
 
-  administration_stats: async ({ db, now }, { organization_id }) => {
-    const stats = await organizationStats(db, organization_id, now())
+  administration_stats: async ({ db }, { organization_id }) => {
+    const stats = await organizationStats(db, organization_id)
     return stats ? { status: 'ok', ...stats } : { status: 'not_found' }
   },
 
-  administration_server_stats: async ({ db, now }, { at }) => {
-    const rows = await statistics(db, { at, now: now() })
+  administration_server_stats: async ({ db }, { at }) => {
+    const rows = await (at === null ? statistics(db) : statisticsAt(db, at))
     return { stats: rows.map(({ users: _, ...item }) => item) }
   },
 

@@ -32,7 +32,7 @@ export const organization: Handlers<keyof typeof table> = {
   },
 
   organization_stats: async ctx => {
-    const stats = await organizationStats(ctx.db, ctx.context.organization_id, ctx.now())
+    const stats = await organizationStats(ctx.db, ctx.context.organization_id)
     return stats ? { status: 'ok', ...stats } : { status: 'not_found' }
   },
 }

@@ -177,8 +177,8 @@ export const realm: Handlers<keyof typeof table> = {
 /** All versions as first written, and all blocks (spec 05 §13). */
 const sizes = async (db: Queryable, realm: number) =>
   (await db.one<{ blocks_size: number; vlobs_size: number }>(sql`
-    SELECT (SELECT coalesce(sum(size), 0)::bigint FROM block WHERE realm = ${realm}) AS blocks_size,
-      (SELECT coalesce(sum(size), 0)::bigint FROM realm_change WHERE realm = ${realm}) AS vlobs_size`))!
+    SELECT (SELECT coalesce(sum(size), 0)::bigint FROM realm_blocks WHERE realm = realm._id) AS blocks_size, vlobs_size
+    FROM realm WHERE _id = ${realm}`))!
 
 /** The gates are the author's, `RoleHistory` and `target_role` the target's. */
 type Sharing = RealmFacts &

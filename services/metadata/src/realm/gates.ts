@@ -30,12 +30,16 @@ export type Realm = RealmFacts & {
   checkpoint: number
   maintenance_started_on: DateTime | null
   maintenance_started_by: DeviceID | null
+  /** Versions that the running re-encryption has saved, and the index up to which it has all of them. */
+  reencrypted: number
+  reencrypted_up_to: number
 }
 
 /** A realm with what its gates look at; undefined when there is none. */
 export const findRealm = (db: Queryable, organization: number, realm_id: Uuid, user: number) =>
   db.one<Realm>(sql`
-    SELECT realm._id AS realm, realm.checkpoint, realm.maintenance_started_on, realm.maintenance_started_by, ${GATES}
+    SELECT realm._id AS realm, realm.checkpoint, realm.maintenance_started_on, realm.maintenance_started_by,
+      realm.reencrypted, realm.reencrypted_up_to, ${GATES}
     FROM realm ${JOIN_CALLER} = ${user}
     WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
 
@@ -60,13 +64,17 @@ export function readRefusal(realm: RealmFacts, now: DateTime) {
   return undefined
 }
 
-/** READ column for a read at `revision`: during a re-encryption that is the one before. */
+/** During a re-encryption the revision before. */
+export const readableRevision = (realm: RealmFacts): number =>
+  realm.encryption_revision - (realm.maintenance_type === 'REENCRYPTION' ? 1 : 0)
+
+/** READ column for a read at `revision`. */
 export function readAtRefusal(realm: RealmFacts, now: DateTime, revision: number) {
   if (isDeleted(realm, now)) return refuse('realm_deleted')
   if (realm.maintenance_type === 'GARBAGE_COLLECTION') return refuse('in_maintenance')
-  const reencrypting = realm.maintenance_type === 'REENCRYPTION'
-  if (reencrypting && revision === realm.encryption_revision) return refuse('in_maintenance')
-  if (revision !== realm.encryption_revision - (reencrypting ? 1 : 0)) return refuse('bad_encryption_revision')
+  const readable = readableRevision(realm)
+  if (readable !== realm.encryption_revision && revision === realm.encryption_revision) return refuse('in_maintenance')
+  if (revision !== readable) return refuse('bad_encryption_revision')
   if (realm.role === null) return refuse('not_allowed')
   return undefined
 }

@@ -5,10 +5,11 @@ import type { DateTime } from '@parsec/shared/codec/values'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { isInBallpark } from '@parsec/shared/protocol/ballpark'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
-import type { UserID } from '@parsec/shared/protocol/types'
+import type { UserID, UserProfile } from '@parsec/shared/protocol/types'
 import type { Trustchain, user as table } from '@parsec/shared/protocol/user'
 import type { Handlers } from '../context.ts'
 import { lockPeople } from '../organization/lock.ts'
+import { countUser } from '../organization/tally.ts'
 import { transaction } from '../storage/transaction.ts'
 import { checkNewDevice, checkNewUser } from './certificates.ts'
 import { createDevice, createUser, refuseRevokedAuthor } from './people.ts'
@@ -52,14 +53,15 @@ export const user: Handlers<keyof typeof table> = {
     return transaction(ctx, organization_id, async tx => {
       void lockPeople(tx, organization)
       await refuseRevokedAuthor(tx, ctx.context)
-      const target = await tx.one<{ user: number; revoked_on: DateTime | null }>(sql`
-        SELECT _id AS user, revoked_on FROM user_ WHERE organization = ${organization} AND user_id = ${user_id}`)
+      const target = await tx.one<{ user: number; profile: UserProfile; revoked_on: DateTime | null }>(sql`
+        SELECT _id AS user, profile, revoked_on FROM user_ WHERE organization = ${organization} AND user_id = ${user_id}`)
       if (!target) return { status: 'not_found' }
       if (target.revoked_on !== null)
         return { status: 'already_revoked', reason: `User \`${user_id}\` already revoked` }
       void tx.run(sql`
         UPDATE user_ SET revoked_on = ${timestamp}, revoked_user_certificate = ${revoked_user_certificate},
           revoked_user_certifier = ${device} WHERE _id = ${target.user}`)
+      void countUser(tx, organization, target.profile, 'revoked')
       tx.control({ control: 'user.revoked', user_id })
       return { status: 'ok' }
     })

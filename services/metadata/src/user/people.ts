@@ -5,6 +5,7 @@ import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { Deps } from '../context.ts'
 import { lockPeople } from '../organization/lock.ts'
+import { countUser } from '../organization/tally.ts'
 import { type Tx, transaction } from '../storage/transaction.ts'
 import type { NewDevice, NewUser } from './certificates.ts'
 
@@ -89,7 +90,7 @@ type Enrollment = {
 export const enrollment = async (tx: Queryable, organization: number, { user }: NewUser, now: DateTime) =>
   (await tx.one<Enrollment>(sql`
     SELECT organization.active_users_limit,
-      (SELECT count(*) FROM user_ WHERE organization = organization._id AND revoked_on IS NULL) AS active_users,
+      (SELECT coalesce(sum(active), 0)::bigint FROM organization_users WHERE organization = organization._id) AS active_users,
       EXISTS (SELECT FROM user_ WHERE organization = organization._id AND user_id = ${user.user_id}) AS exists,
       human._id AS human,
       EXISTS (
@@ -112,6 +113,7 @@ export const insertUser = (
   const { user, device, user_certificate, redacted_user_certificate, device_certificate, redacted_device_certificate } =
     newUser
   const [email, label] = user.human_handle ?? [null, null]
+  void countUser(tx, organization, user.profile, 'created')
   return tx.run(sql`
     WITH new_human AS (
       INSERT INTO human (organization, email, label, folded_email, folded_label)

@@ -1,10 +1,12 @@
 /** Versioned blobs (spec 05 §9). */
-import type { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { type DateTime, Uuid } from '@parsec/shared/codec/values'
+import { limits } from '@parsec/shared/limits'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { badTimestamp } from '@parsec/shared/protocol/ballpark'
 import type { DeviceID } from '@parsec/shared/protocol/types'
 import type { vlob as table } from '@parsec/shared/protocol/vlob'
 import type { Handlers } from '../context.ts'
+import { noteEarly } from '../organization/tally.ts'
 import {
   findRealm,
   GATES,
@@ -12,6 +14,7 @@ import {
   JOIN_CALLER,
   type RealmFacts,
   readAtRefusal,
+  readableRevision,
   readRefusal,
   realmNotFound,
   vlobWriteRefusal,
@@ -49,6 +52,7 @@ export const vlob: Handlers<keyof typeof table> = {
         blob,
       })
       if (vlob === undefined) return { status: 'already_exists', reason: '' }
+      noteEarly(tx, ctx, { realm: realm.realm, timestamp, size: blob.length })
       storeBlobs(tx, vlob, 1, services.blobs)
       tx.emit(
         { to: 'realm', realm_id, except: device_id },
@@ -79,6 +83,7 @@ export const vlob: Handlers<keyof typeof table> = {
       const { realm, realm_id, vlob } = facts
       const checkpoint = facts.checkpoint + 1
       void appendVersion(tx, { vlob, realm, user, device, checkpoint, encryption_revision, version, timestamp, blob })
+      noteEarly(tx, ctx, { realm, timestamp, size: blob.length })
       storeBlobs(tx, vlob, version, services.blobs)
       tx.emit(
         { to: 'realm', realm_id, except: device_id },
@@ -118,21 +123,21 @@ export const vlob: Handlers<keyof typeof table> = {
     if (!realm) return notFound(vlob_id)
     const refusal = readRefusal(realm, ctx.now())
     if (refusal) return refusal
-    const atoms = await listVersions(ctx.db, realm.vlob)
+    const atoms = await listVersions(ctx.db, realm.vlob, readableRevision(realm))
     return { status: 'ok', versions: new Map(atoms.map(atom => [atom.version, [atom.created_on, atom.author]])) }
   },
 
   vlob_poll_changes: async (ctx, { realm_id, last_checkpoint }) => {
     const { organization, user } = ctx.context
-    const realm = await findRealm(ctx.db, organization, realm_id, user)
+    const realm = await findChanges(ctx.db, organization, realm_id, user, last_checkpoint)
     if (!realm) return realmNotFound(realm_id)
     const refusal = readRefusal(realm, ctx.now())
     if (refusal) return refusal
-    const changes = await changesSince(ctx.db, realm.realm, last_checkpoint)
+    const { vlob_ids, versions, checkpoint } = realm
     return {
       status: 'ok',
-      changes: new Map(changes.map(change => [change.vlob_id, change.version])),
-      current_checkpoint: changes.reduce((newest, change) => Math.max(newest, change.checkpoint), last_checkpoint),
+      changes: new Map(vlob_ids?.map((vlob_id, i) => [Uuid.parse(vlob_id)!, versions![i]!])),
+      current_checkpoint: checkpoint ?? last_checkpoint,
     }
   },
 }
@@ -195,18 +200,28 @@ const readVersion = (
     LEFT JOIN device ON device._id = atom.author
     WHERE vlob.organization = ${q.organization} AND vlob.vlob_id = ${q.vlob_id}`)
 
-/** Each version once: a re-encryption's copies have the same author and timestamp. */
-const listVersions = (db: Queryable, vlob: number) =>
+/** The newest versions. Each revision that may be read has all of them, a re-encryption's copies with the same fields. */
+const listVersions = (db: Queryable, vlob: number, readable_revision: number) =>
   db.all<{ version: number; created_on: DateTime; author: DeviceID }>(sql`
-    SELECT DISTINCT ON (atom.version) atom.version, atom.created_on, device.device_id AS author
-    FROM vlob_atom atom JOIN device ON device._id = atom.author WHERE atom.vlob = ${vlob} ORDER BY atom.version`)
+    SELECT version, created_on, (SELECT device_id FROM device WHERE _id = atom.author) AS author FROM vlob_atom atom
+    WHERE vlob = ${vlob} AND encryption_revision = ${readable_revision}
+    ORDER BY version DESC LIMIT ${limits.listed_versions.value}`)
 
-/** Per vlob the newest version among the changes after `checkpoint`, and the index of that change. */
-const changesSince = (db: Queryable, realm: number, checkpoint: number) =>
-  db.all<{ vlob_id: Uuid; version: number; checkpoint: number }>(sql`
-    SELECT vlob.vlob_id, max(change.version) AS version, max(change.index) AS checkpoint
-    FROM realm_change change JOIN vlob ON vlob._id = change.vlob
-    WHERE change.realm = ${realm} AND change.index > ${checkpoint} GROUP BY vlob.vlob_id`)
+/**
+ * The realm with the vlobs that have changed since, each with its newest version and in the order of these changes. One
+ * statement: what it answers is of one instant.
+ */
+const findChanges = (db: Queryable, organization: number, realm_id: Uuid, user: number, since: number) =>
+  db.one<RealmFacts & { vlob_ids: string[] | null; versions: number[] | null; checkpoint: number | null }>(sql`
+    SELECT ${GATES}, news.vlob_ids, news.versions, news.checkpoint FROM realm ${JOIN_CALLER} = ${user}
+    CROSS JOIN LATERAL (
+      SELECT array_agg(vlob_id::text) AS vlob_ids, array_agg(version::float8) AS versions, max(changed) AS checkpoint FROM (
+        SELECT vlob_id, version, changed FROM vlob
+        WHERE caller.role IS NOT NULL AND vlob.realm = realm._id AND changed > ${since}
+        ORDER BY changed LIMIT ${limits.polled_vlobs.value}
+      ) changed
+    ) news
+    WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
 
 // Effects
 
@@ -225,8 +240,9 @@ const insertVlob = async (tx: Queryable, v: Version & { organization: number; vl
   (
     await tx.one<{ vlob: number }>(sql`
     WITH created AS (
-      INSERT INTO vlob (organization, vlob_id, realm, version, timestamp)
-      VALUES (${v.organization}, ${v.vlob_id}, ${v.realm}, 1, ${v.timestamp}) ON CONFLICT DO NOTHING RETURNING _id
+      INSERT INTO vlob (organization, vlob_id, realm, version, timestamp, changed)
+      VALUES (${v.organization}, ${v.vlob_id}, ${v.realm}, 1, ${v.timestamp}, ${v.checkpoint})
+      ON CONFLICT DO NOTHING RETURNING _id
     ), atom AS (
       INSERT INTO vlob_atom (vlob, encryption_revision, version, blob, size, author, created_on)
       SELECT _id, ${v.encryption_revision}, 1, ${v.blob}, ${v.blob.length}, ${v.device}, ${v.timestamp} FROM created
@@ -234,7 +250,8 @@ const insertVlob = async (tx: Queryable, v: Version & { organization: number; vl
       INSERT INTO realm_change (realm, index, vlob, version, size)
       SELECT ${v.realm}, ${v.checkpoint}, _id, 1, ${v.blob.length} FROM created
     ), realm AS (
-      UPDATE realm SET checkpoint = ${v.checkpoint} FROM created WHERE realm._id = ${v.realm}
+      UPDATE realm SET checkpoint = ${v.checkpoint}, vlobs_size = vlobs_size + ${v.blob.length}, is_untallied = TRUE
+      FROM created WHERE realm._id = ${v.realm}
     ), author AS (
       UPDATE realm_user SET last_vlob_update = greatest(last_vlob_update, ${v.timestamp}) FROM created
       WHERE realm = ${v.realm} AND user_ = ${v.user}
@@ -251,9 +268,10 @@ const appendVersion = (tx: Queryable, v: Version & { vlob: number; version: numb
       INSERT INTO realm_change (realm, index, vlob, version, size)
       VALUES (${v.realm}, ${v.checkpoint}, ${v.vlob}, ${v.version}, ${v.blob.length})
     ), realm AS (
-      UPDATE realm SET checkpoint = ${v.checkpoint} WHERE _id = ${v.realm}
+      UPDATE realm SET checkpoint = ${v.checkpoint}, vlobs_size = vlobs_size + ${v.blob.length}, is_untallied = TRUE
+      WHERE _id = ${v.realm}
     ), author AS (
       UPDATE realm_user SET last_vlob_update = greatest(last_vlob_update, ${v.timestamp})
       WHERE realm = ${v.realm} AND user_ = ${v.user}
     )
-    UPDATE vlob SET version = ${v.version}, timestamp = ${v.timestamp} WHERE _id = ${v.vlob}`)
+    UPDATE vlob SET version = ${v.version}, timestamp = ${v.timestamp}, changed = ${v.checkpoint} WHERE _id = ${v.vlob}`)
