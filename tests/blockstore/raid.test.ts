@@ -4,9 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
-import { NODE_CONCURRENCY } from '@parsec/blockstore/stores/node'
 import { Uuid } from '@parsec/shared/codec/values'
 import type { StoreConfig } from '@parsec/shared/config'
+import { limits } from '@parsec/shared/limits'
 import { startBackEnds } from './back-ends.ts'
 import { type Fault, FaultProxy } from './fault-proxy.ts'
 import { TestService } from './service.ts'
@@ -93,7 +93,7 @@ test('RAID1: reads at the pace of a fast node do not ask more of a slow one than
   proxy.seen.length = 0
   for (let i = 0; i < READS; i += READS_AT_ONCE)
     await Promise.all(Array.from({ length: READS_AT_ONCE }, () => service.holds(block_id, block.subarray(0, 1000))))
-  assert.ok(proxy.seen.length <= NODE_CONCURRENCY, `${proxy.seen.length} requests`)
+  assert.ok(proxy.seen.length <= limits.node_operations.value, `${proxy.seen.length} requests`)
   proxy.fault = () => undefined
   await service.stop()
 })

@@ -63,10 +63,11 @@ export class TestService {
           return reply
         },
         block_abandon: async () => ({}),
-        block_access: async (_ctx, { block_id }) =>
-          known(block_id)
-            ? { status: 'ok', missed_nodes: test.missed.get(block_id.hex) ?? [] }
-            : { status: 'not_found' },
+        block_access: async (_ctx, { block_id }) => {
+          const size = test.committed.get(block_id.hex)
+          if (size === undefined) return { status: 'not_found' }
+          return { status: 'ok', size, missed_nodes: test.missed.get(block_id.hex) ?? [] }
+        },
       },
     )
     const full = { database: { kind: 'MOCKED' }, ...config } as const
@@ -88,12 +89,12 @@ export class TestService {
   read(block_id: Uuid): Promise<Reply> {
     return this.as(this.organization_id).read(block_id)
   }
-  /** A client of another organization. */
-  as(organization_id: string): { create: TestService['create']; read: TestService['read'] } {
+  /** A client of another organization, who leaves when `signal` aborts. */
+  as(organization_id: string, signal?: AbortSignal): { create: TestService['create']; read: TestService['read'] } {
     return {
       create: (block_id, block) =>
-        this.#command(organization_id, 'block_create', { block_id, realm_id: this.realm_id, block }),
-      read: block_id => this.#command(organization_id, 'block_read', { block_id }),
+        this.#command(organization_id, 'block_create', { block_id, realm_id: this.realm_id, block }, signal),
+      read: block_id => this.#command(organization_id, 'block_read', { block_id }, signal),
     }
   }
   async stores(block_id: Uuid, block: Buffer): Promise<void> {
@@ -111,6 +112,7 @@ export class TestService {
     organization_id: string,
     cmd: 'block_create' | 'block_read',
     fields: { [name: string]: Uuid | Buffer },
+    signal: AbortSignal | undefined,
   ): Promise<Reply> {
     const context = encode({
       kind: 'authenticated',
@@ -132,6 +134,7 @@ export class TestService {
     const reply = await this.bus.request(subjects.command('blockstore', cmd), envelope, {
       timeoutMs: CALLER_PATIENCE_MS,
       tail: message,
+      ...(signal && { signal }),
     })
     return decodeMap(reply) as Reply
   }

@@ -66,7 +66,7 @@ async function exportBlocks(
   let failuresInARow = 0
   const read = async (block: ExportedBlock): Promise<(ExportedBlock & { data: Buffer })[]> => {
     try {
-      const data = await store.read(organization_id, block.block_id, AbortSignal.timeout(READ_DEADLINE_MS))
+      const data = await store.read(organization_id, block.block_id, block, AbortSignal.timeout(READ_DEADLINE_MS))
       failuresInARow = 0
       return [{ ...block, data }]
     } catch (error) {

@@ -21,7 +21,13 @@ export type ExportedVlob = {
   author: number
   timestamp: DateTime
 }
-export type ExportedBlock = { _id: number; block_id: Uuid; author: number }
+export type ExportedBlock = {
+  _id: number
+  block_id: Uuid
+  author: number
+  size: number
+  missedNodes: readonly number[]
+}
 
 /** Throws `OperatorError`: organization unknown or not sequestered, realm unknown, service unknown, no STORAGE service. */
 export async function exportScope(
@@ -81,4 +87,5 @@ export const countBlocks = async (db: Queryable, { realm }: ExportScope): Promis
 /** The next `count` blocks after the one of key `after`. */
 export const exportedBlocks = (db: Queryable, { realm }: ExportScope, after: number, count: number) =>
   db.all<ExportedBlock>(sql`
-    SELECT _id, block_id, author FROM block WHERE realm = ${realm} AND _id > ${after} ORDER BY _id LIMIT ${count}`)
+    SELECT _id, block_id, author, size, coalesce(missed_nodes, '{}') AS "missedNodes" FROM block
+    WHERE realm = ${realm} AND _id > ${after} ORDER BY _id LIMIT ${count}`)

@@ -52,6 +52,9 @@ export const LOG_RETRY_MS = 50
 
 /** A trial server listens on its lock long before its folder has this age. */
 export const TRIAL_FOLDER_YOUNG_MS = 60_000
+
+// The database
+
 /** A statement without a budget of its own; PostgreSQL itself ends one a little later, should nobody be left to. */
 export const DATABASE_STATEMENT_MS = 10_000
 export const DATABASE_STATEMENT_TIMEOUT_MS = 35_000
@@ -70,3 +73,41 @@ export const DATABASE_GRACE_MS = 200
 export const DATABASE_CANCEL_MS = 1_000
 /** Between two looks for what is overdue. */
 export const DATABASE_SWEEP_MS = 250
+
+// The block store
+
+/**
+ * Until the store must be done, counted from the arrival of a create or from the metadata's consent to a read: with a
+ * request to the metadata service it stays within `BLOCK_DEADLINE_MS`.
+ */
+export const STORE_DEADLINE_MS = 22_000
+/** For the check of a back end at the start: longer than two attempts. */
+export const STORE_OPEN_MS = 20_000
+/** For one attempt: a silent server must leave time for another. */
+export const STORE_ATTEMPT_MS = 8_000
+/** For a login, which all waiting requests share, and for a connection. */
+export const STORE_LOGIN_MS = 8_000
+export const STORE_CONNECT_MS = 5_000
+/** The first pause between attempts; each is twice as long as the one before, and up to half of it is left to chance. */
+export const STORE_RETRY_PAUSE_MS = 200
+/** For which an unused connection is kept: less than servers and load balancers usually do. */
+export const STORE_KEEP_UNUSED_MS = 20_000
+/** For the question whether a node that failed is back, and between two of them. */
+export const STORE_PROBE_MS = 5_000
+export const STORE_PROBE_PAUSE_MS = 5_000
+/** After which a silent data node of RAID5 is treated like a failed one: the checksum is fetched too. */
+export const RAID_HEDGE_MS = 2_000
+/** For which a write that may miss nodes waits for the last ones once enough have succeeded. */
+export const RAID_GRACE_MS = 5_000
+/** Before the end of a reservation (`UPLOAD_LEASE_MS`) at which the store must have stopped. */
+export const UPLOAD_MARGIN_MS = 1_000
+/** Between two renewals of a reservation, of which one may fail. */
+export const UPLOAD_RENEW_MS = 2_000
+/** Between two attempts to reserve what another upload has. */
+export const UPLOAD_BUSY_PAUSE_MS = 200
+/** For one read, write or removal of a scrub. */
+export const SCRUB_OPERATION_MS = 60_000
+/** Blocks and objects younger than this may still be written. */
+export const SCRUB_YOUNG_MS = 60_000
+/** Longer than any create takes from its check to its end. */
+export const SCRUB_CLAIM_MS = 60_000

@@ -19,6 +19,8 @@ const MSGPACK = 'libs/shared/src/codec/msgpack.test.ts'
 const REQUESTS = 'libs/shared/src/protocol/requests.test.ts'
 const ANSWERS = 'tests/growth/answers.test.ts'
 const CERTIFICATES = 'libs/shared/src/certificates/inflated.test.ts'
+const GATE = 'services/blockstore/src/stores/gate.test.ts'
+const BLOCK_COMMANDS = 'tests/blockstore/bounds.test.ts'
 const BAD_MESSAGE = '`bad_message`'
 const CERTIFICATE = '`invalid_certification`, or `invalid_data` where the command says so'
 
@@ -244,5 +246,20 @@ export const limits = {
     what: 'versions in an answer of `vlob_maintenance_get_reencryption_batch`, but at least one; less where clients could not send them back in one message',
     beyond: 'fewer than were asked for; the next request gives others once these are saved',
     test: [ANSWERS, 'a batch of large versions is smaller than was asked for'],
+  },
+  // What a block store does at once
+  node_operations: {
+    value: 32,
+    unit: 'items',
+    what: 'reads and writes that run on one node of the block store; of one organization three quarters of them',
+    beyond: 'they wait, organizations in turn',
+    test: [GATE, 'one organization never has all places'],
+  },
+  object: {
+    value: 16_777_220,
+    unit: 'bytes',
+    what: 'an object that is read from a node: the largest message, and the length that RAID5 puts before it',
+    beyond: '`timeout`',
+    test: [BLOCK_COMMANDS, 'an object larger than any block'],
   },
 } as const satisfies { readonly [name: string]: Limit }

@@ -3,11 +3,12 @@ import { admissionOf } from '@parsec/shared/bus/admission'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { serveCommands } from '@parsec/shared/bus/rpc'
 import type { BlockstoreConfig } from '@parsec/shared/config'
+import { ABORT_MARGIN_MS, STORE_DEADLINE_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { Database } from '@parsec/shared/postgres/database'
 import type { Readiness, Service } from '@parsec/shared/service'
-import { blockHandlers, STORE_DEADLINE_MS } from './commands.ts'
+import { blockHandlers } from './commands.ts'
 import { DIRECT, type NetworkOptions } from './stores/network.ts'
 import { openStore } from './stores/open.ts'
 import { type NodeStatus, StoreError } from './stores/store.ts'
@@ -26,9 +27,6 @@ export type BlockstoreDeps = {
 
 /** The service, and how its back ends do, for metrics. */
 export type BlockstoreService = Service & { nodes(): readonly NodeStatus[] }
-
-/** Milliseconds of a drain's deadline that stay for the answers of the commands that it had to abort. */
-const ABORT_MARGIN_MS = 500
 
 /** Opens the store and serves. Throws `OperatorError` when the store is misconfigured or away (spec 06 §7.3, §7.4). */
 export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreService> {
@@ -78,10 +76,11 @@ export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreS
 /** A node that is away does not make the service unready: the others may serve, and no replica could do better. */
 function readiness(ready: boolean, nodes: readonly NodeStatus[]): Readiness {
   const detail: { [name: string]: string } = {}
-  for (const [index, { name, failingSince, failures, missing }] of nodes.entries()) {
+  for (const [index, { name, failingSince, failures, missing, corrupt }] of nodes.entries()) {
     const troubles = [
       failingSince === null ? '' : `failing since ${new Date(failingSince).toISOString()}, ${failures} failures`,
       missing === 0 ? '' : `${missing} reads found nothing`,
+      corrupt === 0 ? '' : `${corrupt} reads found no whole block`,
     ].filter(trouble => trouble !== '')
     if (troubles.length > 0) detail[`blockstore node ${index}`] = `${name}: ${troubles.join(', ')}`
   }

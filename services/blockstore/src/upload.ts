@@ -5,19 +5,15 @@
  * A block that lies on several nodes has one upload at a time, on whichever replica. Clients encrypt a block anew for
  * each attempt, so a retry brings other bytes, and chunks of two uploads make no block.
  */
+
+import type { Budget } from '@parsec/shared/budget'
 import type { Bus } from '@parsec/shared/bus/bus'
-import { callInternal } from '@parsec/shared/bus/rpc'
+import { callInternal, type Within } from '@parsec/shared/bus/rpc'
 import { Uuid } from '@parsec/shared/codec/values'
+import { UPLOAD_BUSY_PAUSE_MS, UPLOAD_MARGIN_MS, UPLOAD_RENEW_MS } from '@parsec/shared/deadlines'
 import { type BlockRefusal, type InternalRequest, UPLOAD_LEASE_MS } from '@parsec/shared/protocol/internal'
 import { pause, withDeadline } from './stores/deadline.ts'
 import { type BlockStore, StoreError } from './stores/store.ts'
-
-/** Milliseconds before the end of a reservation at which the store must have stopped. */
-const LEASE_MARGIN_MS = 1_000
-/** Milliseconds between two renewals: one may fail. */
-const RENEW_MS = 2_000
-/** Milliseconds between two attempts to reserve what another upload has. */
-const BUSY_PAUSE_MS = 200
 
 export type Target = Omit<InternalRequest<'block_check'>, 'upload'>
 
@@ -30,11 +26,11 @@ export async function upload(
   store: BlockStore,
   target: Target,
   data: Buffer,
-  signal: AbortSignal,
+  { budget, signal }: { budget: Budget; signal: AbortSignal },
 ): Promise<'ok' | BlockRefusal> {
   const { organization_id } = target.context
   const request = { ...target, upload: store.isSpread ? Uuid.random() : null }
-  const { status, until } = await reserve(bus, request, signal)
+  const { status, until } = await reserve(bus, request, { budget, signal })
   if (status !== 'ok') return status
   const reservation = new Reservation(bus, request, until)
   let isCommitted = false
@@ -42,7 +38,8 @@ export async function upload(
     const missed_nodes = await reservation.limit(signal, inTime =>
       store.create(organization_id, target.block_id, data, inTime),
     )
-    const { status } = await callInternal(bus, 'block_commit', { ...request, size: data.length, missed_nodes })
+    const commit = { ...request, size: data.length, missed_nodes }
+    const { status } = await callInternal(bus, 'block_commit', commit, { budget })
     if (status === 'busy') throw new StoreError('another upload of the block has taken over')
     isCommitted = status === 'ok'
     return status
@@ -55,16 +52,16 @@ export async function upload(
 type Request = InternalRequest<'block_check'>
 
 /** Asks until no other upload has the block. `until`: as of `performance.now()`. */
-async function reserve(bus: Bus, request: Request, signal: AbortSignal) {
+async function reserve(bus: Bus, request: Request, within: { budget: Budget; signal: AbortSignal }) {
   for (;;) {
-    const { status, until } = await check(bus, request)
+    const { status, until } = await check(bus, request, within)
     if (status !== 'busy') return { status, until }
-    await pause(BUSY_PAUSE_MS, signal)
+    await pause(UPLOAD_BUSY_PAUSE_MS, within.signal)
   }
 }
-async function check(bus: Bus, request: Request) {
-  const until = performance.now() + UPLOAD_LEASE_MS - LEASE_MARGIN_MS
-  const { status } = await callInternal(bus, 'block_check', request)
+async function check(bus: Bus, request: Request, within: Within) {
+  const until = performance.now() + UPLOAD_LEASE_MS - UPLOAD_MARGIN_MS
+  const { status } = await callInternal(bus, 'block_check', request, within)
   return { status, until }
 }
 
@@ -80,7 +77,7 @@ class Reservation {
     this.#bus = bus
     this.#request = request
     this.#until = until
-    if (request.upload) this.#renewal = setInterval(() => void this.#renew().catch(() => {}), RENEW_MS)
+    if (request.upload) this.#renewal = setInterval(() => void this.#renew().catch(() => {}), UPLOAD_RENEW_MS)
   }
 
   /** Runs `work`, and aborts it when the right runs out. */
@@ -106,7 +103,7 @@ class Reservation {
   }
 
   async #renew(): Promise<void> {
-    const { status, until } = await check(this.#bus, this.#request)
+    const { status, until } = await check(this.#bus, this.#request, {})
     if (status !== 'ok') return
     this.#until = until
     this.#onRenewed(until - performance.now())

@@ -7,7 +7,7 @@ export class Rate {
   readonly #max: number
   readonly #windowMs: number
   readonly #counts = new Map<string, number>()
-  #windowStart = Number.NEGATIVE_INFINITY
+  #windowStart = 0
   constructor(max: number, windowMs: number) {
     this.#max = max
     this.#windowMs = windowMs

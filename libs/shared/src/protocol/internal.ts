@@ -146,7 +146,7 @@ type Requests = {
   block_access: {
     request: { context: AuthenticatedContext; block_id: Uuid }
     reply:
-      | { status: 'ok'; missed_nodes: readonly number[] }
+      | { status: 'ok'; size: number; missed_nodes: readonly number[] }
       | { status: 'not_found' | 'realm_deleted' | 'in_maintenance' | 'not_allowed' }
   }
 

@@ -101,6 +101,7 @@ function raid(mode: Mode, count: number, { partialCreateOk = false } = {}) {
         : new Raid5Store(members, options)
   return { store, nodes, lines }
 }
+const factsOf = (block: Buffer) => ({ size: block.length, missedNodes: [] })
 const never = (): AbortSignal => new AbortController().signal
 
 test('RAID0 places a block by all 128 bits of its id (06-server §7.7)', () => {
@@ -137,7 +138,7 @@ test('every recorded block lies on the same nodes in the same bytes, and reads b
         assert.equal(createHash('sha256').update(stored).digest('hex'), object.sha256, name)
       }
     }
-    assert.deepEqual(await store.read(organization_id, id, never()), data, name)
+    assert.deepEqual(await store.read(organization_id, id, factsOf(data), never()), data, name)
     const asked = nodes.flatMap((node, index) => (node.reads > 0 ? [index] : []))
     if (read_contacts) assert.deepEqual(asked, read_contacts, name)
   }
@@ -164,7 +165,7 @@ test('every recorded failure of nodes has its outcome (06-server §7.10)', async
       }
     }
     const create = () => store.create(ORGANIZATION, BLOCK, block, never())
-    const read = async () => assert.deepEqual(await store.read(ORGANIZATION, BLOCK, never()), block)
+    const read = async () => assert.deepEqual(await store.read(ORGANIZATION, BLOCK, factsOf(block), never()), block)
     if (vector.operation === 'read') {
       await create()
       fail()
@@ -185,7 +186,7 @@ test('a silent data node is treated like a failed one long before the deadline (
     const block = Buffer.from('Hodi ho !')
     await store.create(ORGANIZATION, BLOCK, block, never())
     nodes[1]!.silent = true
-    assert.deepEqual(await store.read(ORGANIZATION, BLOCK, never()), block)
+    assert.deepEqual(await store.read(ORGANIZATION, BLOCK, factsOf(block), never()), block)
   }
 })
 
@@ -197,7 +198,7 @@ test('a RAID5 chunk of another length, or a senseless length prefix, counts as a
       await store.create(ORGANIZATION, BLOCK, block, never())
       const { objects } = nodes[damaged]!
       for (const [key, chunk] of objects) objects.set(key, change(chunk))
-      assert.deepEqual(await store.read(ORGANIZATION, BLOCK, never()), block)
+      assert.deepEqual(await store.read(ORGANIZATION, BLOCK, factsOf(block), never()), block)
       const expected = damaged === 3 ? [] : [damaged]
       assert.deepEqual(
         lines.map(line => line.node),
@@ -209,7 +210,51 @@ test('a RAID5 chunk of another length, or a senseless length prefix, counts as a
   const block = bytesOf({ pattern: 1000 })
   await store.create(ORGANIZATION, BLOCK, block, never())
   for (const chunk of nodes[0]!.objects.values()) chunk[0] = 0x7f
-  assert.deepEqual(await store.read(ORGANIZATION, BLOCK, never()), block)
+  assert.deepEqual(await store.read(ORGANIZATION, BLOCK, factsOf(block), never()), block)
+})
+
+test('RAID5: a length in the chunks that is not the block’s is repaired where one chunk explains it, else refused', async () => {
+  // With 5 data nodes and 9 bytes, the length lies in the first two chunks.
+  for (const damaged of [0, 1]) {
+    const { store, nodes } = raid('RAID5', 6)
+    const block = Buffer.from('Hodi ho !')
+    await store.create(ORGANIZATION, BLOCK, block, never())
+    for (const chunk of nodes[damaged]!.objects.values()) chunk[damaged === 0 ? 2 : 0]! ^= 0x40
+    assert.deepEqual(await store.read(ORGANIZATION, BLOCK, factsOf(block), never()), block)
+    nodes[5]!.down = true
+    await assert.rejects(store.read(ORGANIZATION, BLOCK, factsOf(block), never()), StoreError)
+  }
+  const { store, nodes } = raid('RAID5', 3)
+  await store.create(ORGANIZATION, BLOCK, Buffer.alloc(7), never())
+  for (const node of nodes) node.objects.set(objectKey(ORGANIZATION, BLOCK), Buffer.alloc(6))
+  await assert.rejects(store.read(ORGANIZATION, BLOCK, factsOf(Buffer.alloc(7)), never()), StoreError)
+})
+
+test('a copy of another length is no block: RAID1 answers from another node, a single store fails (05-data §10.2)', async () => {
+  const block = bytesOf({ pattern: 1000 })
+  for (const change of [
+    (copy: Buffer) => copy.subarray(1),
+    () => Buffer.alloc(0),
+    (copy: Buffer) => Buffer.concat([copy, copy]),
+  ]) {
+    const { store, nodes, lines } = raid('RAID1', 2)
+    await store.create(ORGANIZATION, BLOCK, block, never())
+    nodes[0]!.objects.set(objectKey(ORGANIZATION, BLOCK), change(block))
+    assert.deepEqual(await store.read(ORGANIZATION, BLOCK, factsOf(block), never()), block)
+    assert.deepEqual(
+      lines.map(({ event, node }) => [event, node]),
+      [['Block read error', 0]],
+    )
+    assert.deepEqual(
+      store.nodes().map(({ corrupt, failingSince }) => [corrupt, failingSince]),
+      [
+        [1, null],
+        [0, null],
+      ],
+    )
+    const single = new StoreNode('single', nodes[0]!)
+    await assert.rejects(single.read(ORGANIZATION, BLOCK, factsOf(block), never()), { corrupt: true })
+  }
 })
 
 test('node failures are logged with node, organization and block, counted, and shown until the node works', async () => {
@@ -217,7 +262,7 @@ test('node failures are logged with node, organization and block, counted, and s
   const block = Buffer.from('Hodi ho !')
   await store.create(ORGANIZATION, BLOCK, block, never())
   nodes[1]!.down = true
-  await store.read(ORGANIZATION, BLOCK, never())
+  await store.read(ORGANIZATION, BLOCK, factsOf(block), never())
   const [line] = lines
   assert.equal(lines.length, 1)
   assert.deepEqual(
@@ -233,7 +278,7 @@ test('node failures are logged with node, organization and block, counted, and s
     ],
   )
   nodes[1]!.down = false
-  await store.read(ORGANIZATION, BLOCK, never())
+  await store.read(ORGANIZATION, BLOCK, factsOf(block), never())
   assert.deepEqual(
     store.nodes().map(({ failures, failingSince }) => [failures, failingSince]),
     [
@@ -269,7 +314,7 @@ test('with degraded writes a block is stored as long as it can be read back', as
       for (let index = 0; index < mayFail; index++) nodes[index]![fault] = true
       const missed = await store.create(ORGANIZATION, BLOCK, block, never())
       assert.deepEqual(missed, [...Array(mayFail).keys()])
-      assert.deepEqual(await store.read(ORGANIZATION, BLOCK, never()), block)
+      assert.deepEqual(await store.read(ORGANIZATION, BLOCK, factsOf(block), never()), block)
     }
     const { store, nodes } = raid(mode, 3, { partialCreateOk: true })
     assert.deepEqual(await store.create(ORGANIZATION, BLOCK, block, never()), [])
@@ -286,11 +331,11 @@ test('RAID5 reads without the node that missed the upload: it may hold a chunk o
     nodes[missed]!.down = true
     const missedNodes = await store.create(ORGANIZATION, BLOCK, later, never())
     nodes[missed]!.down = false
-    assert.deepEqual(await store.read(ORGANIZATION, BLOCK, never(), missedNodes), later)
+    assert.deepEqual(await store.read(ORGANIZATION, BLOCK, { ...factsOf(later), missedNodes }, never()), later)
     assert.equal(nodes[missed]!.reads, 0)
     const [other] = [0, 1, 2].filter(node => node !== missed)
     nodes[other!]!.down = true
-    await assert.rejects(store.read(ORGANIZATION, BLOCK, never(), missedNodes), StoreError)
+    await assert.rejects(store.read(ORGANIZATION, BLOCK, { ...factsOf(later), missedNodes }, never()), StoreError)
   }
 })
 

@@ -1,21 +1,18 @@
 /** What RAID0, RAID1 and RAID5 share: their nodes' life, and a write to all nodes of which some may be allowed to fail. */
+
 import type { Uuid } from '@parsec/shared/codec/values'
+import { RAID_GRACE_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import type { Log, LogKeys } from '@parsec/shared/log'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { abortedBy, withCancel } from '../stores/deadline.ts'
 import { type BlockStore, type NodeStatus, StoreError } from '../stores/store.ts'
 
-/** Milliseconds after which a silent data node of RAID5 is treated like a failed one: the checksum is fetched too. */
-export const HEDGE_MS = 2_000
-/** Milliseconds that a write which may miss nodes waits for the last ones once enough have succeeded. */
-export const DEGRADED_GRACE_MS = 5_000
-
 export type RaidOptions = {
   log: Log
   /** Whether a write may succeed with fewer nodes than all, as long as it can be read back. */
   partialCreateOk: boolean
-  /** Replace `DEGRADED_GRACE_MS` and `HEDGE_MS`. */
+  /** Replace `RAID_GRACE_MS` and `RAID_HEDGE_MS`. */
   graceMs?: number
   hedgeMs?: number
 }
@@ -30,7 +27,7 @@ export class Raid {
   constructor(
     blockstore_type: string,
     members: readonly BlockStore[],
-    { log, partialCreateOk, graceMs = DEGRADED_GRACE_MS }: RaidOptions,
+    { log, partialCreateOk, graceMs = RAID_GRACE_MS }: RaidOptions,
   ) {
     this.keys = { blockstore_type, partial_create_ok: partialCreateOk }
     this.members = members
@@ -81,7 +78,7 @@ export class Raid {
 
   /**
    * Writes `piece(node)` to every node at once. Rejects, and cancels the other writes, as soon as more than `tolerated`
-   * nodes have failed; resolves when all others are done, or are late by `DEGRADED_GRACE_MS`, with those that are not done.
+   * nodes have failed; resolves when all others are done, or are late by `RAID_GRACE_MS`, with those that are not done.
    */
   createOnAll(
     organization_id: OrganizationID,

@@ -1,7 +1,7 @@
 /** Blocks spread over nodes by their id: more room, no redundancy (spec 06 §7.7). */
 import type { Uuid } from '@parsec/shared/codec/values'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import type { BlockStore, NodeStatus } from '../stores/store.ts'
+import type { BlockFacts, BlockStore, NodeStatus } from '../stores/store.ts'
 import { Raid, type RaidOptions } from './raid.ts'
 
 /** The node of a block: the id as one 128-bit big-endian number, modulo the number of nodes. */
@@ -17,8 +17,8 @@ export class Raid0Store implements BlockStore {
   open(): Promise<void> {
     return this.#raid.open(0)
   }
-  read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
-    return this.#member(block_id).read(organization_id, block_id, signal)
+  read(organization_id: OrganizationID, block_id: Uuid, facts: BlockFacts, signal: AbortSignal): Promise<Buffer> {
+    return this.#member(block_id).read(organization_id, block_id, facts, signal)
   }
   async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<[]> {
     await this.#member(block_id).create(organization_id, block_id, data, signal)

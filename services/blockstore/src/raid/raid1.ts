@@ -3,7 +3,7 @@ import type { Uuid } from '@parsec/shared/codec/values'
 import type { LogKeys } from '@parsec/shared/log'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { withCancel } from '../stores/deadline.ts'
-import type { BlockStore, NodeStatus } from '../stores/store.ts'
+import type { BlockFacts, BlockStore, NodeStatus } from '../stores/store.ts'
 import { causeOf, Raid, type RaidOptions } from './raid.ts'
 
 export class Raid1Store implements BlockStore {
@@ -20,12 +20,12 @@ export class Raid1Store implements BlockStore {
   open(): Promise<void> {
     return this.#raid.open(this.#raid.members.length - 1)
   }
-  /** Asks all nodes at once; the first that has the block answers, be it empty. Copies of any upload are whole. */
-  read(organization_id: OrganizationID, block_id: Uuid, parent: AbortSignal): Promise<Buffer> {
+  /** Asks all nodes at once; the first that has the whole block answers. Copies of any upload are right. */
+  read(organization_id: OrganizationID, block_id: Uuid, facts: BlockFacts, parent: AbortSignal): Promise<Buffer> {
     return withCancel(parent, async signal => {
       const reads = this.#raid.members.map(async (member, node) => {
         try {
-          return await member.read(organization_id, block_id, signal)
+          return await member.read(organization_id, block_id, facts, signal)
         } catch (error) {
           this.#raid.report('Block read error', node, organization_id, block_id, error)
           throw error

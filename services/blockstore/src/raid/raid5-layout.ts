@@ -26,43 +26,37 @@ function payloadPart(header: Buffer, block: Buffer, from: number, length: number
 }
 
 /**
- * The block of `chunks` (those of the data nodes, then the checksum; undefined: not at hand), of which one may be absent
- * or of another length than the others. `bad` lists the chunks of another length. Undefined when too little is at hand,
- * or when the length that the chunks state contradicts theirs.
+ * The block of `size` bytes of `chunks` (those of the data nodes, then the checksum; undefined: not at hand), all of the
+ * length that such a block's have, of which one may be absent. Where all are at hand and state another length than
+ * `size`, the one of those that hold it is taken for damaged whose replacement makes sense: `bad`. Undefined when too
+ * little is at hand, or no length makes sense.
  */
-export function assemble(chunks: readonly (Buffer | undefined)[]): { block: Buffer; bad: number[] } | undefined {
-  const length = commonLength(chunks)
-  const good = chunks.map(chunk => (chunk?.length === length ? chunk : undefined))
-  const absent = [...good.keys()].filter(index => !good[index])
-  if (absent.length > 1) return undefined
-  const [missing] = absent
+export function assemble(
+  chunks: readonly (Buffer | undefined)[],
+  size: number,
+): { block: Buffer; bad: number | null } | undefined {
   const checksum = chunks.length - 1
-  const block = join(missing === undefined || missing === checksum ? good : rebuilt(good, missing))
-  if (block) return { block, bad: absent.filter(index => chunks[index]) }
+  const absent = [...chunks.keys()].filter(index => !chunks[index])
+  const [missing] = absent
+  if (absent.length > 1) return undefined
+  const block = join(missing === undefined || missing === checksum ? chunks : rebuilt(chunks, missing), size)
+  if (block) return { block, bad: null }
   if (missing !== undefined) return undefined
-  // All chunks are there and the length makes no sense: then the first one, which holds it, is damaged.
-  const repaired = join(rebuilt(good, 0))
-  return repaired && { block: repaired, bad: [0] }
+  const holders = Math.ceil(LENGTH_BYTES / chunks[0]!.length)
+  for (let bad = 0; bad < Math.min(holders, checksum); bad++) {
+    const repaired = join(rebuilt(chunks, bad), size)
+    if (repaired) return { block: repaired, bad }
+  }
+  return undefined
 }
 
 const rebuilt = (chunks: readonly (Buffer | undefined)[], missing: number): (Buffer | undefined)[] =>
   chunks.with(missing, xor(chunks.toSpliced(missing, 1) as Buffer[]))
 
-/** The length that most chunks have. */
-function commonLength(chunks: readonly (Buffer | undefined)[]): number | undefined {
-  const votes = new Map<number, number>()
-  for (const chunk of chunks) if (chunk) votes.set(chunk.length, (votes.get(chunk.length) ?? 0) + 1)
-  return [...votes].sort((a, b) => b[1] - a[1])[0]?.[0]
-}
-
-/** The block of the data chunks (the checksum at the end is left out), or undefined when its length contradicts theirs. */
-function join(chunks: readonly (Buffer | undefined)[]): Buffer | undefined {
-  const data = chunks.slice(0, -1) as Buffer[]
-  const payload = Buffer.concat(data)
-  if (payload.length < LENGTH_BYTES) return undefined
-  const length = payload.readUInt32BE()
-  if (chunkLength(length, data.length) !== data[0]!.length) return undefined
-  return payload.subarray(LENGTH_BYTES, LENGTH_BYTES + length)
+/** The block of the data chunks (the checksum at the end is left out), or undefined when they state another length. */
+function join(chunks: readonly (Buffer | undefined)[], size: number): Buffer | undefined {
+  const payload = Buffer.concat(chunks.slice(0, -1) as Buffer[])
+  return payload.readUInt32BE() === size ? payload.subarray(LENGTH_BYTES, LENGTH_BYTES + size) : undefined
 }
 
 /** Byte-wise XOR of chunks of equal length: the checksum of all data chunks, or the one chunk that is not among them. */

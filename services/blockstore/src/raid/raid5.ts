@@ -1,11 +1,13 @@
 /** A block in chunks on all nodes but the last, which holds their checksum: any one node may fail (spec 06 §7.9). */
+
 import type { Uuid } from '@parsec/shared/codec/values'
+import { RAID_HEDGE_MS } from '@parsec/shared/deadlines'
 import type { LogKeys } from '@parsec/shared/log'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { withCancel } from '../stores/deadline.ts'
-import { type BlockStore, type NodeStatus, StoreError } from '../stores/store.ts'
-import { causeOf, HEDGE_MS, Raid, type RaidOptions } from './raid.ts'
-import { assemble, split } from './raid5-layout.ts'
+import { type BlockFacts, type BlockStore, type NodeStatus, StoreError } from '../stores/store.ts'
+import { causeOf, Raid, type RaidOptions } from './raid.ts'
+import { assemble, chunkLength, split } from './raid5-layout.ts'
 
 export const RAID5_MIN_NODES = 3
 
@@ -18,7 +20,7 @@ export class Raid5Store implements BlockStore {
   constructor(members: readonly BlockStore[], options: RaidOptions) {
     this.#raid = new Raid('RAID5', members, options)
     this.#toleratedFailures = options.partialCreateOk ? 1 : 0
-    this.#hedgeMs = options.hedgeMs ?? HEDGE_MS
+    this.#hedgeMs = options.hedgeMs ?? RAID_HEDGE_MS
   }
   get keys(): LogKeys {
     return this.#raid.keys
@@ -28,23 +30,26 @@ export class Raid5Store implements BlockStore {
   }
 
   /**
-   * Asks the data nodes; the checksum only when one of them fails, is late or returns a chunk of another length. A node
-   * that missed the upload is not asked: it may hold a chunk of an earlier one.
+   * Asks the data nodes; the checksum only when one of them fails, is late or returns a chunk of another length, or
+   * when the length that the chunks state is not the block's. A node that missed the upload is not asked: it may hold a
+   * chunk of an earlier one.
    */
   read(
     organization_id: OrganizationID,
     block_id: Uuid,
+    { size, missedNodes }: BlockFacts,
     parent: AbortSignal,
-    missedNodes: readonly number[] = [],
   ): Promise<Buffer> {
     return withCancel(parent, signal => {
       const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
       const { members } = this.#raid
       const chunks = new Array<Buffer | undefined>(members.length).fill(undefined)
       const checksum = members.length - 1
+      const chunk = { size: chunkLength(size, checksum), missedNodes: [] }
       let asked = 0
       let settled = 0
       let failed = 0
+      let lastError: unknown
 
       const report = (node: number, error: unknown) =>
         this.#raid.report('Block read error', node, organization_id, block_id, error)
@@ -53,34 +58,36 @@ export class Raid5Store implements BlockStore {
       const fetch = (node: number) =>
         missedNodes.includes(node)
           ? Promise.reject(new StoreError('the node missed the upload', { cancelled: true }))
-          : members[node]!.read(organization_id, block_id, signal)
+          : members[node]!.read(organization_id, block_id, chunk, signal)
       const ask = (node: number) => {
         asked++
-        fetch(node).then(
-          chunk => {
-            chunks[node] = chunk
+        fetch(node)
+          .then(
+            chunk => {
+              chunks[node] = chunk
+            },
+            error => {
+              report(node, error)
+              failed++
+              lastError = error
+            },
+          )
+          .finally(() => {
             settled++
             conclude()
-          },
-          error => {
-            report(node, error)
-            settled++
-            if (++failed > 1) giveUp(error)
-            else askChecksum()
-          },
-        )
+          })
       }
       const askChecksum = () => {
         if (asked === checksum) ask(checksum)
       }
       const conclude = () => {
-        if (settled - failed < checksum) return
-        const result = assemble(chunks)
+        if (failed > 1) return giveUp(lastError)
+        const result = settled - failed >= checksum ? assemble(chunks, size) : undefined
         if (result) {
-          for (const node of result.bad) report(node, new StoreError(WRONG_CHUNK))
+          if (result.bad !== null) report(result.bad, new StoreError(WRONG_CHUNK, { corrupt: true }))
           resolve(result.block)
-        } else if (asked === checksum) askChecksum()
-        else if (settled === members.length) giveUp(new StoreError(WRONG_CHUNK))
+        } else if (settled === members.length) giveUp(new StoreError(WRONG_CHUNK, { corrupt: true }))
+        else if (failed > 0 || settled === asked) askChecksum()
       }
 
       for (let node = 0; node < checksum; node++) ask(node)
@@ -104,4 +111,4 @@ export class Raid5Store implements BlockStore {
   }
 }
 
-const WRONG_CHUNK = 'a chunk of wrong length'
+const WRONG_CHUNK = 'the chunks state another length than the block has'

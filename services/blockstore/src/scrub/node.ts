@@ -1,4 +1,5 @@
 /** A back end under a scrub: reads that tell "nothing there" from "no answer", and the end of patience with a dead node. */
+import { SCRUB_OPERATION_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import { orAborted, withDeadline } from '../stores/deadline.ts'
 import type { NamedStore } from '../stores/open.ts'
@@ -6,8 +7,6 @@ import type { BlockID } from '../stores/store.ts'
 import { type StoredObject, StoreError } from '../stores/store.ts'
 import type { Piece } from './verdict.ts'
 
-/** Milliseconds for one read, write or removal. */
-const OPERATION_MS = 60_000
 /** A node that failed so often in a row is not asked again. */
 const PATIENCE = 5
 
@@ -76,7 +75,7 @@ export class ScrubNode {
   async #attempt(event: string, signal: AbortSignal, work: (signal: AbortSignal) => Promise<Buffer>): Promise<Piece> {
     try {
       // A disk that hangs does not listen to signals.
-      const piece = await withDeadline(signal, OPERATION_MS, inTime => orAborted(work(inTime), inTime))
+      const piece = await withDeadline(signal, SCRUB_OPERATION_MS, inTime => orAborted(work(inTime), inTime))
       this.#failuresInRow = 0
       return piece
     } catch (error) {

@@ -1,4 +1,5 @@
 /** Objects of one node that belong to no block: found, and removed when they are old and nobody can be making one. */
+import { SCRUB_CLAIM_MS, SCRUB_YOUNG_MS } from '@parsec/shared/deadlines'
 import { pause } from '../stores/deadline.ts'
 import type { BlockID } from '../stores/store.ts'
 import { blockOfKey, type StoredObject } from '../stores/store.ts'
@@ -8,8 +9,6 @@ import type { ScrubEvent, ScrubState } from './state.ts'
 
 /** Objects that the database is asked about at once. */
 const PAGE = 500
-const CLAIM_MS = 60_000
-const YOUNG_MS = 60_000
 
 export type OrphanWork = {
   index: number
@@ -44,7 +43,7 @@ export async function findOrphans(work: OrphanWork): Promise<void> {
 }
 
 async function lookThrough(work: OrphanWork, page: readonly StoredObject[]): Promise<void> {
-  const { ledger, state, report, removeOlderThanMs, youngMs = YOUNG_MS } = work
+  const { ledger, state, report, removeOlderThanMs, youngMs = SCRUB_YOUNG_MS } = work
   const owned: Owned[] = []
   let strangers = 0
   for (const object of page) {
@@ -72,7 +71,7 @@ async function lookThrough(work: OrphanWork, page: readonly StoredObject[]): Pro
 }
 
 async function removeAll(work: OrphanWork, orphans: readonly Owned[]): Promise<Set<Owned>> {
-  const { ledger, node, signal, claimMs = CLAIM_MS } = work
+  const { ledger, node, signal, claimMs = SCRUB_CLAIM_MS } = work
   const removed = new Set<Owned>()
   const wait = () => pause(claimMs, signal)
   await ledger.whileClaimed(

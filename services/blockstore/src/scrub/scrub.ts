@@ -3,7 +3,9 @@
  * blocks that were acknowledged a minute ago never change, younger ones are left alone, and what is removed is claimed
  * in the database first.
  */
+
 import type { BlockstoreConfig, StoreConfig } from '@parsec/shared/config'
+import { SCRUB_YOUNG_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import type { Database } from '@parsec/shared/postgres/database'
@@ -19,10 +21,6 @@ import { pacer } from './pace.ts'
 import type { ScrubEvent, ScrubState } from './state.ts'
 import { judgeChunks, judgeCopies, type Verdict } from './verdict.ts'
 
-/** Blocks and objects younger than this may still be written. */
-export const YOUNG_MS = 60_000
-/** Longer than any create takes from its check to its end. */
-export const CLAIM_MS = 60_000
 /** Blocks that are compared at once; of each, all pieces are in memory. */
 const CONCURRENCY = 8
 /** Blocks between two records of the progress. */
@@ -50,7 +48,7 @@ export type ScrubOptions = {
   report(event: ScrubEvent): void
   /** Aborts with a reason, which `scrub` rejects with. */
   signal: AbortSignal
-  /** Replace `YOUNG_MS` and `CLAIM_MS`. */
+  /** Replace `SCRUB_YOUNG_MS` and `SCRUB_CLAIM_MS`. */
   youngMs?: number
   claimMs?: number
 }
@@ -115,7 +113,7 @@ async function openNodes(options: ScrubOptions, pace: (bytes: number) => Promise
 }
 
 async function compareBlocks(work: Work): Promise<void> {
-  const { ledger, state, report, signal, isDegraded, youngMs = YOUNG_MS } = work
+  const { ledger, state, report, signal, isDegraded, youngMs = SCRUB_YOUNG_MS } = work
   const choice = { youngMs, isDegraded }
   if (state.last === null) {
     const { last, count } = await ledger.extent(choice)

@@ -52,8 +52,8 @@ function rebuild(chunks: readonly (Buffer | undefined)[], node: number, size: nu
   const others = chunks.toSpliced(node, 1)
   if (others.some(chunk => !chunk)) return undefined
   const whole = chunks.with(node, xor(others as Buffer[])) as Buffer[]
-  const block = assemble(whole)?.block
-  if (block?.length !== size) return undefined
+  const block = assemble(whole, size)?.block
+  if (!block) return undefined
   return split(block, chunks.length - 1).every((chunk, i) => chunk.equals(whole[i]!)) ? whole : undefined
 }
 const isConsistent = (chunks: readonly Buffer[]): boolean => xor(chunks).equals(Buffer.alloc(chunks[0]!.length))

@@ -1,12 +1,9 @@
 /** Repeats what failed for a passing reason, within the deadline of the operation. */
+import { STORE_RETRY_PAUSE_MS } from '@parsec/shared/deadlines'
 import { pause, withDeadline } from './deadline.ts'
 import { StoreError } from './store.ts'
 
 export const MAX_ATTEMPTS = 5
-/** Milliseconds for one attempt: a silent server must leave time for another. */
-export const ATTEMPT_MS = 8_000
-/** The first pause between attempts; each is twice as long as the one before, and up to half of it is left to chance. */
-const FIRST_PAUSE_MS = 200
 
 /** How codes of answers that are not HTTP start. */
 const BROKEN_HTTP = 'HPE_'
@@ -47,22 +44,25 @@ export class AttemptError extends Error {
  * Runs `attempt` up to `MAX_ATTEMPTS` times, each with a signal of its own that ends after `attemptMs`. Rejects with
  * the last error; at once with the first that another attempt would meet again.
  *
- * When `signal` aborts, there is no further attempt, but the one that has begun goes on. A server does not forget a
- * request because the client goes away: it may still store what it received, and works on; whoever waits for the end of
- * attempts neither overtakes a write nor asks for more than the server can do.
+ * When `signal` aborts, there is no further attempt. A read that has begun ends at once where nobody waits for it any
+ * more; a write goes on, since a server does not forget a request because the client goes away: it may still store what
+ * it received, and whoever waits for the end of attempts does not overtake it. A read that only became needless, since
+ * another node was faster, goes on as well: or a fast node would ask more of a slow one than that can do.
  */
 export async function withRetries<T>(
   signal: AbortSignal,
   attemptMs: number,
   attempt: (signal: AbortSignal) => Promise<T>,
+  { isRead = false }: { isRead?: boolean } = {},
 ): Promise<T> {
+  const heeds = (reason: unknown) => !(reason instanceof StoreError && reason.cancelled)
   for (let attempts = 1; ; attempts++) {
     try {
-      return await withDeadline(null, attemptMs, attempt)
+      return await withDeadline(isRead ? signal : null, attemptMs, attempt, heeds)
     } catch (error) {
       const worthwhile = error instanceof AttemptError ? error.transient : error instanceof StoreError
       if (signal.aborted || attempts === MAX_ATTEMPTS || !worthwhile) throw error
-      const longest = FIRST_PAUSE_MS * 2 ** (attempts - 1)
+      const longest = STORE_RETRY_PAUSE_MS * 2 ** (attempts - 1)
       await pause(longest * (1 - Math.random() / 2), signal)
     }
   }

@@ -1,7 +1,8 @@
 /** Reads the body of an answer, whole or not at all. */
+
 import type { Readable } from 'node:stream'
+import { limits } from '@parsec/shared/limits'
 import { AttemptError } from './attempts.ts'
-import { MAX_OBJECT_BYTES } from './store.ts'
 
 /**
  * The bytes of `body`, in memory of their own. `length` is what the answer's header announced. Rejects with a transient
@@ -13,12 +14,12 @@ export async function readBody(body: Readable, length: number | undefined, signa
   if (signal.aborted) onAbort()
   signal.addEventListener('abort', onAbort, { once: true })
   try {
-    if (length !== undefined && length > MAX_OBJECT_BYTES) throw tooLarge()
+    if (length !== undefined && length > limits.object.value) throw tooLarge()
     const chunks: Buffer[] = []
     let target = length === undefined ? undefined : Buffer.allocUnsafeSlow(length)
     let at = 0
     for await (const chunk of body as AsyncIterable<Buffer>) {
-      if (at + chunk.length > (length ?? MAX_OBJECT_BYTES)) throw tooLarge()
+      if (at + chunk.length > (length ?? limits.object.value)) throw tooLarge()
       if (target) chunk.copy(target, at)
       else chunks.push(chunk)
       at += chunk.length
@@ -36,4 +37,4 @@ export async function readBody(body: Readable, length: number | undefined, signa
   }
 }
 
-const tooLarge = () => new AttemptError(`object over ${MAX_OBJECT_BYTES} bytes`, { transient: false })
+const tooLarge = () => new AttemptError(`object over ${limits.object.value} bytes`, { transient: false })

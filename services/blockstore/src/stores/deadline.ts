@@ -13,9 +13,13 @@ export async function withDeadline<T>(
   parent: AbortSignal | null,
   ms: number,
   body: (signal: AbortSignal, extend: (ms: number) => void) => Promise<T>,
+  /** Whether to abort for a reason of `parent`. */
+  heeds: (reason: unknown) => boolean = () => true,
 ): Promise<T> {
   const controller = new AbortController()
-  const onAbort = () => controller.abort(parent?.reason)
+  const onAbort = () => {
+    if (heeds(parent?.reason)) controller.abort(parent?.reason)
+  }
   if (parent?.aborted) onAbort()
   parent?.addEventListener('abort', onAbort, { once: true })
   let timer: NodeJS.Timeout | undefined

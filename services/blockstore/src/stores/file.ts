@@ -2,14 +2,16 @@
  * Blocks as files of a directory: `<organization id>/<first two digits of the id>/<block id>`. A file appears under its
  * name when all its bytes are on the disk, never before.
  */
+
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Uuid } from '@parsec/shared/codec/values'
 import { OperatorError } from '@parsec/shared/errors'
+import { limits } from '@parsec/shared/limits'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import { blockOfKey, MAX_OBJECT_BYTES, type ObjectStore, type StoredObject, StoreError } from './store.ts'
+import { blockOfKey, type ObjectStore, type StoredObject, StoreError } from './store.ts'
 
 /** Where files are written before they get their name; no organization id starts with a dot. */
 const INCOMING = '.incoming'
@@ -55,7 +57,7 @@ export class FileStore implements ObjectStore {
     }
     try {
       const { size } = await file.stat()
-      if (size > MAX_OBJECT_BYTES) throw new StoreError(`file over ${MAX_OBJECT_BYTES} bytes`)
+      if (size > limits.object.value) throw new StoreError(`file over ${limits.object.value} bytes`)
       return await file.readFile()
     } finally {
       await file.close()

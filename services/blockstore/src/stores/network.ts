@@ -1,16 +1,19 @@
 /** How object stores are reached: a private certificate authority and proxies, as the environment of the process names them. */
+
 import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
 import { getCACertificates } from 'node:tls'
+import { STORE_KEEP_UNUSED_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
+import { limits } from '@parsec/shared/limits'
 
 export type NetworkOptions = {
   /** PEM file with certificate authorities to trust besides the usual ones (`AWS_CA_BUNDLE`); null: none. */
   caFile: string | null
   /** `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` and their lower-case forms, as the environment has them. */
   proxy: { readonly [variable: string]: string | undefined }
-  /** Replaces `ATTEMPT_MS`. */
+  /** Replaces `STORE_ATTEMPT_MS`. */
   attemptMs?: number
 }
 
@@ -18,12 +21,10 @@ export const DIRECT: NetworkOptions = { caFile: null, proxy: {} }
 
 export type Agents = { http: http.Agent; https: https.Agent }
 
-/** Milliseconds that an unused connection is kept: less than servers and load balancers usually do. */
-const KEEP_UNUSED_MS = 20_000
-
 /** Connections for one back end; no more of them than it has operations. Throws `OperatorError` for an unreadable file. */
-export function makeAgents({ caFile, proxy }: NetworkOptions, maxSockets: number): Agents {
-  const options = { keepAlive: true, maxSockets, timeout: KEEP_UNUSED_MS, proxyEnv: { ...proxy } }
+export function makeAgents({ caFile, proxy }: NetworkOptions): Agents {
+  const maxSockets = limits.node_operations.value
+  const options = { keepAlive: true, maxSockets, timeout: STORE_KEEP_UNUSED_MS, proxyEnv: { ...proxy } }
   const ca = caFile === null ? {} : { ca: [...getCACertificates('default'), readAuthorities(caFile)] }
   return { http: new http.Agent(options), https: new https.Agent({ ...options, ...ca }) }
 }

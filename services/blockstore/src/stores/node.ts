@@ -1,13 +1,12 @@
 /** One back end with what every back end needs: bounded concurrency, and a memory of how it does. */
+
 import type { Uuid } from '@parsec/shared/codec/values'
+import { limits } from '@parsec/shared/limits'
 import type { LogKeys } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { Gate } from './gate.ts'
-import { type BlockStore, type NodeStatus, type ObjectStore, objectKey, StoreError } from './store.ts'
-
-/** Most operations that run on one back end at once. */
-export const NODE_CONCURRENCY = 32
+import { type BlockFacts, type BlockStore, type NodeStatus, type ObjectStore, objectKey, StoreError } from './store.ts'
 
 export type NodeOptions = { metrics?: Metrics; concurrency?: number }
 
@@ -23,11 +22,12 @@ export class StoreNode implements BlockStore {
   #operations = 0
   #failures = 0
   #missing = 0
+  #corrupt = 0
 
   constructor(
     name: string,
     store: ObjectStore,
-    { metrics = noMetrics, concurrency = NODE_CONCURRENCY }: NodeOptions = {},
+    { metrics = noMetrics, concurrency = limits.node_operations.value }: NodeOptions = {},
   ) {
     this.name = name
     this.#store = store
@@ -45,13 +45,19 @@ export class StoreNode implements BlockStore {
       throw error
     }
   }
-  read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
-    return this.#observe(this.#gate.run(signal, () => this.#store.read(organization_id, block_id, signal)))
+  read(organization_id: OrganizationID, block_id: Uuid, { size }: BlockFacts, signal: AbortSignal): Promise<Buffer> {
+    return this.#observe(
+      this.#gate.run(organization_id, signal, async () => {
+        const data = await this.#store.read(organization_id, block_id, signal)
+        if (data.length !== size) throw new StoreError(`${data.length} bytes where ${size} belong`, { corrupt: true })
+        return data
+      }),
+    )
   }
   async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<[]> {
     const key = objectKey(organization_id, block_id)
     const write = () => this.#noted(key, this.#store.create(organization_id, block_id, data, signal))
-    await this.#observe(this.#gate.run(signal, write))
+    await this.#observe(this.#gate.run(organization_id, signal, write))
     return []
   }
   async quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
@@ -65,6 +71,7 @@ export class StoreNode implements BlockStore {
         operations: this.#operations,
         failures: this.#failures,
         missing: this.#missing,
+        corrupt: this.#corrupt,
       },
     ]
   }
@@ -94,8 +101,9 @@ export class StoreNode implements BlockStore {
       if (error.cancelled) throw error
       this.#operations++
       this.#metrics.blockstoreError(this.name)
-      if (error.missing) {
-        this.#missing++
+      if (error.missing || error.corrupt) {
+        if (error.missing) this.#missing++
+        else this.#corrupt++
         this.#failingSince = null
       } else {
         this.#failures++
@@ -103,6 +111,7 @@ export class StoreNode implements BlockStore {
       }
       throw new StoreError(error.message, {
         missing: error.missing,
+        corrupt: error.corrupt,
         keys: { ...this.keys, ...error.keys },
         cause: error,
       })

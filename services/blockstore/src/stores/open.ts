@@ -10,7 +10,7 @@ import { RAID5_MIN_NODES, Raid5Store } from '../raid/raid5.ts'
 import { FileStore } from './file.ts'
 import { MockedStore } from './mocked.ts'
 import type { NetworkOptions } from './network.ts'
-import { NODE_CONCURRENCY, StoreNode } from './node.ts'
+import { StoreNode } from './node.ts'
 import { PostgresqlStore } from './postgresql.ts'
 import { S3Store } from './s3.ts'
 import { type BlockStore, type ObjectStore, StoreError } from './store.ts'
@@ -65,8 +65,8 @@ async function makeRaid(raid: Extract<StoreConfig, { nodes: unknown }>, deps: St
 }
 
 async function makeNode(node: NodeConfig, deps: StoreDeps): Promise<BlockStore> {
-  const { name, store, concurrency = NODE_CONCURRENCY } = await makeObjectStore(node, deps)
-  return new StoreNode(name, store, { metrics: deps.metrics, concurrency })
+  const { name, store, concurrency } = await makeObjectStore(node, deps)
+  return new StoreNode(name, store, { metrics: deps.metrics, ...(concurrency && { concurrency }) })
 }
 
 /** A back end that is not opened yet, and how people call it. */

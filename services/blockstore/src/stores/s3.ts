@@ -1,22 +1,23 @@
 /** Blocks in a bucket of an S3 service (spec 06 §7.3). The SDK signs and sends; retries and deadlines are ours. */
+
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { Uuid } from '@parsec/shared/codec/values'
 import type { NodeConfig } from '@parsec/shared/config'
+import { STORE_ATTEMPT_MS, STORE_CONNECT_MS, STORE_OPEN_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import { ATTEMPT_MS, AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
+import { AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
 import { readBody } from './body.ts'
-import { orAborted, withDeadline } from './deadline.ts'
+import { withDeadline } from './deadline.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
-import { NODE_CONCURRENCY } from './node.ts'
-import { type ObjectStore, OPEN_DEADLINE_MS, objectKey, readByKeys, type StoredObject, StoreError } from './store.ts'
+import { type ObjectStore, objectKey, readByKeys, type StoredObject, StoreError } from './store.ts'
 
 type S3Config = Extract<NodeConfig, { type: 'S3' }>
 type Sdk = typeof import('@aws-sdk/client-s3')
 
-const CONNECT_MS = 5_000
+const READ = { isRead: true }
 const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {} }
 
 export class S3Store implements ObjectStore {
@@ -43,7 +44,7 @@ export class S3Store implements ObjectStore {
     const sdk = await import('@aws-sdk/client-s3').catch(cause => {
       throw new OperatorError('S3 block store is not available', { cause })
     })
-    return new S3Store(sdk, config, makeAgents(network, NODE_CONCURRENCY), network.attemptMs ?? ATTEMPT_MS)
+    return new S3Store(sdk, config, makeAgents(network), network.attemptMs ?? STORE_ATTEMPT_MS)
   }
 
   private constructor(sdk: Sdk, config: S3Config, agents: Agents, attemptMs: number) {
@@ -63,7 +64,7 @@ export class S3Store implements ObjectStore {
       // Every service verifies Content-MD5, which we send; not every one knows the newer checksums.
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
-      requestHandler: { httpAgent: agents.http, httpsAgent: agents.https, connectionTimeout: CONNECT_MS },
+      requestHandler: { httpAgent: agents.http, httpsAgent: agents.https, connectionTimeout: STORE_CONNECT_MS },
       logger: silent,
     })
     // The SDK asks for `/bucket/`; some look-alikes only know `/bucket`.
@@ -82,7 +83,7 @@ export class S3Store implements ObjectStore {
     try {
       const ask = (abortSignal: AbortSignal) =>
         this.#client.send(new this.#sdk.HeadBucketCommand({ Bucket: this.#bucket }), { abortSignal })
-      await withDeadline(null, OPEN_DEADLINE_MS, signal => orAborted(this.#attempts(signal, ask), signal))
+      await withDeadline(null, STORE_OPEN_MS, signal => this.#attempts(signal, ask, READ))
     } catch (error) {
       const { message } = error as Error
       if (error instanceof AttemptError && error.status !== null && !error.transient) {
@@ -118,8 +119,10 @@ export class S3Store implements ObjectStore {
         Bucket: this.#bucket,
         ...(last !== '' && { StartAfter: last }),
       })
-      const { Contents = [], IsTruncated } = await this.#attempts(signal, abortSignal =>
-        this.#client.send(page, { abortSignal }),
+      const { Contents = [], IsTruncated } = await this.#attempts(
+        signal,
+        abortSignal => this.#client.send(page, { abortSignal }),
+        READ,
       )
       for (const { Key, LastModified } of Contents)
         if (Key !== undefined) yield { key: Key, writtenOn: LastModified?.getTime() ?? null }
@@ -141,11 +144,12 @@ export class S3Store implements ObjectStore {
 
   async #get(Key: string, signal: AbortSignal): Promise<Buffer> {
     try {
-      return await this.#attempts(signal, async abortSignal => {
+      const get = async (abortSignal: AbortSignal): Promise<Buffer> => {
         const command = new this.#sdk.GetObjectCommand({ Bucket: this.#bucket, Key })
         const { Body, ContentLength } = await this.#client.send(command, { abortSignal })
         return await readBody(Body as Readable, ContentLength, abortSignal)
-      })
+      }
+      return await this.#attempts(signal, get, READ)
     } catch (error) {
       if (error instanceof AttemptError && error.status === 404 && error.message.startsWith('NoSuchKey')) {
         throw new StoreError('no such object', { missing: true, cause: error })
@@ -154,14 +158,15 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  #attempts<T>(signal: AbortSignal, attempt: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    return withRetries(signal, this.#attemptMs, async attemptSignal => {
+  #attempts<T>(signal: AbortSignal, attempt: (signal: AbortSignal) => Promise<T>, kind = {}): Promise<T> {
+    const judged = async (attemptSignal: AbortSignal): Promise<T> => {
       try {
         return await attempt(attemptSignal)
       } catch (error) {
         throw attemptSignal.aborted ? attemptSignal.reason : judge(error)
       }
-    })
+    }
+    return withRetries(signal, this.#attemptMs, judged, kind)
   }
 }
 

@@ -3,12 +3,6 @@ import { Uuid } from '@parsec/shared/codec/values'
 import type { LogKeys } from '@parsec/shared/log'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 
-/** Largest object that is read back, in bytes: a block of the largest message, and the length prefix of RAID5. */
-export const MAX_OBJECT_BYTES = 16 * 1024 * 1024 + 4
-
-/** Milliseconds for the check of a back end at the start. */
-export const OPEN_DEADLINE_MS = 20_000
-
 /** What one back end and a RAID of them have in common. */
 interface Store {
   /** Bound to every log line about this store; never a secret. */
@@ -23,19 +17,17 @@ interface Store {
 
 export type BlockID = { organization_id: OrganizationID; block_id: Uuid }
 
+/** What the metadata knows of a block: its bytes as the client sent them, and the nodes that missed its upload. */
+export type BlockFacts = { size: number; missedNodes: readonly number[] }
+
 export interface BlockStore extends Store {
   /** Whether a block is on several nodes, which must all have it from the same upload. */
   readonly isSpread: boolean
   /**
-   * The bytes of a block, without the nodes that missed its upload. Rejects with `StoreError` for any failure, a missing
-   * object and an aborted signal included.
+   * The bytes of a block, as many as the metadata knows. Rejects with `StoreError` for any failure: an object that is
+   * missing or has another length, and an aborted signal, included.
    */
-  read(
-    organization_id: OrganizationID,
-    block_id: Uuid,
-    signal: AbortSignal,
-    missedNodes?: readonly number[],
-  ): Promise<Buffer>
+  read(organization_id: OrganizationID, block_id: Uuid, facts: BlockFacts, signal: AbortSignal): Promise<Buffer>
   /**
    * Resolves when the bytes can be read back whatever dies, with the nodes that lack them or hold those of an earlier
    * upload. Rejects with `StoreError`; then nobody knows which nodes have them, until a later upload has replaced them.
@@ -72,10 +64,11 @@ export type NodeStatus = {
   name: string
   /** Since when every operation has failed, in milliseconds since 1970; null: the last one succeeded. */
   failingSince: number | null
-  /** Operations since the start, and how many of them failed or found nothing where a block should be. */
+  /** Operations since the start, and how many of them failed, found nothing where a block should be, or no whole one. */
   operations: number
   failures: number
   missing: number
+  corrupt: number
 }
 
 /** Any failure of storage. The text is for logs: it holds neither a secret nor block data. */
@@ -83,6 +76,8 @@ export class StoreError extends Error {
   override readonly name = 'StoreError'
   /** The store answered that it has no such object. */
   readonly missing: boolean
+  /** The store has an object, but it is not the one that was written. */
+  readonly corrupt: boolean
   /** Nothing failed: another node's answer made this operation needless. */
   readonly cancelled: boolean
   /** Appended to the event of the log line. */
@@ -92,14 +87,23 @@ export class StoreError extends Error {
     message: string,
     {
       missing = false,
+      corrupt = false,
       cancelled = false,
       detail = '',
       keys = {},
       cause,
-    }: { missing?: boolean; cancelled?: boolean; detail?: string; keys?: LogKeys; cause?: unknown } = {},
+    }: {
+      missing?: boolean
+      corrupt?: boolean
+      cancelled?: boolean
+      detail?: string
+      keys?: LogKeys
+      cause?: unknown
+    } = {},
   ) {
     super(message, cause === undefined ? {} : { cause })
     this.missing = missing
+    this.corrupt = corrupt
     this.cancelled = cancelled
     this.detail = detail
     this.keys = keys

@@ -2,33 +2,25 @@
  * Blocks in a container of OpenStack Swift (spec 06 §7.4), through pkgcloud. That library has no time-outs and reports
  * some failures as success, so nothing is done until Swift has stated the MD5 that we computed; logins are our own.
  */
+
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Uuid } from '@parsec/shared/codec/values'
 import type { NodeConfig } from '@parsec/shared/config'
+import { STORE_ATTEMPT_MS, STORE_LOGIN_MS, STORE_OPEN_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
+import { limits } from '@parsec/shared/limits'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { ClientError, Identity, SendOptions, StorageClient } from 'pkgcloud'
-import { ATTEMPT_MS, AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
+import { AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
 import { orAborted, withDeadline } from './deadline.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
-import { NODE_CONCURRENCY } from './node.ts'
-import {
-  MAX_OBJECT_BYTES,
-  type ObjectStore,
-  OPEN_DEADLINE_MS,
-  objectKey,
-  readByKeys,
-  type StoredObject,
-  StoreError,
-} from './store.ts'
+import { type ObjectStore, objectKey, readByKeys, type StoredObject, StoreError } from './store.ts'
 import { login, type SwiftSession } from './swift-login.ts'
 
 type SwiftConfig = Extract<NodeConfig, { type: 'SWIFT' }>
 type Answer = { body: Buffer; response: IncomingMessage }
 
-/** Milliseconds for a login, which all waiting requests share. */
-const LOGIN_MS = 8_000
 /** Objects that a list asks for at once. */
 const LIST_PAGE = 1_000
 /** Swift's status for a body whose MD5 is not the announced one. */
@@ -62,8 +54,8 @@ export class SwiftStore implements ObjectStore {
     return new SwiftStore(
       pkgcloud.storage.createClient,
       config,
-      makeAgents(network, NODE_CONCURRENCY),
-      network.attemptMs ?? ATTEMPT_MS,
+      makeAgents(network),
+      network.attemptMs ?? STORE_ATTEMPT_MS,
     )
   }
 
@@ -101,7 +93,7 @@ export class SwiftStore implements ObjectStore {
   async open(): Promise<void> {
     try {
       const ask = { method: 'HEAD', container: this.#config.container, headers: {} } as const
-      await withDeadline(null, OPEN_DEADLINE_MS, signal => orAborted(this.#attempts(signal, [200, 204], ask), signal))
+      await withDeadline(null, STORE_OPEN_MS, signal => this.#attempts(signal, [200, 204], ask))
     } catch (error) {
       const { message } = error as Error
       if (error instanceof AttemptError && !error.transient && error.status !== null) {
@@ -188,11 +180,12 @@ export class SwiftStore implements ObjectStore {
     options: SendOptions,
     check: (answer: Answer, signal: AbortSignal) => Promise<void> = async () => {},
   ): Promise<Answer> {
-    return withRetries(signal, this.#attemptMs, async attemptSignal => {
+    const attempt = async (attemptSignal: AbortSignal): Promise<Answer> => {
       const answer = await this.#send(options, successes, attemptSignal)
       await check(answer, attemptSignal)
       return answer
-    })
+    }
+    return withRetries(signal, this.#attemptMs, attempt, { isRead: ['GET', 'HEAD'].includes(options.method) })
   }
 
   /** One request; with a new login when the token is refused, once. */
@@ -215,7 +208,7 @@ export class SwiftStore implements ObjectStore {
   /** The session, or the one login that everybody waits for. */
   #login(): Promise<SwiftSession> {
     if (this.#session) return this.#session
-    const session = withDeadline(null, LOGIN_MS, signal => login(this.#config, this.#agents, signal))
+    const session = withDeadline(null, STORE_LOGIN_MS, signal => login(this.#config, this.#agents, signal))
     this.#session = session
     session.catch(() => {
       if (this.#session === session) this.#session = null
@@ -240,9 +233,9 @@ export class SwiftStore implements ObjectStore {
     exchange.on('response', (response: IncomingMessage) => {
       // Some servers send the end marker of a body behind the answer to a HEAD, which breaks the connection.
       if (options.method === 'HEAD') resolve({ body: EMPTY, response })
-      else if (Number(response.headers['content-length']) > MAX_OBJECT_BYTES) {
+      else if (Number(response.headers['content-length']) > limits.object.value) {
         exchange.abort()
-        reject(new AttemptError(`object over ${MAX_OBJECT_BYTES} bytes`, { transient: false }))
+        reject(new AttemptError(`object over ${limits.object.value} bytes`, { transient: false }))
       }
     })
     const onAbort = () => {

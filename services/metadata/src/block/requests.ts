@@ -57,11 +57,12 @@ export const blockRequests: InternalHandlers<Extract<InternalName, `block_${stri
   },
 
   block_access: async ({ db, now }, { context, block_id }) => {
-    const realm = await db.one<RealmFacts & { missed_nodes: number[] | null }>(sql`
-      SELECT block.missed_nodes, ${GATES} FROM block JOIN realm ON realm._id = block.realm ${JOIN_CALLER} = ${context.user}
+    const realm = await db.one<RealmFacts & { size: number; missed_nodes: number[] | null }>(sql`
+      SELECT block.size, block.missed_nodes, ${GATES}
+      FROM block JOIN realm ON realm._id = block.realm ${JOIN_CALLER} = ${context.user}
       WHERE block.organization = ${context.organization} AND block.block_id = ${block_id} AND block.deleted_on IS NULL`)
     if (!realm) return { status: 'not_found' }
-    return readRefusal(realm, now()) ?? { status: 'ok', missed_nodes: realm.missed_nodes ?? [] }
+    return readRefusal(realm, now()) ?? { status: 'ok', size: realm.size, missed_nodes: realm.missed_nodes ?? [] }
   },
 }
 
