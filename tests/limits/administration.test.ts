@@ -24,5 +24,74 @@ test('wrong tokens are counted together, over HTTP and by the handshake of API v
   assert.equal(await handshake('x'), 'Too many wrong administration tokens')
   assert.equal(await guess(), 429)
   assert.equal(await handshake(ADMINISTRATION_TOKEN), 'ok')
-  assert.equal((await client.admin('GET', '/stats?format=json')).status, 200)
+  assert.equal((await admin('GET', '/stats?format=json')).status, 200)
+})
+
+async function admin(method: string, path: string, body?: object, more: { [header: string]: string } = {}) {
+  const headers = { authorization: `Bearer ${ADMINISTRATION_TOKEN}`, ...more }
+  const response = await fetch(`${client.http}/administration${path}`, {
+    method,
+    headers,
+    ...(body && { body: JSON.stringify(body) }),
+  })
+  const json = (await response.json().catch(() => ({}))) as { [field: string]: unknown }
+  return { status: response.status, headers: response.headers, json }
+}
+const badData = (r: Awaited<ReturnType<typeof admin>>, what: string) =>
+  assert.deepEqual([r.status, r.json.error], [400, 'bad_data'], what)
+
+test('what PostgreSQL cannot store, and instants outside the calendar, are bad data and no crash', async () => {
+  const { id } = await client.org()
+  for (const user_email of ['a\0@b', '\ud800@b', 'x'.repeat(100_000)])
+    badData(await admin('POST', `/organizations/${id}/users/freeze`, { frozen: true, user_email }), user_email)
+  for (const user_id of ['a\0', '\ud800'])
+    badData(await admin('POST', `/organizations/${id}/users/freeze`, { frozen: true, user_id }), user_id)
+  for (const organization_id of ['a\0', '\ud800'])
+    badData(await admin('POST', '/organizations', { organization_id }), organization_id)
+  const unknown = { frozen: true, user_email: 'nobody@example.com' }
+  assert.equal((await admin('POST', `/organizations/${id}/users/freeze`, unknown)).status, 404)
+  for (const path of ['a%00', '%ED%A0%80', `${'x'.repeat(10_000)}`])
+    assert.equal((await admin('GET', `/organizations/${path}`)).status, 404, path)
+  const stats = (at: string) => admin('GET', `/stats?format=json&at=${encodeURIComponent(at)}`)
+  for (const at of [
+    '0000-01-01T00:00:00Z',
+    '0001-01-01T00:00:00+23:59',
+    '9999-12-31T23:59:59-23:59',
+    '10000-01-01T00:00:00Z',
+    '999999-12-31T23:59:59Z',
+  ])
+    badData(await stats(at), at)
+  for (const at of ['0001-01-01T00:00:00Z', '9999-12-31T23:59:59Z']) assert.equal((await stats(at)).status, 200, at)
+})
+
+test('a misspelt setting is refused; the new state is the answer to who prefers it', async () => {
+  const { id } = await client.org()
+  badData(await admin('PATCH', `/organizations/${id}`, { active_user_limit: 3 }), 'misspelt')
+  const changed = await admin(
+    'PATCH',
+    `/organizations/${id}`,
+    { active_users_limit: 3 },
+    { prefer: 'return=representation' },
+  )
+  assert.equal(changed.headers.get('preference-applied'), 'return=representation')
+  assert.deepEqual(changed.json, (await admin('GET', `/organizations/${id}`)).json)
+  assert.equal(changed.json.active_users_limit, 3)
+})
+
+test('every error under /administration is JSON', async () => {
+  const answers = [
+    await admin('GET', '/stats'),
+    await admin('PUT', '/stats'),
+    await admin('GET', '/no-such-path', undefined, { accept: 'application/json' }),
+    await admin('POST', '/organizations', { padding: 'x'.repeat(1_048_576) }),
+  ]
+  assert.deepEqual(
+    answers.map(({ status, json }) => [status, json.error]),
+    [
+      [400, 'bad_data'],
+      [405, 'method_not_allowed'],
+      [404, 'not_found'],
+      [413, 'too_large'],
+    ],
+  )
 })

@@ -1,8 +1,10 @@
 /**
  * `/administration/docs`: the API as pages for people, and its document at `/administration/docs/json`. No token is asked
- * for: it holds nothing that the source does not. Its packages are loaded when somebody first looks.
+ * for: it holds nothing that the source does not.
  */
 import { readFileSync } from 'node:fs'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
 import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
 import { openApiDocument } from './openapi.ts'
 
@@ -10,12 +12,10 @@ const PREFIX = '/administration/docs'
 /** What of a page's answer is passed on. */
 const KEPT_HEADERS = ['content-type', 'location', 'cache-control', 'etag', 'last-modified', 'content-security-policy']
 
-export function docsRoutes(app: FastifyInstance): void {
-  const opened: { pages?: Promise<FastifyInstance> } = {}
-  const handler = async (request: FastifyRequest) => {
-    opened.pages ??= openPages()
+export function docsRoutes(app: FastifyInstance, pages: FastifyInstance): void {
+  const handler = (request: FastifyRequest) => {
     const { 'if-none-match': known } = request.headers
-    return (await opened.pages).inject({
+    return pages.inject({
       method: 'GET',
       url: request.raw.url!,
       headers: known === undefined ? {} : { 'if-none-match': known },
@@ -30,12 +30,11 @@ export function docsRoutes(app: FastifyInstance): void {
     })
 }
 
-/** A server without a port of its own, that answers what is put into it. */
-async function openPages(): Promise<FastifyInstance> {
-  const [{ default: swagger }, { default: swaggerUi }] = await Promise.all([
-    import('@fastify/swagger'),
-    import('@fastify/swagger-ui'),
-  ])
+/**
+ * A server without a port of its own, that answers what is put into it. It is made at the start: later its packages may
+ * have been replaced by those of another release.
+ */
+export async function openPages(): Promise<FastifyInstance> {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
     version: string
   }

@@ -5,7 +5,7 @@ import type { AdministrationGuard } from '@parsec/shared/http/administration-gua
 import type { HttpServer } from '@parsec/shared/http/server'
 import type { Log } from '@parsec/shared/log'
 import type { Service } from '@parsec/shared/service'
-import { docsRoutes } from './docs-pages.ts'
+import { docsRoutes, openPages } from './docs-pages.ts'
 import { organizationRoutes } from './organizations.ts'
 import { audit } from './route.ts'
 import { statisticsRoutes } from './statistics.ts'
@@ -17,7 +17,8 @@ const BEARER = 'Bearer '
 
 /** Registers the routes under `/administration`; the caller listens. Closing the HTTP server ends the calls in progress. */
 export async function startAdmin({ bus, log, guard, http }: AdminDeps): Promise<Service> {
-  await http.app.register(async app => docsRoutes(app), { prefix: '/administration' })
+  const pages = await openPages()
+  await http.app.register(async app => docsRoutes(app, pages), { prefix: '/administration' })
   await http.app.register(
     async app => {
       app.addHook('onRequest', async (request, reply) => {

@@ -53,7 +53,7 @@ export function openApiDocument(version: string) {
       title: 'Parsec administration',
       version,
       description:
-        'Organizations of a Parsec server. Every call needs the administration token (`--administration-token`). Bodies are JSON whatever the content type says; unknown fields are ignored.',
+        'Organizations of a Parsec server. Every call needs the administration token (`--administration-token`). Bodies are JSON whatever the content type says. Unknown fields are ignored, unless they look like a misspelt known one; with `Prefer: handling=strict` they are refused. Every error is JSON.',
     },
     servers: [{ url: '/administration' }],
     security: [{ token: [] }],
@@ -85,10 +85,15 @@ export function openApiDocument(version: string) {
         patch: {
           summary: 'Change an organization',
           description:
-            'What is absent stays. `is_expired: true` closes the organization and disconnects its users at once.',
+            'What is absent stays. `is_expired: true` closes the organization and disconnects its users at once. With `Prefer: return=representation` the answer is the new state.',
           parameters: IN_PATH,
           requestBody: body(object({ is_expired: BOOLEAN, ...SETTINGS }, [])),
-          responses: { 200: answer('Changed.', object({})), 400: BAD_DATA, 404: NOT_FOUND, ...REFUSED },
+          responses: {
+            200: answer('Changed.', object({ is_bootstrapped: BOOLEAN, is_expired: BOOLEAN, ...SETTINGS }, [])),
+            400: BAD_DATA,
+            404: NOT_FOUND,
+            ...REFUSED,
+          },
         },
       },
       '/organizations/{organization_id}/stats': {

@@ -1,16 +1,17 @@
 /** Routes that create, show and change organizations (spec 02 §7.2–§7.5). */
 import { callInternal } from '@parsec/shared/bus/rpc'
 import type { FastifyInstance } from 'fastify'
-import { bool, count, limit, organization, readBody } from './bad-data.ts'
+import { changes, creation, prefers, readBody } from './body.ts'
 import { answer, type Deps, NOT_FOUND, organizationOf } from './route.ts'
 
-const SETTINGS = { user_profile_outsider_allowed: bool, active_users_limit: limit, minimum_archiving_period: count }
+/** The answer is the new state (RFC 7240). */
+const REPRESENTED = ['preference-applied', 'return=representation'] as const
 
 export function organizationRoutes(app: FastifyInstance, deps: Deps): void {
   const { bus } = deps
 
   app.post('/organizations', async (request, reply) => {
-    const body = readBody(request.body, { organization_id: organization }, SETTINGS)
+    const body = readBody(request, creation)
     if ('bad' in body) return answer(deps, request, reply, 400, body.bad)
     const { organization_id } = body.fields
     const created = await callInternal(bus, 'administration_create', body.fields)
@@ -31,7 +32,7 @@ export function organizationRoutes(app: FastifyInstance, deps: Deps): void {
   app.patch('/organizations/:organization_id', async (request, reply) => {
     const organization_id = organizationOf(request)
     if (organization_id === undefined) return answer(deps, request, reply, 404, NOT_FOUND)
-    const body = readBody(request.body, {}, { is_expired: bool, ...SETTINGS })
+    const body = readBody(request, changes)
     if ('bad' in body) {
       const found = await callInternal(bus, 'administration_status', { organization_id })
       if (found.status !== 'ok') return answer(deps, request, reply, 404, NOT_FOUND, organization_id)
@@ -39,7 +40,11 @@ export function organizationRoutes(app: FastifyInstance, deps: Deps): void {
     }
     const { status } = await callInternal(bus, 'administration_update', { ...body.fields, organization_id })
     if (status !== 'ok') return answer(deps, request, reply, 404, NOT_FOUND, organization_id)
-    return answer(deps, request, reply, 200, {}, organization_id)
+    if (!prefers(request, 'return=representation')) return answer(deps, request, reply, 200, {}, organization_id)
+    const changed = await callInternal(bus, 'administration_status', { organization_id })
+    if (changed.status !== 'ok') return answer(deps, request, reply, 404, NOT_FOUND, organization_id)
+    const { status: _, ...shown } = changed
+    return answer(deps, request, reply.header(...REPRESENTED), 200, shown, organization_id)
   })
 
   app.get('/organizations/:organization_id/stats', async (request, reply) => {

@@ -1,8 +1,8 @@
 /** What the routes share: the service's means, answers, and the audit line that each call leaves. */
 import type { Bus } from '@parsec/shared/bus/bus'
+import { organizationId, parse } from '@parsec/shared/codec/fields'
 import type { Log } from '@parsec/shared/log'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { organization } from './bad-data.ts'
 
 export type Deps = { bus: Bus; log: Log }
 
@@ -10,8 +10,8 @@ export const NOT_FOUND = { error: 'not_found' } as const
 
 /** The organization that the path names, normalised; undefined when it is no valid id, which is answered like an unknown one. */
 export function organizationOf(request: FastifyRequest): string | undefined {
-  const outcome = organization((request.params as { organization_id?: string }).organization_id)
-  return 'value' in outcome ? outcome.value : undefined
+  const parsed = parse(organizationId(), (request.params as { organization_id?: string }).organization_id)
+  return parsed.ok ? parsed.value : undefined
 }
 
 /** Sends `body` and leaves the audit line; the token is never in it. */

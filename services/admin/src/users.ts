@@ -1,7 +1,7 @@
 /** Routes that list, freeze and unfreeze the users of an organization (spec 02 §7.7, §7.8). */
 import { callInternal } from '@parsec/shared/bus/rpc'
 import type { FastifyInstance } from 'fastify'
-import { badData, bool, readBody, text, user } from './bad-data.ts'
+import { badData, freezing, readBody } from './body.ts'
 import { answer, type Deps, NOT_FOUND, organizationOf } from './route.ts'
 
 const NEITHER = badData('Missing either `user_id` or `user_email` field')
@@ -20,7 +20,7 @@ export function userRoutes(app: FastifyInstance, deps: Deps): void {
 
   // Unlike elsewhere the body is judged before the organization.
   app.post('/organizations/:organization_id/users/freeze', async (request, reply) => {
-    const body = readBody(request.body, { frozen: bool }, { user_id: user, user_email: text })
+    const body = readBody(request, freezing)
     if ('bad' in body) return answer(deps, request, reply, 400, body.bad)
     const { user_id, user_email } = body.fields
     if (user_id === undefined && user_email === undefined) return answer(deps, request, reply, 400, NEITHER)

@@ -7,7 +7,7 @@ export class Rate {
   readonly #max: number
   readonly #windowMs: number
   readonly #counts = new Map<string, number>()
-  #windowStart = 0
+  #windowStart = Number.NEGATIVE_INFINITY
   constructor(max: number, windowMs: number) {
     this.#max = max
     this.#windowMs = windowMs

@@ -178,8 +178,16 @@ async function readBody(payload: Readable): Promise<Buffer> {
 
 // Answers that no route gives
 
+/** A page for people; under `/administration`, where programs ask, `{"error": …}`. */
 const sendPage = (reply: FastifyReply, status: number, title: string, sentence: string) =>
-  reply.code(status).type(HTML).send(htmlPage(title, sentence))
+  asksForJson(reply.request, status)
+    ? reply.code(status).send({ error: title.toLowerCase().replaceAll(' ', '_') })
+    : reply.code(status).type(HTML).send(htmlPage(title, sentence))
+
+/** An unknown path has a page there too, unless the request says that it wants no page (spec 02 §7.1). */
+const asksForJson = ({ raw, headers }: FastifyRequest, status: number): boolean =>
+  /^\/administration(?:$|\/)/.test(pathOf(raw)) &&
+  (status !== 404 || headers.accept?.includes('application/json') === true)
 
 function answerFailure(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log) {
   const status = (error as { statusCode?: number }).statusCode
