@@ -30,14 +30,15 @@ const SCALARS = new Map<number, Decode>([
   [3802, (b, at, length) => JSON.parse(text(b, at + 1, length - 1))],
   [OID.uuid, (b, at) => Uuid.fromBytes(b.subarray(at, at + 16))],
 ])
-/** Arrays of the types above: bool, bytea, int2, int4, text, varchar, int8, oid, timestamptz, uuid. */
-const ARRAYS = new Set([1000, 1001, 1005, 1007, 1009, 1015, 1016, 1028, 1185, 2951])
+/** Arrays of the types above: bool, bytea, int2, int4, text, varchar, int8, float4, float8, oid, timestamptz, uuid. */
+const ARRAYS = new Set([1000, 1001, 1005, 1007, 1009, 1015, 1016, 1021, 1022, 1028, 1185, 2951])
 
 export function decoderOf(oid: number): Decode {
   if (ARRAYS.has(oid)) return arrayOf
-  const decode = SCALARS.get(oid)
-  if (!decode) throw new Error(`a result of type ${oid} cannot be read: cast it in the statement`)
-  return decode
+  return SCALARS.get(oid) ?? (() => refuse(oid))
+}
+function refuse(oid: number): never {
+  throw new Error(`a result of type ${oid} cannot be read: cast it in the statement`)
 }
 /** Of one dimension. */
 function arrayOf(b: Buffer, at: number): unknown[] {

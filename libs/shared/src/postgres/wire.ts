@@ -333,8 +333,7 @@ class Wire {
       case FROM_SERVER.noData:
         return this.#describe(running, [])
       case FROM_SERVER.dataRow:
-        if (running) running.rows.push(rowOf(b, at, running.columns ?? []))
-        return
+        return readRow(running, b, at)
       case FROM_SERVER.commandComplete:
         return this.#complete(running, b.toString('latin1', at, end - 1))
       case FROM_SERVER.emptyQuery:
@@ -424,6 +423,16 @@ function lengthOf(b: Buffer, at: number): number {
   const length = b.readUInt32BE(at + 1)
   if (length < 4 || length > MAX_MESSAGE_BYTES) throw new Error(`not a message of PostgreSQL: ${length} bytes`)
   return length
+}
+
+/** A value that cannot be read fails its statement only. */
+function readRow(running: Running | undefined, b: Buffer, at: number): void {
+  if (!running || running.error !== undefined) return
+  try {
+    running.rows.push(rowOf(b, at, running.columns ?? []))
+  } catch (error) {
+    running.error = error
+  }
 }
 
 function rowOf(b: Buffer, at: number, columns: readonly Column[]): object {
