@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { NetworkOptions } from '@parsec/blockstore/stores/network'
+import { senderOf } from '@parsec/metadata/invite/mail-address'
 import type {
   BackendAddr,
   BlockstoreConfig,
@@ -24,6 +25,7 @@ import type { Option } from './command-line/option.ts'
 import { UsageError, usageLines } from './command-line/output.ts'
 import { label } from './command-line/read.ts'
 import { type MigrateValues, type RunValues, runOptions, type ScrubValues, SERVICE_NAMES } from './options.ts'
+import { proxyVariables } from './server/proxy.ts'
 
 export type NatsSettings = {
   url: string
@@ -70,7 +72,6 @@ export type ServerSettings = {
 }
 
 const START_ORDER: readonly ServiceName[] = ['metadata', 'blockstore', 'gateway', 'admin']
-const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'] as const
 
 /** Throws `OperatorError`. */
 export function serverSettings(values: RunValues, environment: Environment): ServerSettings {
@@ -163,12 +164,10 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
   })
 }
 
-/** How object stores are reached. */
+/** How object stores, and what else is elsewhere, are reached. */
 export const networkOptions = (environment: Environment): NetworkOptions => ({
   caFile: environment.AWS_CA_BUNDLE || null,
-  proxy: Object.fromEntries(
-    PROXY_VARIABLES.flatMap(name => [name, name.toLowerCase()]).map(name => [name, environment[name]]),
-  ),
+  proxy: proxyVariables(environment),
 })
 
 /** The database of `parsec backend migrate`. Throws `OperatorError`. */
@@ -250,6 +249,8 @@ const MOCKED_SENDER = 'no-reply@parsec.com'
 function mailConfig(values: RunValues): MailConfig | null {
   const { emailHost: host, emailSender: sender, emailLanguage: language } = values
   if (!host) return null
+  if (sender && !senderOf(sender))
+    return refuse(`--email-sender: '${sender}' is no address like Name <name@example.com>`)
   if (host === 'MOCKED') return { kind: 'MOCKED', sender: sender || MOCKED_SENDER, language }
   if (!sender) return refuse('--email-sender is required when --email-host is provided')
   const { emailHostUser: user, emailHostPassword: password } = values

@@ -7,6 +7,7 @@ import { EXIT_OK, type Output } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import { type RunValues, runOptions } from '../../options.ts'
 import { banner } from '../../server/banner.ts'
+import { useProxies } from '../../server/proxy.ts'
 import { ServerProcess } from '../../server/roles.ts'
 import { stopSignal, uncaughtFailure } from '../../server/signals.ts'
 import { type ServerSettings, serverSettings } from '../../settings.ts'
@@ -42,6 +43,7 @@ export class Run extends ParsecCommand<typeof runOptions> {
 
   protected override async execute(values: RunValues, output: Output): Promise<number> {
     const settings = serverSettings(values, process.env)
+    useProxies(settings.network.proxy)
     for (const flag of V8_FLAGS) setFlagsFromString(flag)
     const log = createLog(settings.log)
     let server: ServerProcess | undefined

@@ -1,9 +1,11 @@
 /** The text of an invitation mail, ready for SMTP (spec 04 §10.3), and the links in it (spec 04 §11). */
 import { randomBytes } from 'node:crypto'
 import type { HumanHandle } from '@parsec/shared/codec/fields'
-import type { Uuid } from '@parsec/shared/codec/values'
+import { type DateTime, Uuid } from '@parsec/shared/codec/values'
 import type { BackendAddr } from '@parsec/shared/config'
 import type { InvitationType, OrganizationID, UserID } from '@parsec/shared/protocol/types'
+import { hostLiteral, isPlainAddress, type Sender } from './mail-address.ts'
+import { type Language, LINKS, WORDS, type Words } from './mail-words.ts'
 
 export type InvitationMail = {
   type: InvitationType
@@ -29,12 +31,15 @@ export const invitationUrl = (
 ): string =>
   `${baseUrl(addr)}/redirect/${encodeURIComponent(organization_id)}?action=${ACTIONS[type]}&token=${token.hex}`
 
+/** What all mails of a server have in common. */
+export type Letterhead = { addr: BackendAddr; sender: Sender; language: Language }
+
 /** Header and body, lines ended by CRLF, ASCII throughout. `mail.to` must be a plain address. */
-export function composeMail(mail: InvitationMail, addr: BackendAddr, sender: string): string {
+export function composeMail(mail: InvitationMail, { addr, sender, language }: Letterhead, now: DateTime): string {
   const { type, organization_id, greeter, to } = mail
   const name = oneLine(greeter.human_handle?.[1] ?? greeter.user_id)
   const url = invitationUrl(addr, mail)
-  const words = WORDS[type](name, organization_id)
+  const words = WORDS[language][type](name, organization_id)
   const boundary = `=_${randomBytes(16).toString('hex')}`
   const [email, label] = greeter.human_handle ?? []
   const replies = type !== 'DEVICE' && email !== undefined && label !== undefined && isPlainAddress(email)
@@ -42,52 +47,29 @@ export function composeMail(mail: InvitationMail, addr: BackendAddr, sender: str
     `Content-Type: multipart/alternative; boundary="${boundary}"`,
     'MIME-Version: 1.0',
     `Subject: ${headerText(words.subject)}`,
-    `From: ${headerAddress(sender)}`,
+    `From: ${fromHeader(sender)}`,
     `To: ${to}`,
     ...(replies ? [`Reply-To: ${encodedWords(label)} <${email}>`] : []),
+    `Date: ${mailDate(now)}`,
+    `Message-ID: <${Uuid.random()}@${hostLiteral(addr.hostname)}>`,
     '',
     `--${boundary}`,
-    ...part('plain', plainBody(words, url)),
+    ...part('plain', plainBody(words, LINKS[language], url)),
     `--${boundary}`,
-    ...part('html', htmlBody(words, url, `${baseUrl(addr)}/static/parsec-vert.png`)),
+    ...part('html', htmlBody(words, language, url, `${baseUrl(addr)}/static/parsec-vert.png`)),
     `--${boundary}--`,
     '',
   ].join('\r\n')
 }
 
-/** Whether SMTP and a header can carry an address as it is. */
-export const isPlainAddress = (address: string): boolean => /^[!-~]+$/.test(address) && !/[<>]/.test(address)
+/** An instant as RFC 5322 §3.3 wants it. */
+const mailDate = (now: DateTime): string => new Date(now.seconds * 1000).toUTCString().replace('GMT', '+0000')
 
-/** The address in a sender like `Name <address>`. */
-export const addressOf = (sender: string): string => /<([^<>]*)>\s*$/.exec(sender)?.[1] ?? sender.trim()
-
-type Words = { subject: string; invited: string; opening: string; next: string }
-const WORDS: { readonly [T in InvitationType]: (name: string, organization_id: OrganizationID) => Words } = {
-  USER: (name, organization_id) => ({
-    subject: `[Parsec] ${name} invited you to ${organization_id}`,
-    invited: `${name} has invited you to join the organization ${organization_id} on Parsec.`,
-    opening: 'Once Parsec is installed, open this link to accept the invitation:',
-    next: `Then stay in touch with ${name}, by telephone for example: both of you must be connected at the same time, and compare a few symbols to be sure of each other.`,
-  }),
-  DEVICE: (_, organization_id) => ({
-    subject: `[Parsec] New device invitation to ${organization_id}`,
-    invited: `You have received an invitation to add a new device to the organization ${organization_id} on Parsec.`,
-    opening: 'Once Parsec is installed on the new device, open this link there:',
-    next: 'Keep a device that you already use at hand: both must be connected at the same time, and show the same few symbols.',
-  }),
-  SHAMIR_RECOVERY: (name, organization_id) => ({
-    subject: `[Parsec] Recovery invitation to ${organization_id}`,
-    invited: `${name} has invited you to recover your access to the organization ${organization_id} on Parsec.`,
-    opening: 'Once Parsec is installed, open this link to start the recovery:',
-    next: 'Then ask the people who hold a share of your recovery, one by one, to help you.',
-  }),
-}
-
-const plainBody = ({ invited, opening, next }: Words, url: string): string =>
+const plainBody = ({ invited, opening, next }: Words, links: (typeof LINKS)[Language], url: string): string =>
   [
     invited,
     '',
-    `Parsec can be downloaded from ${DOWNLOAD}`,
+    links.getIt(DOWNLOAD),
     '',
     opening,
     '',
@@ -95,23 +77,23 @@ const plainBody = ({ invited, opening, next }: Words, url: string): string =>
     '',
     next,
     '',
-    `Documentation: ${DOCUMENTATION}`,
+    `${links.documentation}: ${DOCUMENTATION}`,
     '',
   ].join('\r\n')
 
-const htmlBody = ({ subject, invited, opening, next }: Words, url: string, logo: string): string =>
+const htmlBody = ({ subject, invited, opening, next }: Words, language: Language, url: string, logo: string): string =>
   [
     '<!DOCTYPE html>',
-    '<html lang="en">',
+    `<html lang="${language}">`,
     `<head><meta charset="utf-8"><title>${escapeHtml(subject)}</title></head>`,
     '<body style="font-family: sans-serif; max-width: 40em; margin: 2em auto; color: #1c2b3a">',
     `<p><img src="${escapeHtml(logo)}" alt="Parsec" width="64" height="64"></p>`,
     `<p>${escapeHtml(invited)}</p>`,
-    `<p><a href="${DOWNLOAD}">Download Parsec</a></p>`,
+    `<p><a href="${DOWNLOAD}">${LINKS[language].download}</a></p>`,
     `<p>${escapeHtml(opening)}</p>`,
-    `<p><a href="${escapeHtml(url)}">Open the invitation</a></p>`,
+    `<p><a href="${escapeHtml(url)}">${LINKS[language].open}</a></p>`,
     `<p>${escapeHtml(next)}</p>`,
-    `<p><a href="${DOCUMENTATION}">Documentation</a></p>`,
+    `<p><a href="${DOCUMENTATION}">${LINKS[language].documentation}</a></p>`,
     '</body>',
     '</html>',
     '',
@@ -145,11 +127,8 @@ function part(subtype: 'plain' | 'html', text: string): string[] {
 
 /** Text of a header: as it is, or as encoded words. */
 const headerText = (text: string): string => (/^[ -~]*$/.test(text) && !text.includes('=?') ? text : encodedWords(text))
-function headerAddress(sender: string): string {
-  if (/^[ -~]*$/.test(sender)) return sender
-  const name = /^(.*?)\s*<[^<>]*>\s*$/s.exec(sender)?.[1]
-  return name ? `${encodedWords(name)} <${addressOf(sender)}>` : addressOf(sender)
-}
+const fromHeader = ({ header, name, address }: Sender): string =>
+  header || (name === '' ? address : `${headerText(name)} <${address}>`)
 
 /** Bytes of text in one encoded word: at most 75 characters with its frame (RFC 2047 §2). */
 const ENCODED_WORD_BYTES = 45

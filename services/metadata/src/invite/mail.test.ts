@@ -43,6 +43,7 @@ type Delivery = { from: string; to: string[]; text: string; secure: boolean }
 async function mailServer({ implicit, starttls, tls = trusted, login, greeting = '220 test' }: Options = {}) {
   const context = createSecureContext(tls)
   const said: string[] = []
+  const greeted: string[] = []
   const delivered: Delivery[] = []
   const sockets = new Set<Socket>()
   const converse = (socket: Socket, secure: boolean) => {
@@ -52,6 +53,7 @@ async function mailServer({ implicit, starttls, tls = trusted, login, greeting =
       said.push(line.split(' ')[0]!.toUpperCase())
       const address = /<([^>]*)>/.exec(line)?.[1] ?? ''
       if (/^EHLO/i.test(line)) {
+        greeted.push(line.slice(5))
         const extensions = [...(starttls && !secure ? ['STARTTLS'] : []), ...(login ? ['AUTH PLAIN'] : [])]
         say(['250-test', ...extensions.map(e => `250-${e}`), '250 8BITMIME'].join('\r\n'))
       } else if (/^STARTTLS/i.test(line) && starttls) {
@@ -66,6 +68,7 @@ async function mailServer({ implicit, starttls, tls = trusted, login, greeting =
         say('250 ok')
       } else if (/^RCPT/i.test(line)) {
         if (address.startsWith('nobody')) say('550 no such person')
+        else if (address.startsWith('busy')) say('450 mailbox busy')
         else {
           state.to.push(address)
           say('250 ok')
@@ -105,6 +108,7 @@ async function mailServer({ implicit, starttls, tls = trusted, login, greeting =
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   return {
     said,
+    greeted,
     delivered,
     port: (server.address() as AddressInfo).port,
     close: () => {
@@ -131,7 +135,9 @@ async function send(port: number, config: Partial<Pick<Smtp, 'security' | 'login
 async function exchange(options: Options, config: Parameters<typeof send>[1], to?: string) {
   const server = await mailServer(options)
   try {
-    return { email_sent: await send(server.port, config, to), said: server.said, delivered: server.delivered }
+    const email_sent = await send(server.port, config, to)
+    const { said, delivered, greeted } = server
+    return { email_sent, said, delivered, greeted: greeted[0] }
   } finally {
     server.close()
   }
@@ -194,6 +200,11 @@ test('a refused login or greeting is not the fault of the recipient (04-invite �
 
 test('a refused recipient is told apart (04-invite §10.2)', async () => {
   assert.equal((await exchange({}, {}, 'nobody@example.com')).email_sent, 'BAD_RECIPIENT')
+})
+
+test('a recipient who is to be tried later is no bad one, and a server greets by its name (04-invite §10.2)', async () => {
+  const { email_sent, greeted } = await exchange({}, {}, 'busy@example.com')
+  assert.deepEqual([email_sent, greeted], ['NOT_AVAILABLE', 'parsec.example.com'])
 })
 
 test('an address that cannot be written never reaches the server (04-invite §10.3)', async () => {

@@ -7,12 +7,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { getCACertificates } from 'node:tls'
 import type { Budget } from '@parsec/shared/budget'
-import { Uuid } from '@parsec/shared/codec/values'
+import { DateTime, Uuid } from '@parsec/shared/codec/values'
 import type { BackendAddr, MailConfig } from '@parsec/shared/config'
 import { SMTP_CONNECT_MS, SMTP_MS, SMTP_SILENCE_MS } from '@parsec/shared/deadlines'
+import { OperatorError } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import type { INVITATION_EMAIL_SENT_STATUSES } from '@parsec/shared/protocol/types'
-import { addressOf, composeMail, type InvitationMail, isPlainAddress } from './mail-template.ts'
+import { hostLiteral, isPlainAddress, type Sender, senderOf } from './mail-address.ts'
+import { composeMail, type InvitationMail, type Letterhead } from './mail-template.ts'
 
 export type EmailSent = (typeof INVITATION_EMAIL_SENT_STATUSES)[number]
 /** Takes a composed mail to its recipient; rejects when it cannot. */
@@ -20,43 +22,57 @@ type Carrier = (to: string, message: string, budget: Budget) => Promise<void>
 
 export class Mailer {
   readonly #carry: Carrier
-  readonly #sender: string
-  readonly #addr: BackendAddr
+  readonly #letterhead: Letterhead
   readonly #log: Log
-  private constructor(carry: Carrier, sender: string, addr: BackendAddr, log: Log) {
+  private constructor(carry: Carrier, letterhead: Letterhead, log: Log) {
     this.#carry = carry
-    this.#sender = sender
-    this.#addr = addr
+    this.#letterhead = letterhead
     this.#log = log
   }
-  /** For `MOCKED` it makes the folder. */
+  /** For `MOCKED` it makes the folder. Throws `OperatorError` when no mail can be sent by the sender. */
   static async open(config: MailConfig, addr: BackendAddr, log: Log): Promise<Mailer> {
-    const carry = config.kind === 'SMTP' ? smtp(config) : await mailFolder()
-    return new Mailer(carry, config.sender, addr, log)
+    const sender = senderOf(config.sender)
+    if (!sender)
+      throw new OperatorError(`--email-sender: '${config.sender}' is no address like Name <name@example.com>`)
+    const carry = config.kind === 'SMTP' ? await smtp(config, sender, hostLiteral(addr.hostname)) : await mailFolder()
+    return new Mailer(carry, { addr, sender, language: config.language }, log)
   }
 
   /** Resolves to what becomes of the mail, within `SMTP_MS` and the budget; never rejects. */
   async send(mail: InvitationMail, budget: Budget): Promise<EmailSent> {
     try {
       if (!isPlainAddress(mail.to)) throw new Error('the address of the recipient is none that SMTP can carry')
-      await this.#carry(mail.to, composeMail(mail, this.#addr, this.#sender), budget)
+      await this.#carry(mail.to, composeMail(mail, this.#letterhead, DateTime.now()), budget)
       return 'SUCCESS'
     } catch (error) {
       const { code, command, responseCode, rejectedErrors } = error as SmtpFailure
       if (responseCode !== undefined) this.#log.warning('SMTP error', { code, command, response_code: responseCode })
       else this.#log.warning('Unexpected exception while sending an email', { reason: (error as Error).message })
-      return rejectedErrors?.length ? 'BAD_RECIPIENT' : 'NOT_AVAILABLE'
+      // Below 500 the server asks to try again later: a mailbox that is busy or greylisted is no bad one.
+      const isRefused = rejectedErrors?.some(({ responseCode = 0 }) => responseCode >= 500) ?? false
+      return isRefused ? 'BAD_RECIPIENT' : 'NOT_AVAILABLE'
     }
   }
 }
 
 /** What nodemailer adds to its errors. */
-type SmtpFailure = { code?: string; command?: string; responseCode?: number; rejectedErrors?: readonly unknown[] }
+type SmtpFailure = {
+  code?: string
+  command?: string
+  responseCode?: number
+  rejectedErrors?: readonly { responseCode?: number }[]
+}
 
-function smtp({ host, port, login, security, sender }: Extract<MailConfig, { kind: 'SMTP' }>): Carrier {
+/** `name`: how this server greets. The library is loaded at once: later it may have been replaced by another release's. */
+async function smtp(
+  { host, port, login, security }: Extract<MailConfig, { kind: 'SMTP' }>,
+  sender: Sender,
+  name: string,
+): Promise<Carrier> {
+  const { default: SMTPConnection } = await import('nodemailer/lib/smtp-connection')
   return async (to, message, budget) => {
-    const { default: SMTPConnection } = await import('nodemailer/lib/smtp-connection')
     const connection = new SMTPConnection({
+      name,
       host,
       port,
       secure: security === 'implicit',
@@ -78,7 +94,7 @@ function smtp({ host, port, login, security, sender }: Extract<MailConfig, { kin
         if (signal.aborted) return giveUp()
         signal.addEventListener('abort', giveUp, { once: true })
         const then = (next: () => void) => (error?: Error | null) => (error ? reject(error) : next())
-        const send = () => connection.send({ from: addressOf(sender), to: [to] }, message, then(resolve))
+        const send = () => connection.send({ from: sender.address, to: [to] }, message, then(resolve))
         connection.on('error', reject)
         connection.once('end', () => reject(new Error('the server has closed the connection')))
         connection.connect(
