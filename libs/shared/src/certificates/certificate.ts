@@ -175,6 +175,6 @@ export const redactsDevice = (redacted: Device, full: Device): boolean =>
   redacted.device_id === full.device_id &&
   redacted.verify_key.equals(full.verify_key)
 
-const sameInstant = (a: DateTime, b: DateTime): boolean => a.us === b.us
+const sameInstant = (a: DateTime, b: DateTime): boolean => a.equals(b)
 
 export type { HumanHandle }

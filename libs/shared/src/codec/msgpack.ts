@@ -247,7 +247,7 @@ class Reader {
 /** Objects that are equal by value need one identity as map keys; scalars are their own. */
 function identityOf(key: Value): string | undefined {
   if (key instanceof Uuid) return `u${key.hex}`
-  if (key instanceof DateTime) return `t${key.us}`
+  if (key instanceof DateTime) return `t${key.second}.${key.microsecond}`
   if (key instanceof Float) return `f${key.value}`
   if (Buffer.isBuffer(key)) return `b${key.toString('latin1')}`
   if (key instanceof Extension) return `e${key.type}:${key.data.toString('latin1')}`
@@ -386,7 +386,7 @@ class Writer {
     const at = this.#room(10)
     this.#bytes[at] = 0xd7
     this.#bytes[at + 1] = EXT_DATETIME
-    this.#bytes.writeDoubleBE(time.us / 1e6, at + 2)
+    this.#bytes.writeDoubleBE(time.seconds, at + 2)
   }
   #number(n: number): void {
     if (Number.isSafeInteger(n) && !Object.is(n, -0)) this.#integer(n)

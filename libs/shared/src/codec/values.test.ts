@@ -41,6 +41,30 @@ describe('date-times', () => {
     )
   })
 
+  test('any instant of the years 1 to 9999 survives text, and any float of seconds comes back as it was', () => {
+    fc.assert(
+      fc.property(fc.double({ min: -62_135_596_800, max: 253_402_300_799, noNaN: true }), seconds => {
+        const time = DateTime.fromSeconds(seconds)!
+        assert.ok(DateTime.parse(time.toString())!.equals(time), `${seconds} ${time}`)
+        const again = DateTime.fromSeconds(time.seconds)!
+        assert.ok(again.equals(time), `${seconds} ${time} ${again}`)
+        assert.ok(Math.abs(time.seconds - seconds) <= 5e-7, `${seconds} ${time.seconds}`)
+      }),
+      { numRuns: 5_000 },
+    )
+    // Floats of such seconds are further apart than a microsecond: each is an instant of its own.
+    const far = fc.integer({ min: 9_000_000_000 * 2 ** 10, max: 253_402_300_799 * 2 ** 10 }).map(n => n / 2 ** 10)
+    fc.assert(fc.property(far, seconds => assert.equal(DateTime.fromSeconds(seconds)!.seconds, seconds)))
+  })
+
+  test('far instants are compared and added to exactly', () => {
+    const last = DateTime.parse('9999-12-31T23:59:58.999999Z')!
+    assert.equal(String(last.plus(0.000001)), '9999-12-31T23:59:59.000000Z')
+    assert.ok(last.isBefore(last.plus(0.000001)) && last.plus(0.000001).isAfter(last))
+    assert.ok(!last.equals(last.plus(0.000001)) && last.plus(-1).plus(1).equals(last))
+    assert.equal(String(DateTime.parse('0001-01-01T00:00:00.000001Z')), '0001-01-01T00:00:00.000001Z')
+  })
+
   test('text is ISO 8601 with six digits, in UTC', () => {
     assert.equal(String(new DateTime(0)), '1970-01-01T00:00:00.000000Z')
     assert.equal(String(new DateTime(1_600_000_000_123_456)), '2020-09-13T12:26:40.123456Z')

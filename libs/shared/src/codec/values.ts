@@ -47,18 +47,31 @@ export class Uuid {
   }
 }
 
-/** First and last instant that a float of seconds may name: years 1 to 9999. */
-const MIN_US = -62_135_596_800_000_000
-const MAX_US = 253_402_300_799_000_000
+/** First and last second that an instant may name: years 1 to 9999. */
+const MIN_SECOND = -62_135_596_800
+const MAX_SECOND = 253_402_300_799
+const US_PER_SECOND = 1_000_000
 
 /** Follows the system's clock, which may be set at any time. */
 const monotonic = { origin: performance.timeOrigin }
 
-/** An instant: `us` is an integer of microseconds since 1970-01-01T00:00:00Z. Never truncate it to milliseconds. */
+/**
+ * An instant, exact to the microsecond from the year 1 to 9999; a single number of microseconds would be only until 2255.
+ * Never truncate it to milliseconds.
+ */
 export class DateTime {
-  readonly us: number
+  /** Whole seconds since 1970-01-01T00:00:00Z, and the microseconds from there: 0 to 999 999. */
+  readonly second: number
+  readonly microsecond: number
+  /** `us`: a safe integer of microseconds since 1970-01-01T00:00:00Z. */
   constructor(us: number) {
-    this.us = us
+    this.microsecond = ((us % US_PER_SECOND) + US_PER_SECOND) % US_PER_SECOND
+    this.second = (us - this.microsecond) / US_PER_SECOND
+  }
+  /** From seconds and any number of microseconds, both integers. */
+  static of(second: number, microsecond: number): DateTime {
+    const time = new DateTime(microsecond)
+    return Object.assign(time, { second: second + time.second })
   }
   /** The system's clock: its millisecond, with microseconds from the monotonic clock as long as the two agree. */
   static now(): DateTime {
@@ -72,8 +85,9 @@ export class DateTime {
   }
   /** From seconds, rounded to the nearest microsecond; undefined when not finite or outside the years 1 to 9999. */
   static fromSeconds(seconds: number): DateTime | undefined {
-    const us = Math.round(seconds * 1e6)
-    return us >= MIN_US && us <= MAX_US ? new DateTime(us) : undefined
+    const second = Math.floor(seconds)
+    if (!(seconds >= MIN_SECOND && seconds <= MAX_SECOND)) return undefined
+    return DateTime.of(second, Math.round((seconds - second) * US_PER_SECOND))
   }
   /** From ISO 8601 with an offset and up to six fractional digits; undefined when unreadable. */
   static parse(text: string): DateTime | undefined {
@@ -84,27 +98,34 @@ export class DateTime {
     const zone = /^z$/i.test(offset!) ? 'Z' : offset!.length === 3 ? `${offset}:00` : offset!
     const ms = Date.parse(`${date}T${time}${zone}`)
     if (Number.isNaN(ms) || !isDay(date!)) return undefined
-    return new DateTime(ms * 1000 + Number(fraction.padEnd(6, '0').slice(0, 6)))
+    return DateTime.of(ms / 1000, Number(fraction.padEnd(6, '0').slice(0, 6)))
   }
+  /** Microseconds since 1970-01-01T00:00:00Z; beyond the year 2255 the nearest number that there is. */
+  get us(): number {
+    return this.second * US_PER_SECOND + this.microsecond
+  }
+  /** The float that is nearest; whoever decodes it finds the same microsecond, as far as floats tell them apart. */
   get seconds(): number {
-    return this.us / 1e6
+    const { us } = this
+    return Number.isSafeInteger(us) ? us / US_PER_SECOND : this.second + this.microsecond / US_PER_SECOND
   }
   plus(seconds: number): DateTime {
-    return new DateTime(this.us + Math.round(seconds * 1e6))
+    const second = Math.floor(seconds)
+    return DateTime.of(this.second + second, this.microsecond + Math.round((seconds - second) * US_PER_SECOND))
   }
   equals(other: DateTime): boolean {
-    return this.us === other.us
+    return this.second === other.second && this.microsecond === other.microsecond
   }
   isBefore(other: DateTime): boolean {
-    return this.us < other.us
+    return this.second < other.second || (this.second === other.second && this.microsecond < other.microsecond)
   }
   isAfter(other: DateTime): boolean {
-    return this.us > other.us
+    return other.isBefore(this)
   }
   /** ISO 8601, UTC, six fractional digits. */
   toString(): string {
-    const ms = Math.floor(this.us / 1000)
-    return `${new Date(ms).toISOString().slice(0, -1)}${String(this.us - ms * 1000).padStart(3, '0')}Z`
+    const text = new Date(this.second * 1000).toISOString()
+    return `${text.slice(0, text.indexOf('.'))}.${String(this.microsecond).padStart(6, '0')}Z`
   }
   toJSON(): string {
     return this.toString()

@@ -2,9 +2,18 @@
 import { DateTime, Uuid } from '../codec/values.ts'
 
 export type Decode = (bytes: Buffer, at: number, length: number) => unknown
-const EPOCH_2000_US = 946_684_800_000_000
+const EPOCH_2000 = 946_684_800
 const TWO_32 = 0x1_0000_0000
 const int8 = (b: Buffer, at: number): number => b.readInt32BE(at) * TWO_32 + b.readUInt32BE(at + 4)
+/** Microseconds since 2000; far from today their number is no exact one. */
+function instant(b: Buffer, at: number): DateTime {
+  const us = int8(b, at)
+  if (Number.isSafeInteger(us)) return DateTime.of(EPOCH_2000, us)
+  const exact = b.readBigInt64BE(at)
+  const microsecond = Number(exact % US_PER_SECOND)
+  return DateTime.of(EPOCH_2000 + Number((exact - BigInt(microsecond)) / US_PER_SECOND), microsecond)
+}
+const US_PER_SECOND = 1_000_000n
 const text = (b: Buffer, at: number, length: number): string => b.toString('utf8', at, at + length)
 const OID = { bytea: 17, int8: 20, text: 25, timestamptz: 1184, uuid: 2950 } as const
 const SCALARS = new Map<number, Decode>([
@@ -23,7 +32,7 @@ const SCALARS = new Map<number, Decode>([
   [705, text],
   [1042, text],
   [1043, text],
-  [OID.timestamptz, (b, at) => new DateTime(int8(b, at) + EPOCH_2000_US)],
+  [OID.timestamptz, instant],
   // What a function without a result returns
   [2278, () => ''],
   // jsonb, after the number of its format
@@ -63,12 +72,17 @@ export function parameterOf(value: unknown): Parameter {
   if (typeof value === 'string' || value instanceof Uint8Array) return value
   if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value)
   if (value instanceof Uuid) return Buffer.from(value.hex, 'hex')
-  if (value instanceof DateTime) return int8Bytes(value.us - EPOCH_2000_US)
+  if (value instanceof DateTime) return instantBytes(value)
   if (Array.isArray(value)) return arrayParameter(value)
   throw new TypeError(`a statement cannot have a parameter of type ${typeof value}`)
 }
-function int8Bytes(n: number): Buffer {
+function instantBytes({ second, microsecond }: DateTime): Buffer {
   const bytes = Buffer.allocUnsafe(8)
+  const n = (second - EPOCH_2000) * 1_000_000 + microsecond
+  if (!Number.isSafeInteger(n)) {
+    bytes.writeBigInt64BE(BigInt(second - EPOCH_2000) * US_PER_SECOND + BigInt(microsecond))
+    return bytes
+  }
   bytes.writeInt32BE(Math.floor(n / TWO_32))
   bytes.writeUInt32BE(n - Math.floor(n / TWO_32) * TWO_32, 4)
   return bytes

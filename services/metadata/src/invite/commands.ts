@@ -55,6 +55,7 @@ export const invite: Handlers<Exclude<keyof typeof table, Exchange>> = {
     })
   },
 
+  /** Every greeter's: one's own, or for whose recovery one has a share. Conduits are not asked, they stay when an invitation ends. */
   invite_list: async ctx => {
     const rows = await ctx.db.all<{
       type: InvitationType
@@ -69,10 +70,16 @@ export const invite: Handlers<Exclude<keyof typeof table, Exchange>> = {
         CASE WHEN EXISTS (
           SELECT FROM invitation_claimer WHERE invitation = invitation._id AND expires_on > clock_timestamp()
         ) THEN 'READY' ELSE 'IDLE' END AS status
-      FROM conduit JOIN invitation ON invitation._id = conduit.invitation
+      FROM (
+        SELECT _id FROM invitation
+        WHERE greeter = ${ctx.context.user} AND shamir_recovery IS NULL AND deleted_on IS NULL
+        UNION ALL
+        SELECT invitation._id
+        FROM shamir_recovery_share share JOIN invitation ON invitation.shamir_recovery = share.shamir_recovery
+        WHERE share.recipient = ${ctx.context.user} AND invitation.deleted_on IS NULL
+      ) live JOIN invitation ON invitation._id = live._id
       LEFT JOIN shamir_recovery setup ON setup._id = invitation.shamir_recovery
       LEFT JOIN user_ claimer ON claimer._id = setup.user_
-      WHERE conduit.greeter = ${ctx.context.user} AND invitation.deleted_on IS NULL
       ORDER BY invitation.created_on, invitation._id`)
     const invitations: InvitationItem[] = []
     for (const { type, claimer_email, claimer_user_id, ...item } of rows) {

@@ -10,6 +10,7 @@ import type { DeviceID, OrganizationID, UserID } from '@parsec/shared/protocol/t
 import type { Trustchain } from '@parsec/shared/protocol/user'
 import type { Deps, Handlers, InternalHandlers } from '../context.ts'
 import { transaction } from '../storage/transaction.ts'
+import { CHAIN, TRUSTCHAIN } from '../user/trustchain.ts'
 
 /** Seconds from the newest invitation of an id until claims are refused. */
 const INVITATION_VALIDITY = 3600
@@ -77,28 +78,19 @@ async function getCreator({ db, now }: Deps, organization_id: OrganizationID, in
   }
 }
 
-/** The certificates of a device and its user, in full, with their chain up to the root key (spec 03 §4.1, §6.4). */
+/** The certificates of a device and its user, in full, with their trustchain (spec 03 §6.4). */
 const readCreator = (db: Queryable, device: number) =>
   db.one<{ user_certificate: Buffer; device_certificate: Buffer } & Trustchain>(sql`
-    WITH RECURSIVE chain (device) AS (
-      SELECT certifier FROM device JOIN user_ ON user_._id = device.user_
-      CROSS JOIN LATERAL (VALUES (device.device_certifier), (user_.user_certifier), (user_.revoked_user_certifier)) seed (certifier)
-      WHERE device._id = ${device} AND certifier IS NOT NULL
-      UNION
+    WITH RECURSIVE viewer (redacted) AS (
+      VALUES (FALSE)
+    ), target AS (
+      SELECT device_certificate, user_certificate, device_certifier, user_certifier, revoked_user_certifier
+      FROM device JOIN user_ ON user_._id = device.user_ WHERE device._id = ${device}
+    ), seed (certifier) AS (
       SELECT link.certifier
-      FROM chain JOIN device ON device._id = chain.device JOIN user_ ON user_._id = device.user_
-      CROSS JOIN LATERAL (VALUES (device.device_certifier), (user_.user_certifier), (user_.revoked_user_certifier)) link (certifier)
-      WHERE link.certifier IS NOT NULL
-    ), chain_device AS (
-      SELECT device.* FROM device WHERE _id IN (SELECT device FROM chain)
-    ), chain_user AS (
-      SELECT user_.* FROM user_ WHERE _id IN (SELECT user_ FROM chain_device)
-    )
-    SELECT user_.user_certificate, device.device_certificate,
-      ARRAY(SELECT device_certificate FROM chain_device ORDER BY _id) AS devices,
-      ARRAY(SELECT user_certificate FROM chain_user ORDER BY _id) AS users,
-      ARRAY(SELECT revoked_user_certificate FROM chain_user WHERE revoked_user_certificate IS NOT NULL ORDER BY _id) AS revoked_users
-    FROM device JOIN user_ ON user_._id = device.user_ WHERE device._id = ${device}`)
+      FROM target CROSS JOIN LATERAL (VALUES (device_certifier), (user_certifier), (revoked_user_certifier)) link (certifier)
+    ), ${CHAIN}
+    SELECT user_certificate, device_certificate, ${TRUSTCHAIN} FROM target`)
 
 /** Denies every waiting claim, whether or not something was invited; nothing to cancel once the id exists. */
 const cancel = (ctx: Deps & { context: AuthenticatedContext }, invited: UserID | DeviceID) =>

@@ -127,7 +127,7 @@ export const updateOrganization = (deps: Deps, organization_id: OrganizationID, 
     const { is_expired, expiration_date, user_profile_outsider_allowed, active_users_limit, minimum_archiving_period } =
       changes
     const now = deps.now()
-    const expires = is_expired === true || (expiration_date?.us ?? Number.POSITIVE_INFINITY) <= now.us
+    const expires = is_expired === true || (!!expiration_date && !expiration_date.isAfter(now))
     const lifts = is_expired === false || (expiration_date !== undefined && !expires)
     const updated = await tx.run(sql`
       UPDATE organization SET

@@ -14,6 +14,7 @@ import { transaction } from '../storage/transaction.ts'
 import { checkNewDevice, checkNewUser } from './certificates.ts'
 import { createDevice, createUser, refuseRevokedAuthor } from './people.ts'
 import { wordsPattern } from './search.ts'
+import { CHAIN, TRUSTCHAIN } from './trustchain.ts'
 
 export const user: Handlers<keyof typeof table> = {
   user_get: async (ctx, { user_id }) => {
@@ -111,36 +112,22 @@ type FoundUser = Trustchain & {
   device_certificates: Buffer[]
 }
 
-/**
- * A user with devices and trustchain, in one consistent statement. The chain is the closure over certifiers
- * (spec 03 §4.1); UNION drops repetitions, so cycles end.
- */
+/** A user with devices and trustchain, in one consistent statement. */
 const getUser = (db: Queryable, organization: number, user_id: UserID, redacted: boolean) =>
   db.one<FoundUser>(sql`
-    WITH RECURSIVE target AS (
+    WITH RECURSIVE viewer (redacted) AS (
+      VALUES (${redacted}::boolean)
+    ), target AS (
       SELECT * FROM user_ WHERE organization = ${organization} AND user_id = ${user_id}
-    ), chain (device) AS (
-      SELECT certifier FROM (
-        SELECT user_certifier FROM target UNION ALL SELECT revoked_user_certifier FROM target
-        UNION ALL SELECT device_certifier FROM device WHERE user_ = (SELECT _id FROM target)
-      ) seed (certifier) WHERE certifier IS NOT NULL
-      UNION
-      SELECT link.certifier
-      FROM chain JOIN device ON device._id = chain.device JOIN user_ ON user_._id = device.user_
-      CROSS JOIN LATERAL (VALUES (device.device_certifier), (user_.user_certifier), (user_.revoked_user_certifier)) link (certifier)
-      WHERE link.certifier IS NOT NULL
-    ), chain_device AS (
-      SELECT device.* FROM device WHERE _id IN (SELECT device FROM chain)
-    ), chain_user AS (
-      SELECT user_.* FROM user_ WHERE _id IN (SELECT user_ FROM chain_device)
-    )
-    SELECT CASE WHEN ${redacted} THEN redacted_user_certificate ELSE user_certificate END AS user_certificate,
+    ), target_device AS (
+      SELECT device.* FROM device WHERE user_ = (SELECT _id FROM target)
+    ), seed (certifier) AS (
+      SELECT user_certifier FROM target UNION ALL SELECT revoked_user_certifier FROM target
+      UNION ALL SELECT device_certifier FROM target_device
+    ), ${CHAIN}
+    SELECT CASE WHEN redacted THEN redacted_user_certificate ELSE user_certificate END AS user_certificate,
       revoked_user_certificate,
-      ARRAY(SELECT CASE WHEN ${redacted} THEN redacted_device_certificate ELSE device_certificate END
-        FROM device WHERE user_ = target._id ORDER BY _id) AS device_certificates,
-      ARRAY(SELECT CASE WHEN ${redacted} THEN redacted_device_certificate ELSE device_certificate END
-        FROM chain_device ORDER BY _id) AS devices,
-      ARRAY(SELECT CASE WHEN ${redacted} THEN redacted_user_certificate ELSE user_certificate END
-        FROM chain_user ORDER BY _id) AS users,
-      ARRAY(SELECT revoked_user_certificate FROM chain_user WHERE revoked_user_certificate IS NOT NULL ORDER BY _id) AS revoked_users
-    FROM target`)
+      ARRAY(SELECT CASE WHEN redacted THEN redacted_device_certificate ELSE device_certificate END
+        FROM target_device ORDER BY _id) AS device_certificates,
+      ${TRUSTCHAIN}
+    FROM target, viewer`)

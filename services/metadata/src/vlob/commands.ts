@@ -1,5 +1,5 @@
 /** Versioned blobs (spec 05 §9). */
-import { type DateTime, Uuid } from '@parsec/shared/codec/values'
+import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { limits } from '@parsec/shared/limits'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { badTimestamp } from '@parsec/shared/protocol/ballpark'
@@ -136,7 +136,7 @@ export const vlob: Handlers<keyof typeof table> = {
     const { vlob_ids, versions, checkpoint } = realm
     return {
       status: 'ok',
-      changes: new Map(vlob_ids?.map((vlob_id, i) => [Uuid.parse(vlob_id)!, versions![i]!])),
+      changes: new Map(vlob_ids?.map((vlob_id, i) => [vlob_id, versions![i]!])),
       current_checkpoint: checkpoint ?? last_checkpoint,
     }
   },
@@ -172,7 +172,8 @@ type Found = RealmFacts & {
 
 /**
  * `version`, or the newest one, or the newest up to `timestamp`, with the gates' facts; one round trip. A revision that may
- * be read has all versions, so the newest is found by its number: there may be thousands.
+ * be read has all versions, so the newest is found by its number, and the one of an instant by halves, since timestamps
+ * never go back (C2): there may be thousands.
  */
 const readVersion = (
   db: Queryable,
@@ -192,10 +193,18 @@ const readVersion = (
     LEFT JOIN vlob_atom atom ON atom.vlob = vlob._id AND atom.encryption_revision = ${q.encryption_revision}
       AND atom.version = CASE WHEN ${q.timestamp}::timestamptz IS NULL THEN coalesce(${q.version}::bigint, vlob.version)
       ELSE (
-        SELECT version FROM vlob_atom past
-        WHERE past.vlob = vlob._id AND past.encryption_revision = ${q.encryption_revision}
-          AND past.created_on <= ${q.timestamp}::timestamptz
-        ORDER BY version DESC LIMIT 1
+        WITH RECURSIVE halved (low, high) AS (
+          SELECT 0::bigint, vlob.version
+          UNION ALL
+          SELECT CASE WHEN is_past THEN middle ELSE low END, CASE WHEN is_past THEN high ELSE middle - 1 END
+          FROM halved CROSS JOIN LATERAL (
+            SELECT past.version AS middle, past.created_on <= ${q.timestamp}::timestamptz AS is_past FROM vlob_atom past
+            WHERE past.vlob = vlob._id AND past.encryption_revision = ${q.encryption_revision}
+              AND past.version = (halved.low + halved.high + 1) / 2 OFFSET 0
+          ) probe
+          WHERE low < high
+        )
+        SELECT nullif(max(low), 0) FROM halved
       ) END
     LEFT JOIN device ON device._id = atom.author
     WHERE vlob.organization = ${q.organization} AND vlob.vlob_id = ${q.vlob_id}`)
@@ -212,10 +221,10 @@ const listVersions = (db: Queryable, vlob: number, readable_revision: number) =>
  * statement: what it answers is of one instant.
  */
 const findChanges = (db: Queryable, organization: number, realm_id: Uuid, user: number, since: number) =>
-  db.one<RealmFacts & { vlob_ids: string[] | null; versions: number[] | null; checkpoint: number | null }>(sql`
+  db.one<RealmFacts & { vlob_ids: Uuid[] | null; versions: number[] | null; checkpoint: number | null }>(sql`
     SELECT ${GATES}, news.vlob_ids, news.versions, news.checkpoint FROM realm ${JOIN_CALLER} = ${user}
     CROSS JOIN LATERAL (
-      SELECT array_agg(vlob_id::text) AS vlob_ids, array_agg(version::float8) AS versions, max(changed) AS checkpoint FROM (
+      SELECT array_agg(vlob_id) AS vlob_ids, array_agg(version) AS versions, max(changed) AS checkpoint FROM (
         SELECT vlob_id, version, changed FROM vlob
         WHERE caller.role IS NOT NULL AND vlob.realm = realm._id AND changed > ${since}
         ORDER BY changed LIMIT ${limits.polled_vlobs.value}
