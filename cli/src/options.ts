@@ -354,9 +354,9 @@ export const runOptions = {
     name: 'max-connections',
     env: ['PARSEC_MAX_CONNECTIONS'],
     type: INT,
-    services: ['gateway'],
+    services: ['gateway', 'admin'],
     group: 'Network',
-    text: 'Most client connections at once; more are refused with status 503.',
+    text: 'Most connections at once, HTTP and half TLS handshakes included; more are refused with status 503.',
   }),
   drainSeconds: withDefault(10, {
     name: 'drain-seconds',

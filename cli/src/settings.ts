@@ -130,13 +130,13 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
           tls,
           forwardProtoEnforceHttps: values.forwardProtoEnforceHttps ?? null,
           trustedProxies: values.trustedProxies,
+          maxConnections: values.maxConnections,
         }
       : null,
     gateway: chosen.has('gateway')
       ? {
           debug: values.debug,
           backendAddr: backendAddr!,
-          maxConnections: values.maxConnections,
           sseKeepaliveSeconds: values.sseKeepalive,
         }
       : null,

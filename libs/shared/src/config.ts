@@ -30,8 +30,6 @@ export type StoreConfig = NodeConfig | { type: 'RAID0' | 'RAID1' | 'RAID5'; node
 export type GatewayConfig = {
   debug: boolean
   backendAddr: BackendAddr
-  /** Most sockets at once. */
-  maxConnections: number
   /** Seconds between keep-alive comments of a server-sent-event stream; ≤ 0: none. */
   sseKeepaliveSeconds: number
 }
@@ -75,4 +73,6 @@ export type HttpConfig = {
   forwardProtoEnforceHttps: { header: string; value: string } | null
   /** Addresses and networks of proxies that say in `X-Forwarded-For` whom they speak for. */
   trustedProxies: readonly string[]
+  /** Most sockets at once, whatever they are used for. */
+  maxConnections: number
 }

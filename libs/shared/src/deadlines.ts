@@ -111,3 +111,35 @@ export const SCRUB_OPERATION_MS = 60_000
 export const SCRUB_YOUNG_MS = 60_000
 /** Longer than any create takes from its check to its end. */
 export const SCRUB_CLAIM_MS = 60_000
+
+// Clients
+
+/** A handshake, from the upgrade to the result. */
+export const HANDSHAKE_MS = 60_000
+/** A TLS handshake; the head of an HTTP request; all of it; what is left of it when the server closes. */
+export const TLS_HANDSHAKE_MS = 10_000
+export const HTTP_HEAD_MS = 15_000
+export const HTTP_REQUEST_MS = 60_000
+export const HTTP_CLOSE_GRACE_MS = 3_000
+/** How often what came of them is looked at. */
+export const HTTP_SWEEP_MS = 2_000
+/**
+ * An HTTP connection without a request: longer than proxies keep theirs (nginx and most others 60 to 90 s, Caddy 120 s,
+ * load balancers of a large cloud 600 s), so that none of them sends a request into a closing connection.
+ */
+export const HTTP_KEEP_ALIVE_MS = 630_000
+/** A socket that was refused with a last answer. */
+export const REFUSED_SOCKET_MS = 2_000
+/** A client's answer to our close frame; the same while the server stops, when thousands may be asleep. */
+export const CLOSE_FRAME_MS = 10_000
+export const CLOSE_FRAME_STOPPING_MS = 1_500
+/** The system looks after peers that vanished; the protocol has no server pings (spec 01 §6). */
+export const TCP_KEEPALIVE_MS = 120_000
+/** A client that is sending a message or should read a reply: in all, plus the time that its bytes take at the slowest rate. */
+export const CLIENT_PATIENCE_MS = 30_000
+/** … without any byte. */
+export const CLIENT_SILENCE_MS = 20_000
+/** … while the process holds as many bytes as it may. */
+export const CROWDED_PATIENCE_MS = 5_000
+/** How often that is looked at. */
+export const CLIENT_SWEEP_MS = 1_000

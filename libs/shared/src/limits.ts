@@ -21,6 +21,9 @@ const ANSWERS = 'tests/growth/answers.test.ts'
 const CERTIFICATES = 'libs/shared/src/certificates/inflated.test.ts'
 const GATE = 'services/blockstore/src/stores/gate.test.ts'
 const BLOCK_COMMANDS = 'tests/blockstore/bounds.test.ts'
+const IN_FLIGHT = 'libs/shared/src/http/in-flight.test.ts'
+const SOCKETS = 'tests/limits/sockets.test.ts'
+const MESSAGES = 'tests/limits/messages.test.ts'
 const BAD_MESSAGE = '`bad_message`'
 const CERTIFICATE = '`invalid_certification`, or `invalid_data` where the command says so'
 
@@ -261,5 +264,91 @@ export const limits = {
     what: 'an object that is read from a node: the largest message, and the length that RAID5 puts before it',
     beyond: '`timeout`',
     test: [BLOCK_COMMANDS, 'an object larger than any block'],
+  },
+  // What a client may send, and make a process hold
+  handshake_message: {
+    value: 65_536,
+    unit: 'bytes',
+    what: 'the answer to the challenge of a handshake',
+    beyond: 'the connection is closed with 1009',
+    test: [MESSAGES, 'a client that is not known may send 64 KiB'],
+  },
+  unauthenticated_message: {
+    value: 1_048_576,
+    unit: 'bytes',
+    what: 'a message of a WebSocket that is not authenticated: invited, anonymous or administration',
+    beyond: 'the connection is closed with 1009',
+    test: [MESSAGES, 'an anonymous or invited client may send 1 MiB'],
+  },
+  message: {
+    value: 16 * 1_048_576,
+    unit: 'bytes',
+    what: "a message of an authenticated WebSocket (01-wire §6); less when the bus's `max_payload` is less",
+    beyond: 'the connection is closed with 1009',
+    test: [MESSAGES, 'an authenticated client may send 16 MiB'],
+  },
+  waiting_messages: {
+    value: 1000,
+    unit: 'items',
+    what: 'messages that one client sends ahead of the reply to the first',
+    beyond: 'the connection is closed with 1008',
+    test: [MESSAGES, 'a client that sends a thousand messages ahead is cut'],
+  },
+  body: {
+    value: 1_048_576,
+    unit: 'bytes',
+    what: 'the body of an HTTP request (02-organization-http §6.1)',
+    beyond: '413',
+    test: [MESSAGES, 'a body of 1 MiB is read'],
+  },
+  request_head: {
+    value: 16_384,
+    unit: 'bytes',
+    what: 'request line and headers of an HTTP request together',
+    beyond: '431',
+    test: [MESSAGES, 'a request line has at most 16 KiB'],
+  },
+  bytes_in_flight: {
+    value: 128 * 1_048_576,
+    unit: 'bytes',
+    what: 'messages, bodies and replies on their way in one process, together',
+    beyond:
+      'nothing larger than a small message is read on; who has let the server wait longest, and for more than 5 s, is cut',
+    test: [IN_FLIGHT, 'beyond the total nothing large is read on'],
+  },
+  bytes_in_flight_shed: {
+    value: 192 * 1_048_576,
+    unit: 'bytes',
+    what: 'the same, counting what was begun before the total was reached',
+    beyond: 'who has let the server wait longest is cut at once',
+    test: [IN_FLIGHT, 'far beyond the total, who was waited for longest is cut at once'],
+  },
+  small_message: {
+    value: 65_536,
+    unit: 'bytes',
+    what: 'what one client may send, or leave unread and ask again, whatever others do',
+    beyond: 'its next command waits until it has read',
+    test: [IN_FLIGHT, 'beyond the total nothing large is read on'],
+  },
+  slowest_client: {
+    value: 8192,
+    unit: 'bytes',
+    what: 'what the slowest client sends of a message, or reads of a reply, in each second after the first 30 s',
+    beyond: 'the connection is cut',
+    test: [IN_FLIGHT, 'a client that is silent, or slower than the slowest rate, is cut'],
+  },
+  refused_sockets: {
+    value: 1000,
+    unit: 'items',
+    what: 'sockets above `--max-connections` that are told so with a 503',
+    beyond: 'further ones are closed without a word',
+    test: [SOCKETS, 'sockets of any kind count'],
+  },
+  half_open_handshakes: {
+    value: 256,
+    unit: 'items',
+    what: 'handshakes of one address at once; proxies and offices share an address',
+    beyond: '503',
+    test: [SOCKETS, 'one address may have 256 handshakes at once'],
   },
 } as const satisfies { readonly [name: string]: Limit }

@@ -10,7 +10,15 @@ import { openApiDocument } from './openapi.ts'
 test('the document has exactly the routes that exist, and is shown without a token', async () => {
   const log = createLog({ level: 'CRITICAL', format: 'JSON', file: null })
   const http = await createHttp(
-    { host: '127.0.0.1', port: 0, debug: false, tls: null, forwardProtoEnforceHttps: null, trustedProxies: [] },
+    {
+      host: '127.0.0.1',
+      port: 0,
+      debug: false,
+      tls: null,
+      forwardProtoEnforceHttps: null,
+      trustedProxies: [],
+      maxConnections: 100,
+    },
     log,
   )
   const routes = new Set<string>()

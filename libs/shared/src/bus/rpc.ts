@@ -10,6 +10,7 @@ import { parse } from '../codec/fields.ts'
 import { CLIENT_MESSAGE, decode, decodeMap, type Encodable, encode } from '../codec/msgpack.ts'
 import { ANSWER_MARGIN_MS } from '../deadlines.ts'
 import { Unavailable } from '../errors.ts'
+import { limits } from '../limits.ts'
 import type { Log } from '../log.ts'
 import type { ServiceName } from '../protocol/command.ts'
 import type { Context } from '../protocol/context.ts'
@@ -56,7 +57,7 @@ const BUS_PROTOCOL = 1
 /** What a message loses of the bus's `maxPayload` to its envelope. */
 export const MAX_ENVELOPE_BYTES = 16 * 1024
 /** Largest message from a client (spec 01 §6). */
-export const MAX_CLIENT_MESSAGE_BYTES = 16 * 1024 * 1024
+export const MAX_CLIENT_MESSAGE_BYTES = limits.message.value
 
 /** The largest message that clients may send over this bus. */
 export const maxClientMessage = (bus: Bus): number =>

@@ -8,38 +8,48 @@ import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import type { Readable } from 'node:stream'
 import type { SecureContextOptions } from 'node:tls'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify, type HTTPMethods } from 'fastify'
 import type { HttpConfig } from '../config.ts'
+import {
+  HTTP_CLOSE_GRACE_MS,
+  HTTP_HEAD_MS,
+  HTTP_KEEP_ALIVE_MS,
+  HTTP_REQUEST_MS,
+  HTTP_SWEEP_MS,
+  TLS_HANDSHAKE_MS,
+} from '../deadlines.ts'
 import { OperatorError, Unavailable } from '../errors.ts'
+import { limits } from '../limits.ts'
 import type { Log } from '../log.ts'
+import { accessLine, pathOf } from './access-log.ts'
+import { carryBodies } from './bodies.ts'
 import { type ClientAddress, clientOf, trustOf } from './client-address.ts'
+import { InFlight } from './in-flight.ts'
+import { OpenSockets } from './open-sockets.ts'
+import { refuseSocket } from './refusal.ts'
+import { Seldom } from './seldom.ts'
 
 export type HttpServer = {
   /** Routes are added before `listen`. `request.body` is always a `Buffer`, empty when there is none. */
   app: FastifyInstance
   /** Whom a request comes from; `request.ip` of a route says the same. */
   clientOf(request: http.IncomingMessage): ClientAddress
+  /** All bytes that clients make the process hold; WebSockets count theirs, too. */
+  readonly inFlight: InFlight
+  readonly sockets: OpenSockets
+  /** For what strangers can cause. */
+  readonly seldom: Seldom
   /** Opens the port; throws `OperatorError` when it is taken. */
   listen(): Promise<{ host: string; port: number }>
   /** Serves another certificate to new connections; only for a server that started with TLS. */
   renewTls(files: NonNullable<HttpConfig['tls']>): void
-  /** Stops accepting, lets requests that run end within `CLOSE_GRACE_MS`, then cuts. WebSockets are their owner's. */
+  /** New connections are refused by the system from now on; requests that run go on. */
+  stopAccepting(): void
+  /** Stops accepting, lets requests that run end within a few seconds, then cuts every socket. */
   close(): Promise<void>
 }
 
-/** Longest request body, inclusive (spec 02 §6.1); above: 413. */
-export const MAX_BODY_BYTES = 1_048_576
-/** Longest request line and headers together; above: 431. */
-export const MAX_HEAD_BYTES = 16 * 1024
-const KEEP_ALIVE_MS = 5_000
-/** A request must have arrived completely within this time. */
-const RECEIVE_MS = 60_000
-const CLOSE_GRACE_MS = 3_000
-/** How much of a body that is too long is read and dropped, so that its sender gets to read the 413. */
-const MAX_DROPPED_BYTES = 64 * 1_048_576
-const MAX_LOGGED_AUTHOR = 512
 const CIPHERS =
   'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384'
 
@@ -66,11 +76,12 @@ export function serverHeader(debug: boolean): string {
 export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServer> {
   const name = serverHeader(config.debug)
   const isTrusted = trustOf(config.trustedProxies)
-  const options = { maxHeaderSize: MAX_HEAD_BYTES, keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: RECEIVE_MS }
+  const seldom = new Seldom(log)
+  const inFlight = new InFlight()
   const app = fastify({
-    bodyLimit: MAX_BODY_BYTES,
+    bodyLimit: limits.body.value,
     trustProxy: isTrusted,
-    routerOptions: { maxParamLength: MAX_HEAD_BYTES },
+    routerOptions: { maxParamLength: limits.request_head.value },
     return503OnClosing: false,
     serverFactory: handler => {
       const onRequest = (request: http.IncomingMessage, response: http.ServerResponse) => {
@@ -78,30 +89,45 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
         response.setHeader('server', name)
         // The socket forgets its peer when it closes.
         const client = clientOf(request, isTrusted)
-        response.once('close', () => log.info(accessLine(request, client, request.httpVersion, response, startedAt)))
-        if (!enforceHttps(config, request, response)) {
+        const { socket } = request
+        sockets.serve(socket)
+        response.once('close', () => {
+          sockets.rest(socket)
+          log.info(accessLine(request, client, request.httpVersion, response, startedAt))
+        })
+        if (sockets.areTooMany) refuseRequest(request, response)
+        else if (!enforceHttps(config, request, response)) {
           request.url = withValidEscapes(request.url!)
           handler(request, response)
         }
       }
       const { tls } = config
       const server = tls
-        ? https.createServer({ ...options, ...secureContext(tls), ALPNProtocols: ['http/1.1'] }, onRequest)
-        : http.createServer(options, onRequest)
+        ? https.createServer({ ...OPTIONS, ...TLS_OPTIONS, ...secureContext(tls) }, onRequest)
+        : http.createServer(OPTIONS, onRequest)
       return server as http.Server
     },
-    clientErrorHandler: (error, socket) => refuseConnection(error, socket, name),
+    clientErrorHandler: (error, socket) => refuseConnection(error, socket, name, seldom),
     frameworkErrors: (_error, _request, reply) => {
       void sendPage(reply, 404, 'Not found', 'There is nothing here.')
     },
   })
-  takeEveryBody(app)
+  const sockets = new OpenSockets(app.server, config.maxConnections, seldom)
+  carryBodies(app, inFlight)
   app.setNotFoundHandler((_request, reply) => sendPage(reply, 404, 'Not found', 'There is nothing here.'))
   app.setErrorHandler((error, request, reply) => answerFailure(error, request, reply, log))
   const methods = methodsByPath(app)
+  let stopped: Promise<void> | undefined
+  const stopAccepting = () =>
+    (stopped ??= new Promise(resolve => {
+      app.server.close(() => resolve())
+    }))
   const host = config.host.replace(/^\[(.*)\]$/, '$1')
   return {
     app,
+    inFlight,
+    sockets,
+    seldom,
     clientOf: request => clientOf(request, isTrusted),
     renewTls(files) {
       if (app.server instanceof https.Server) app.server.setSecureContext(secureContext(files))
@@ -118,9 +144,11 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
       }
       return { host, port: (app.server.address() as AddressInfo).port }
     },
+    stopAccepting: () => void stopAccepting(),
     async close() {
-      const cut = setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE_MS)
+      const cut = setTimeout(() => sockets.destroyAll(), HTTP_CLOSE_GRACE_MS)
       try {
+        await stopAccepting()
         await app.close()
       } finally {
         clearTimeout(cut)
@@ -129,52 +157,20 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
   }
 }
 
+const OPTIONS = {
+  maxHeaderSize: limits.request_head.value,
+  headersTimeout: HTTP_HEAD_MS,
+  requestTimeout: HTTP_REQUEST_MS,
+  keepAliveTimeout: HTTP_KEEP_ALIVE_MS,
+  connectionsCheckingInterval: HTTP_SWEEP_MS,
+}
+const TLS_OPTIONS = { handshakeTimeout: TLS_HANDSHAKE_MS, ALPNProtocols: ['http/1.1'] }
+
 const secureContext = (files: NonNullable<HttpConfig['tls']>): SecureContextOptions => ({
   ...files,
   minVersion: 'TLSv1.2',
   ciphers: CIPHERS,
 })
-
-// Request bodies
-
-const EMPTY = Buffer.alloc(0)
-
-class BadBody extends Error {
-  readonly statusCode: number
-  constructor(statusCode: number) {
-    super(`body refused with ${statusCode}`)
-    this.statusCode = statusCode
-  }
-}
-
-/** Reads bodies ourselves: the framework would refuse content types that are for the routes to judge. */
-function takeEveryBody(app: FastifyInstance): void {
-  for (const method of app.supportedMethods) app.addHttpMethod(method, { hasBody: false, overrideExisting: true })
-  app.addHook('preValidation', async request => {
-    const { headers } = request.raw
-    const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
-    request.body = hasBody ? await readBody(request.raw) : EMPTY
-  })
-}
-
-/** All of a body. One that is too long is refused only when its sender is done, or beyond patience. */
-async function readBody(payload: Readable): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let length = 0
-  try {
-    for await (const chunk of payload as AsyncIterable<Buffer>) {
-      length += chunk.length
-      if (length <= MAX_BODY_BYTES) chunks.push(chunk)
-      else chunks.length = 0
-      if (length > MAX_DROPPED_BYTES) break
-    }
-  } catch {
-    // The peer left in the middle of it.
-    throw new BadBody(400)
-  }
-  if (length > MAX_BODY_BYTES) throw new BadBody(413)
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length)
-}
 
 // Answers that no route gives
 
@@ -228,19 +224,28 @@ function refuseOtherMethods(app: FastifyInstance, methods: Map<string, Set<strin
   }
 }
 
-/** What arrives is no HTTP, too long a head, or too slow: a minimal answer, then the end of the connection. */
-function refuseConnection(error: NodeJS.ErrnoException, socket: Socket, name: string): void {
-  const status = error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
-  if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesWritten > 0) {
-    socket.destroy()
-    return
-  }
-  const head = [
-    `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}`,
-    `server: ${name}`,
-    `date: ${new Date().toUTCString()}`,
-  ]
-  socket.end(`${[...head, 'content-length: 0', 'connection: close'].join('\r\n')}\r\n\r\n`)
+/** What arrives is no HTTP, too long a head, or too slow. */
+function refuseConnection(error: NodeJS.ErrnoException, socket: Socket, server: string, seldom: Seldom): void {
+  const { code = '' } = error
+  const address = socket.remoteAddress
+  if (code === 'ERR_SSL_HTTP_REQUEST')
+    seldom.warn('plain', 'Plain HTTP on the TLS port', { address, hint: 'clients must use https, or wss' })
+  else if ((error as { rawPacket?: Buffer }).rawPacket?.[0] === TLS_HANDSHAKE)
+    seldom.warn('tls', 'TLS on the plain port', {
+      address,
+      hint: 'give --ssl-keyfile and --ssl-certfile, put a proxy in front, or add no_ssl=true to addresses',
+    })
+  const status = code === 'HPE_HEADER_OVERFLOW' ? 431 : code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
+  if (!/^(?:HPE|ERR_HTTP)_/.test(code) || !socket.writable || socket.bytesWritten > 0) socket.destroy()
+  else refuseSocket(socket, status, server)
+}
+/** The first byte of a TLS connection. */
+const TLS_HANDSHAKE = 0x16
+
+/** One connection too many: its request is not read, and nothing else will come on it. */
+function refuseRequest(request: http.IncomingMessage, response: http.ServerResponse): void {
+  request.resume()
+  response.writeHead(503, { 'content-length': 0, connection: 'close' }).end()
 }
 
 /** Redirects a request of which the proxy says that it came in clear (spec 02 §6.5); true when it did. */
@@ -282,30 +287,4 @@ function isDecodable(text: string): boolean {
   } catch {
     return false
   }
-}
-
-// Access log
-
-const pathOf = (request: http.IncomingMessage): string => request.url!.split('?', 1)[0]!
-
-/**
- * `<peer ip>:<port> <METHOD> <path> <http version|ws> <status> <body size|-> <µs>us <author|->` (spec 06 §9.2).
- * The port is 0 when a proxy told the address; `protocol` is `ws` for a WebSocket, whose status is 101.
- */
-export function accessLine(
-  request: http.IncomingMessage,
-  client: ClientAddress,
-  protocol: string,
-  response: { statusCode: number; getHeader(name: string): unknown },
-  startedAt: number,
-): string {
-  const size = response.getHeader('content-length') ?? '-'
-  const micros = Math.round((performance.now() - startedAt) * 1000)
-  return `${client.address}:${client.port} ${request.method} ${pathOf(request)} ${protocol} ${response.statusCode} ${size} ${micros}us ${authorOf(request)}`
-}
-function authorOf(request: http.IncomingMessage): string {
-  const author = request.headers.author
-  return typeof author === 'string' && author !== ''
-    ? Buffer.from(author.slice(0, MAX_LOGGED_AUTHOR), 'base64').toString()
-    : '-'
 }

@@ -1,8 +1,17 @@
-/** The WebSocket of one client, as `ws` makes it: passes on what it tells, and knows how connections are closed. */
+/**
+ * The WebSocket of one client, as `ws` makes it: passes on what it tells, and sees that the client sends its messages
+ * and reads its replies in time and within the bytes that are in flight (DESIGN §11).
+ */
+import type { Socket } from 'node:net'
+import { CLIENT_SILENCE_MS } from '@parsec/shared/deadlines'
+import type { Hold, InFlight } from '@parsec/shared/http/in-flight'
+import { limits } from '@parsec/shared/limits'
 import { WebSocket } from 'ws'
+import { type Receiver, receiverOf, unfinishedBytes } from './receiver.ts'
 
 /** Close codes (RFC 6455 §7.4.1). Clients treat all alike; proxies and operators do not. */
 export const CLOSE_NORMAL = 1000
+export const CLOSE_TOO_MANY = 1008
 export const CLOSE_TOO_BIG = 1009
 export const CLOSE_RESTART = 1012
 export const CLOSE_UNAVAILABLE = 1013
@@ -11,33 +20,167 @@ export const CLOSE_UNAVAILABLE = 1013
 export type Owner = {
   /** A message of the client; null when it was text. */
   receive(data: Buffer | null): void
+  /** The client took too long; the socket is closed at once. */
+  cut(why: string): void
   socketFailed(error: Error & { code?: string }): void
   socketClosed(): void
 }
 
 /** It knows its owner, so that its listeners need no closures. */
 export class ClientSocket extends WebSocket {
-  #owner: Owner | undefined
+  #owner!: Owner
+  #raw!: Socket
+  #inFlight!: InFlight
+  #receiver!: Receiver
+  /** A message that has begun. */
+  #incoming: Hold | undefined
+  /** Messages that are complete and not answered, and a reply that is not read. */
+  #outgoing: Hold | undefined
+  #kept = 0
+  #isUnread = false
+  /** Why the socket is not read: a command in progress, or no room. */
+  #isBusy = false
+  #wantsRoom = false
 
   /** From now on `owner` is told. */
-  belongTo(owner: Owner): void {
+  belongTo(owner: Owner, raw: Socket, inFlight: InFlight): void {
     this.#owner = owner
+    this.#raw = raw
+    this.#inFlight = inFlight
+    this.#receiver = receiverOf(this)
     this.on('message', onMessage)
     this.on('error', onError)
     this.on('close', onClose)
+    // Behind the listener of `ws`: what it made of the bytes is known by then.
+    raw.on('data', () => this.#bytesCame())
   }
-  get owner(): Owner | undefined {
+  get owner(): Owner {
     return this.#owner
+  }
+  /** Larger messages close the connection from now on. */
+  limitMessages(bytes: number): void {
+    this.#receiver._maxPayload = bytes
+  }
+
+  /** Is not read until `keepReading`, since a message waits already. */
+  keepBusy(): void {
+    this.#isBusy = true
+    this.#incoming?.pause()
+    this.pause()
+  }
+  keepReading(): void {
+    this.#isBusy = false
+    this.#readOn()
+  }
+  /** A close frame, behind which nothing is sent; the one of the client may come behind whatever else it has sent. */
+  closeWith(code: number): void {
+    this.#isBusy = false
+    this.close(code)
+    this.#readOn()
+  }
+
+  messageCame(data: Buffer): void {
+    // Nobody will answer.
+    if (this.readyState !== WebSocket.OPEN) return
+    this.#kept += data.length
+    this.#settle()
+    this.#owner.receive(data)
+  }
+  /** A message of so many bytes needs no memory any more. */
+  messageDone(bytes: number): void {
+    this.#kept -= bytes
+    this.#settle()
+  }
+  /** Sends a reply; true when no more is unread than one client may leave. Else `then` is called when it has been read. */
+  deliver(reply: Buffer, then: () => void): boolean {
+    const most = limits.small_message.value
+    if (this.bufferedAmount + reply.length <= most) {
+      this.send(reply)
+      return true
+    }
+    this.send(reply, error => {
+      if (error || !this.#isUnread) return
+      this.#isUnread = false
+      this.#raw.setTimeout(0)
+      this.#settle()
+      then()
+    })
+    if (this.bufferedAmount <= most) return true
+    this.#isUnread = true
+    this.#raw.setTimeout(CLIENT_SILENCE_MS)
+    if (this.#raw.listenerCount('timeout', this.#isSilent) === 0) this.#raw.on('timeout', this.#isSilent)
+    this.#outgoing ??= this.#inFlight.hold(this.#cut)
+    this.#outgoing.send(this.bufferedAmount + this.#kept)
+    return false
+  }
+  /** Nothing of the client is kept any more. */
+  gone(): void {
+    this.#inFlight.forget(this.#roomCame)
+    this.#kept = 0
+    this.#isUnread = false
+    this.#settle()
+    this.#incoming?.end()
+    this.#incoming = undefined
+  }
+
+  #bytesCame(): void {
+    const bytes = unfinishedBytes(this.#receiver)
+    if (bytes === undefined) {
+      this.#incoming?.end()
+      this.#incoming = undefined
+      return
+    }
+    this.#incoming ??= this.#inFlight.hold(this.#cut)
+    this.#incoming.receive(bytes)
+    if (this.#isBusy) this.#incoming?.pause()
+    else if (!this.#wantsRoom && this.#inFlight.isTooMuch(bytes)) this.#waitForRoom()
+  }
+  #waitForRoom(): void {
+    if (this.readyState !== WebSocket.OPEN) return this.#cut('too many bytes in flight')
+    this.#wantsRoom = true
+    this.#incoming?.pause()
+    this.pause()
+    this.#inFlight.whenRoom(this.#roomCame)
+  }
+  readonly #roomCame = (): void => {
+    this.#wantsRoom = false
+    this.#readOn()
+  }
+  #readOn(): void {
+    if (this.#isBusy || this.#wantsRoom) return
+    this.#incoming?.goOn()
+    this.resume()
+  }
+  #settle(): void {
+    if (this.#isUnread) return
+    if (this.#kept > limits.small_message.value) {
+      this.#outgoing ??= this.#inFlight.hold(this.#cut)
+      this.#outgoing.keep(this.#kept)
+    } else if (this.#outgoing) {
+      this.#outgoing.end()
+      this.#outgoing = undefined
+    }
+  }
+  readonly #isSilent = (): void => {
+    if (this.#isUnread) this.#cut('too slow')
+  }
+  readonly #cut = (why: string): void => {
+    this.gone()
+    this.#owner.cut(why)
+    this.terminate()
   }
 }
 
-const ownerOf = (socket: WebSocket): Owner | undefined => (socket instanceof ClientSocket ? socket.owner : undefined)
 function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
-  ownerOf(this)?.receive(isBinary ? (data as Buffer) : null)
+  if (!(this instanceof ClientSocket)) return
+  if (isBinary) this.messageCame(data as Buffer)
+  else this.owner.receive(null)
 }
 function onError(this: WebSocket, error: Error): void {
-  ownerOf(this)?.socketFailed(error)
+  if (this instanceof ClientSocket) this.owner.socketFailed(error)
 }
 function onClose(this: WebSocket): void {
-  ownerOf(this)?.socketClosed()
+  if (!(this instanceof ClientSocket)) return
+  this.gone()
+  this.owner.socketClosed()
 }

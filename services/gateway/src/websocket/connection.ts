@@ -10,6 +10,8 @@ import type { Bus } from '@parsec/shared/bus/bus'
 import { parse } from '@parsec/shared/codec/fields'
 import { encode, type Value } from '@parsec/shared/codec/msgpack'
 import { Unavailable } from '@parsec/shared/errors'
+import type { InFlight } from '@parsec/shared/http/in-flight'
+import { limits } from '@parsec/shared/limits'
 import type { Log, LogKeys } from '@parsec/shared/log'
 import type { Metrics } from '@parsec/shared/metrics'
 import type { Asked, CommandSpec } from '@parsec/shared/protocol/command'
@@ -20,14 +22,9 @@ import { GONE, LATER, LocalCall, type LocalCaller, type LocalCommands, type Loca
 import type { EventHub } from '../events/hub.ts'
 import { EventQueue } from '../events/queue.ts'
 import type { Peer } from '../events/session.ts'
-import { CLOSE_NORMAL, CLOSE_TOO_BIG, CLOSE_UNAVAILABLE, type ClientSocket, type Owner } from './client-socket.ts'
+import { CLOSE_NORMAL, CLOSE_TOO_MANY, CLOSE_UNAVAILABLE, type ClientSocket, type Owner } from './client-socket.ts'
 import { encodeContext, type Forwarder, GENERIC_REPLIES, isSequestered, readMessage, statusOf } from './forward.ts'
 import { type Accepted, HANDSHAKE_MS, type Judge, judgeAnswer, TEXT_ANSWER, type Verdict } from './handshake.ts'
-
-/** Most bytes that a client may send before it is known. */
-const MAX_HANDSHAKE_BYTES = 64 * 1024
-/** With more than this unsent, the next command waits until the client has read its replies. */
-const MAX_UNSENT_BYTES = 1024 * 1024
 
 /** What all connections of a gateway share. */
 export type Surroundings = {
@@ -38,6 +35,9 @@ export type Surroundings = {
   readonly forwarder: Forwarder
   readonly local: LocalCommands
   readonly metrics: Metrics
+  readonly inFlight: InFlight
+  /** The largest message of an authenticated client. */
+  readonly maxMessage: number
   /** Told once per connection: when its client is known, and when its socket is gone. */
   readonly known: (connection: Connection) => void
   readonly gone: (connection: Connection) => void
@@ -60,7 +60,7 @@ type State =
   | 'ended'
 
 /** Until the client is known. */
-type Handshake = { challenge: Buffer; timer: NodeJS.Timeout; release: Context['release']; stopCounting: () => void }
+type Handshake = { challenge: Buffer; timer: NodeJS.Timeout; release: Context['release'] }
 /** From then on. */
 type Client = Pick<Accepted, 'organization' | 'session' | 'claimer'> & {
   readonly context: Buffer
@@ -69,7 +69,13 @@ type Client = Pick<Accepted, 'organization' | 'session' | 'claimer'> & {
   readonly isSequestered: boolean
 }
 /** In progress; `call` when it is one that the gateway itself works on and that takes its time. */
-type Command = { readonly cmd: string; readonly startedAt: number; call: LocalCall | undefined }
+type Command = {
+  readonly cmd: string
+  /** Of its message. */
+  readonly bytes: number
+  readonly startedAt: number
+  call: LocalCall | undefined
+}
 
 export class Connection implements Peer, LocalCaller, Owner {
   readonly conn_id = randomUUID().replaceAll('-', '')
@@ -97,19 +103,11 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#socket = socket
     this.address = address
     this.#log = all.log.child({ conn_id: this.conn_id })
-    socket.belongTo(this)
+    socket.belongTo(this, raw, all.inFlight)
     const challenge = randomBytes(CHALLENGE_BYTES)
     const timer = setTimeout(() => this.end('handshake took too long'), HANDSHAKE_MS)
-    this.#handshake = { challenge, timer, release, stopCounting: this.#countBytes(raw) }
+    this.#handshake = { challenge, timer, release }
     socket.send(challengeMessage(challenge))
-  }
-  #countBytes(raw: Socket): () => void {
-    const start = raw.bytesRead
-    const count = () => {
-      if (raw.bytesRead - start > MAX_HANDSHAKE_BYTES) this.end('handshake too long', CLOSE_TOO_BIG)
-    }
-    raw.on('data', count)
-    return () => raw.off('data', count)
   }
 
   // What the socket tells
@@ -130,9 +128,13 @@ export class Connection implements Peer, LocalCaller, Owner {
       case 'working':
       case 'sending':
         this.#pending ??= []
-        this.#pending.push(data)
-        this.#socket.pause()
+        if (this.#pending.push(data) > limits.waiting_messages.value)
+          this.end('too many messages at once', CLOSE_TOO_MANY)
+        else this.#socket.keepBusy()
     }
+  }
+  cut(why: string): void {
+    this.#letGo('Connection dropped: closed by the server', { reason: why })
   }
   socketFailed(error: Error & { code?: string }): void {
     const invalid = error.code?.startsWith('WS_ERR_') === true
@@ -148,9 +150,8 @@ export class Connection implements Peer, LocalCaller, Owner {
   // Handshake
 
   async #answer(data: Buffer | null): Promise<void> {
-    const { challenge, release, stopCounting } = this.#handshake!
+    const { challenge, release } = this.#handshake!
     this.#state = 'judged'
-    stopCounting()
     let verdict: Verdict
     try {
       const caller = { conn_id: this.conn_id, address: this.address ?? '', release, peer: this }
@@ -158,6 +159,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     } catch (error) {
       return this.#fail('handshake', error)
     }
+    this.#socket.messageDone(data?.length ?? 0)
     if ('accepted' in verdict) return this.#accept(verdict.accepted)
     if (this.#hasEnded()) return
     const { refused } = verdict
@@ -178,6 +180,9 @@ export class Connection implements Peer, LocalCaller, Owner {
       isSequestered: isSequestered(context),
     }
     this.#log = this.#all.log.child({ conn_id: this.conn_id, ...whoIs(context) })
+    const { unauthenticated_message } = limits
+    const most = context.kind === 'authenticated' ? Number.POSITIVE_INFINITY : unauthenticated_message.value
+    this.#socket.limitMessages(Math.min(this.#all.maxMessage, most))
     this.#all.known(this)
     this.#log.info('Connection established', { client_api_version: formatVersion(context.api_version) })
     // READY is told before the claimer is let in, so that it never comes after what the claimer does next.
@@ -198,7 +203,8 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#state = 'working'
     const { kind, major } = this.#client!
     const reading = data === null ? TEXT_MESSAGE : readMessage(data, kind, major)
-    const command = { cmd: reading.spec?.cmd ?? '-', startedAt: performance.now(), call: undefined }
+    const { length: bytes } = data ?? ''
+    const command = { cmd: reading.spec?.cmd ?? '-', bytes, startedAt: performance.now(), call: undefined }
     this.#command = command
     if (!reading.spec) this.#reply(command, GENERIC_REPLIES[reading.status])
     else if (reading.spec.service === 'gateway') this.#run(command, reading.spec, reading.message)
@@ -256,7 +262,9 @@ export class Connection implements Peer, LocalCaller, Owner {
   }
   /** Gives up the command in progress; it gets no reply. */
   #cancel(): void {
-    this.#command?.call?.abort()
+    if (!this.#command) return
+    this.#command.call?.abort()
+    this.#socket.messageDone(this.#command.bytes)
     this.#command = undefined
   }
   /** Takes up what has come meanwhile. */
@@ -266,31 +274,29 @@ export class Connection implements Peer, LocalCaller, Owner {
       const data = this.#pending.shift()!
       if (this.#pending.length === 0) {
         this.#pending = undefined
-        this.#socket.resume()
+        this.#socket.keepReading()
       }
       this.#start(data)
     }
   }
-  #reply({ cmd, startedAt }: Command, reply: Exclude<LocalReply, typeof LATER | typeof GONE>): void {
+  #reply({ cmd, bytes: asked, startedAt }: Command, reply: Exclude<LocalReply, typeof LATER | typeof GONE>): void {
     const bytes = Buffer.isBuffer(reply) ? reply : encode(reply)
     const status = statusOf(bytes)
     this.#log.info('Request', { cmd, status })
     this.#all.metrics.request(cmd, status, (performance.now() - startedAt) / 1000)
+    this.#command = undefined
+    this.#socket.messageDone(asked)
     this.#send(bytes)
   }
   #send(message: Buffer): void {
-    this.#command = undefined
-    if (this.#leaving || this.#socket.bufferedAmount + message.length <= MAX_UNSENT_BYTES) {
-      this.#socket.send(message)
-      return this.#sent()
-    }
-    // A client that asks without reading must not fill our memory.
+    // Busy until it is read: a client that asks without reading must not fill our memory.
     this.#state = 'sending'
-    this.#socket.send(message, error => {
-      if (error || this.#state !== 'sending') return
+    const isSent = this.#socket.deliver(message, () => {
+      if (this.#state !== 'sending') return
       this.#sent()
       this.#takeUp()
     })
+    if (isSent) this.#sent()
   }
   #sent(): void {
     this.#state = 'idle'
@@ -349,9 +355,7 @@ export class Connection implements Peer, LocalCaller, Owner {
   #close(event: string, keys: LogKeys, code = CLOSE_NORMAL): void {
     if (this.#hasEnded()) return
     this.#letGo(event, keys)
-    this.#socket.close(code)
-    // The close frame of the client comes behind whatever else it has sent.
-    this.#socket.resume()
+    this.#socket.closeWith(code)
   }
   /** Lets go of everything but the socket. */
   #letGo(event: string, keys: LogKeys = {}): void {
@@ -368,7 +372,6 @@ export class Connection implements Peer, LocalCaller, Owner {
   #forgetHandshake(): void {
     if (!this.#handshake) return
     clearTimeout(this.#handshake.timer)
-    this.#handshake.stopCounting()
     this.#handshake = undefined
   }
   /** A call, since the state changes while others are waited for. */

@@ -4,19 +4,16 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { maxClientMessage } from '@parsec/shared/bus/rpc'
 import type { GatewayConfig } from '@parsec/shared/config'
-import { accessLine, type HttpServer, serverHeader } from '@parsec/shared/http/server'
+import { CLOSE_FRAME_MS, TCP_KEEPALIVE_MS } from '@parsec/shared/deadlines'
+import { accessLine } from '@parsec/shared/http/access-log'
+import { refuseSocket } from '@parsec/shared/http/refusal'
+import { type HttpServer, serverHeader } from '@parsec/shared/http/server'
+import { limits } from '@parsec/shared/limits'
 import type { Log } from '@parsec/shared/log'
 import { releaseOf } from '@parsec/shared/protocol/versions'
 import { type Server, WebSocketServer } from 'ws'
 import { ClientSocket } from './client-socket.ts'
 import { Connection, type Surroundings } from './connection.ts'
-
-/** Handshakes that one address may have in progress; proxies and offices share an address. */
-const MAX_HALF_OPEN_PER_ADDRESS = 256
-/** Time for a client to answer a close frame. */
-const CLOSE_TIMEOUT_MS = 10_000
-/** The system looks after peers that vanished; the protocol has no server pings (spec 01 §6). */
-const TCP_KEEPALIVE_MS = 120_000
 
 export class Sockets {
   readonly connections = new Set<Connection>()
@@ -24,49 +21,55 @@ export class Sockets {
   readonly #surroundings: Surroundings
   readonly #log: Log
   readonly #server: Server<typeof ClientSocket>
-  readonly #maxConnections: number
   readonly #serverHeader: string
-  readonly #clientOf: HttpServer['clientOf']
+  readonly #http: HttpServer
   readonly #halfOpen = new Map<string, number>()
 
-  constructor(surroundings: Omit<Surroundings, 'known' | 'gone'>, config: GatewayConfig, http: HttpServer) {
-    this.#clientOf = http.clientOf
+  constructor(
+    surroundings: Omit<Surroundings, 'maxMessage' | 'inFlight' | 'known' | 'gone'>,
+    config: GatewayConfig,
+    http: HttpServer,
+  ) {
+    this.#http = http
     this.#surroundings = {
       ...surroundings,
+      inFlight: http.inFlight,
+      maxMessage: maxClientMessage(surroundings.bus),
       known: connection => this.#settleAddress(connection),
       gone: connection => this.#remove(connection),
     }
     this.#log = surroundings.log
-    this.#maxConnections = config.maxConnections
     this.#serverHeader = serverHeader(config.debug)
     this.#server = new WebSocketServer({
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
-      maxPayload: maxClientMessage(surroundings.bus),
+      // Until the client is known.
+      maxPayload: limits.handshake_message.value,
       // Text is refused as a whole.
       skipUTF8Validation: true,
       handleProtocols: () => false,
       WebSocket: ClientSocket,
-      ...{ closeTimeout: CLOSE_TIMEOUT_MS },
+      ...{ closeTimeout: CLOSE_FRAME_MS },
     })
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const startedAt = performance.now()
-    if (request.url!.split('?', 1)[0] !== '/ws') return this.#refuse(socket, '404 Not Found')
-    const from = this.#clientOf(request)
+    if (request.url!.split('?', 1)[0] !== '/ws') return refuseSocket(socket, 404, this.#serverHeader)
+    const from = this.#http.clientOf(request)
     const { address } = from
     const halfOpen = this.#halfOpen.get(address) ?? 0
-    if (this.isDraining || this.connections.size >= this.#maxConnections || halfOpen >= MAX_HALF_OPEN_PER_ADDRESS) {
-      this.#log.warning('Connection refused', {
-        reason: this.isDraining
-          ? 'server stops'
-          : halfOpen >= MAX_HALF_OPEN_PER_ADDRESS
-            ? 'too many handshakes from one address'
-            : 'too many connections',
-      })
-      return this.#refuse(socket, '503 Service Unavailable')
+    const reason = this.isDraining
+      ? 'server stops'
+      : this.#http.sockets.areTooMany
+        ? 'too many connections'
+        : halfOpen >= limits.half_open_handshakes.value
+          ? 'too many handshakes from one address'
+          : undefined
+    if (reason) {
+      this.#http.seldom.warn(reason, 'Connection refused', { reason, address })
+      return refuseSocket(socket, 503, this.#serverHeader)
     }
     this.#server.handleUpgrade(request, socket, head, client => {
       const raw = socket as Socket
@@ -91,12 +94,6 @@ export class Sockets {
     for (const connection of this.connections) connection.terminate()
   }
 
-  #refuse(socket: Duplex, status: string): void {
-    socket.on('error', () => socket.destroy())
-    socket.end(
-      `HTTP/1.1 ${status}\r\nserver: ${this.#serverHeader}\r\ndate: ${new Date().toUTCString()}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`,
-    )
-  }
   #settleAddress(connection: Connection): void {
     const { address } = connection
     if (address === undefined) return

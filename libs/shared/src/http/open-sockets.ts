@@ -1,0 +1,58 @@
+/**
+ * Every socket of the port, whatever it is used for and however far it has come: requests, WebSockets, half TLS
+ * handshakes, sockets that are refused. Above the operator's number they are told so, far above they are closed.
+ */
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { limits } from '../limits.ts'
+import type { Seldom } from './seldom.ts'
+
+export class OpenSockets {
+  readonly #most: number
+  readonly #sockets = new Set<Socket>()
+  /** Those that wait for a next request, longest first. */
+  readonly #resting = new Set<Socket>()
+
+  constructor(server: Server, most: number, seldom: Seldom) {
+    this.#most = most
+    server.maxConnections = most + limits.refused_sockets.value
+    server.on('connection', (socket: Socket) => this.#add(socket))
+    server.on('secureConnection', (socket: Socket) => socket.once('close', () => this.#resting.delete(socket)))
+    server.on('drop', () => seldom.warn('drop', 'Connections closed unheard', { reason: 'too many connections' }))
+  }
+  get count(): number {
+    return this.#sockets.size
+  }
+  /** Whether the socket of the request in question is one too many. */
+  get areTooMany(): boolean {
+    return this.#sockets.size > this.#most
+  }
+  /** A request on it begins. */
+  serve(socket: Socket): void {
+    this.#resting.delete(socket)
+  }
+  /** Its request is answered. */
+  rest(socket: Socket): void {
+    if (!socket.destroyed) this.#resting.add(socket)
+  }
+  destroyAll(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+  #add(socket: Socket): void {
+    this.#sockets.add(socket)
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+      this.#resting.delete(socket)
+    })
+    if (this.areTooMany) this.#makeRoom()
+  }
+  /** Ends the connection that has waited longest for a next request: its peer is prepared for that. */
+  #makeRoom(): void {
+    for (const socket of this.#resting) {
+      this.#resting.delete(socket)
+      if (socket.destroyed) continue
+      socket.destroy()
+      return
+    }
+  }
+}

@@ -1,0 +1,96 @@
+/** How large and how many messages may be, by what is known of their client. Beyond, the connection ends and others go on. */
+import assert from 'node:assert/strict'
+import { request } from 'node:http'
+import type { Socket } from 'node:net'
+import { after, test } from 'node:test'
+import { Connection, clientOf, pack, unpack } from '../harness/client.ts'
+import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+const cluster = await Cluster.start({ topology: 'single' })
+const client = clientOf(cluster)
+after(async () => {
+  assert.doesNotMatch(cluster.output, /Unexpected crash/)
+  await client.end()
+  await cluster.stop()
+})
+
+/** A message of so many bytes is answered with `status`; the connection stays. */
+async function isAnswered(connection: Connection, bytes: number, status: string) {
+  assert.equal(unpack(await connection.raw(Buffer.alloc(bytes, 0xc1), 20_000)).status, status)
+  assert.equal((await connection.cmd('ping', { ping: 'x' })).pong, 'x')
+}
+async function isTooBig(connection: Connection, bytes: number) {
+  connection.send(Buffer.alloc(bytes))
+  assert.equal(await connection.untilClosed(20_000), 1009)
+}
+
+test('a client that is not known may send 64 KiB, and then 1009 (01-wire §6)', async () => {
+  const short = await Connection.socket(cluster.url)
+  assert.equal((await short.answer(Buffer.alloc(64 * KIB))).result, 'bad_protocol')
+  for (const bytes of [64 * KIB + 1, MIB]) await isTooBig(await Connection.socket(cluster.url), bytes)
+})
+
+test('an anonymous or invited client may send 1 MiB, and then 1009 (01-wire §6)', async () => {
+  const { id, alice } = await client.org()
+  const connection = await client.connect(alice)
+  const { token } = await connection.ok('invite_new', { type: 'DEVICE', send_email: false })
+  const invited = { organization_id: id, invitation_type: 'DEVICE', token }
+  for (const options of [
+    { anonymous: { organization_id: id }, api: [1, 3] },
+    { administration: { token: ADMINISTRATION_TOKEN }, api: [1, 3] },
+    { invited },
+  ] as const) {
+    const known = await client.open(options as never)
+    await isAnswered(known, MIB, 'invalid_msg_format')
+    await isTooBig(known, MIB + 1)
+  }
+})
+
+test('an authenticated client may send 16 MiB, and then 1009 (01-wire §14, 40)', async () => {
+  const { alice } = await client.org()
+  const connection = await client.connect(alice)
+  await isAnswered(connection, 16 * MIB, 'invalid_msg_format')
+  await isTooBig(connection, 16 * MIB + 1)
+})
+
+test('a client that sends a thousand messages ahead is cut (DESIGN §11)', async () => {
+  const { alice } = await client.org()
+  const connection = await client.connect(alice)
+  const send = (count: number) => {
+    const socket = Reflect.get(connection.ws, '_socket') as Socket
+    socket.cork()
+    for (let i = 0; i < count; i++) connection.send(pack({ cmd: 'ping', ping: 'x' }))
+    socket.uncork()
+  }
+  send(900)
+  for (let i = 0; i < 900; i++) assert.equal(unpack(await connection.next(10_000)).status, 'ok')
+  send(2000)
+  assert.equal(await connection.untilClosed(10_000), 1008)
+})
+
+test('a body of 1 MiB is read, and one of a byte more answered with 413 (02-organization-http §6.1)', async () => {
+  const { alice } = await client.org()
+  const url = `/anonymous/${alice.org}`
+  const headers = { 'content-type': 'application/msgpack', 'api-version': '3.2' }
+  const post = (bytes: number) => client.fetch(url, { method: 'POST', headers, body: Buffer.alloc(bytes, 0xc1) })
+  assert.equal((await post(MIB)).status, 415)
+  assert.equal((await post(MIB + 1)).status, 413)
+})
+
+test('a request line has at most 16 KiB, and then 431', async () => {
+  const statusOf = (path: string) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      const { hostname, port } = new URL(cluster.url)
+      const sent = request({ host: hostname, port, path, agent: false }, response => {
+        response.resume()
+        resolve(response.statusCode)
+      })
+      sent.on('error', reject)
+      sent.end()
+    })
+  assert.equal(await statusOf(`/${'x'.repeat(15 * KIB)}`), 404)
+  assert.equal(await statusOf(`/${'x'.repeat(17 * KIB)}`), 431)
+})
