@@ -26,10 +26,12 @@ const stage = mkdtempSync(path.join(tmpdir(), 'parsec-pack-'))
 try {
   const root = manifest('.')
   const cli = manifest('cli')
-  const [dependencies, optionalDependencies] = [{}, {}]
-  for (const { dependencies: needed = {}, optionalDependencies: wanted = {} } of [cli, ...BUNDLED.map(manifest)]) {
+  const [dependencies, optionalDependencies, peerDependencies] = [{}, {}, {}]
+  for (const { dependencies: needed = {}, ...more } of [cli, ...BUNDLED.map(manifest)]) {
     for (const [name, range] of Object.entries(needed)) if (!name.startsWith('@parsec/')) dependencies[name] = range
-    Object.assign(optionalDependencies, wanted)
+    Object.assign(optionalDependencies, more.optionalDependencies)
+    // What only some installations need, and install by its name beside this package.
+    Object.assign(peerDependencies, more.peerDependencies)
   }
   const bundleDependencies = []
   for (const folder of BUNDLED) {
@@ -55,6 +57,8 @@ try {
     files: [...cli.files, 'docs', 'CHANGELOG.md'],
     dependencies: sorted(dependencies),
     optionalDependencies: sorted(optionalDependencies),
+    peerDependencies: sorted(peerDependencies),
+    peerDependenciesMeta: Object.fromEntries(Object.keys(peerDependencies).map(name => [name, { optional: true }])),
     bundleDependencies,
   })
   mkdirSync(target, { recursive: true })

@@ -3,6 +3,7 @@
  *
  * The order of rows is the order in which options that were not typed are checked (spec 06 §2.7).
  */
+import { STORE_KINDS } from '@parsec/blockstore/stores/kinds'
 import { LOG_FORMATS, LOG_LEVELS } from '@parsec/shared/log'
 import type { ServiceName } from '@parsec/shared/protocol/command'
 import { duration } from './command-line/duration.ts'
@@ -78,6 +79,9 @@ const dbFirstTriesSleep = optional({
   retired: true,
   text: 'Older name of --pause-before-retry-database-connection.',
 })
+
+/** `file:<directory>` (an existing directory of this machine), … */
+const storeForms = (): string => STORE_KINDS.map(({ form, help }) => `\`${form}\` (${help})`).join(', ')
 
 /** Options of `parsec backend run`. */
 export const runOptions = {
@@ -158,7 +162,7 @@ export const runOptions = {
     secret: true,
     services: ['blockstore'],
     group: 'Block storage',
-    text: 'Where encrypted blocks are kept: `s3:[<endpoint_url>]:<region>:<bucket>:<key>:<secret>`, `swift:<auth_url>:<tenant>:<container>:<user>:<password>`, `file:<directory>` (an existing directory of this machine), POSTGRESQL (the --db database) or MOCKED (memory); the last two are for trials. A colon inside a part is written `\\:`. Given several times as `<RAID0|RAID1|RAID5>:<node>:<store>` it is an array; the order of nodes must never change once there is data. The variable holds several values separated by blanks, the file one a line.',
+    text: `Where encrypted blocks are kept: ${storeForms()}. A colon inside a part is written \`\\:\`. Given several times as \`<RAID0|RAID1|RAID5>:<node>:<store>\` it is an array; the order of nodes must never change once there is data. The variable holds several values separated by blanks, the file one a line.`,
   }),
   raidDegradedWrites: flag({
     name: 'raid-degraded-writes',

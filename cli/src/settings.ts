@@ -4,17 +4,17 @@
  */
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
+import type { BlockstoreConfig } from '@parsec/blockstore/config'
+import { usesDatabase as isInDatabase, type StoreConfig, secretsOfStore } from '@parsec/blockstore/stores/kinds'
 import type { NetworkOptions } from '@parsec/blockstore/stores/network'
 import { senderOf } from '@parsec/metadata/invite/mail-address'
 import type {
   BackendAddr,
-  BlockstoreConfig,
   DatabaseConfig,
   GatewayConfig,
   HttpConfig,
   MailConfig,
   MetadataConfig,
-  StoreConfig,
 } from '@parsec/shared/config'
 import { OperatorError } from '@parsec/shared/errors'
 import type { LogOptions } from '@parsec/shared/log'
@@ -81,7 +81,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
     refuseUsage(
       "Option '--services' with fewer than all services needs '--nats-url': the others run elsewhere and are reached over NATS.",
     )
-  if (values.db === undefined && usesPostgresql(values.blockstore))
+  if (values.db === undefined && values.blockstore && isInDatabase(values.blockstore))
     refuseUsage("Missing option '--db': --blockstore=POSTGRESQL keeps blocks in that database.")
   checkPort(runOptions.port, values.port)
   checkPort(runOptions.monitorPort, values.monitorPort)
@@ -300,10 +300,7 @@ function natsSettings(values: RunValues): NatsSettings | null {
 
 /** Every secret among the options. */
 function secretsOf({ administrationToken, emailHostPassword, db, natsUrl, blockstore }: RunValues): string[] {
-  const nodes = blockstore === undefined ? [] : 'nodes' in blockstore ? blockstore.nodes : [blockstore]
-  const stores = nodes.flatMap(node =>
-    node.type === 'S3' ? [node.key, node.secret] : node.type === 'SWIFT' ? [node.password] : [],
-  )
+  const stores = blockstore ? secretsOfStore(blockstore) : []
   const inUrls = [...[db, natsUrl].flatMap(url => secretsOfUrl(url ?? '')), /:\/\/([^/:@]+)@/.exec(natsUrl ?? '')?.[1]]
   return [administrationToken, emailHostPassword, ...stores, ...inUrls].filter(secret => secret !== undefined)
 }
@@ -314,10 +311,6 @@ function checkPort(option: Option<unknown>, port: number | undefined): void {
     refuseUsage(`Invalid value for ${label(option)}: ${port} is not in the range 0<=x<=${MAX_PORT}.`)
 }
 const bracketed = (host: string): string => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host)
-
-function usesPostgresql(store: StoreConfig | undefined): boolean {
-  return store !== undefined && ('nodes' in store ? store.nodes : [store]).some(node => node.type === 'POSTGRESQL')
-}
 
 function refuseUsage(message: string): never {
   throw new UsageError(message, usageLines('parsec backend run [OPTIONS]', 'parsec backend run'))

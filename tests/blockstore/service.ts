@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import type { BlockstoreConfig } from '@parsec/blockstore/config'
 import { type BlockstoreDeps, type BlockstoreService, startBlockstore } from '@parsec/blockstore/main'
 import { admissionOf } from '@parsec/shared/bus/admission'
 import { LocalBus } from '@parsec/shared/bus/local'
@@ -11,7 +12,6 @@ import { seal, serveInternal } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { decodeMap, encode } from '@parsec/shared/codec/msgpack'
 import { Uuid } from '@parsec/shared/codec/values'
-import type { BlockstoreConfig } from '@parsec/shared/config'
 import type { Log, LogKeys } from '@parsec/shared/log'
 
 export type Line = { level: string; event: string; [key: string]: unknown }

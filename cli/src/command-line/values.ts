@@ -4,7 +4,8 @@
  */
 import { accessSync, constants, statSync } from 'node:fs'
 import { parseStores } from '@parsec/blockstore/stores/config'
-import type { BackendAddr, HttpConfig, StoreConfig } from '@parsec/shared/config'
+import type { StoreConfig } from '@parsec/blockstore/stores/kinds'
+import type { BackendAddr, HttpConfig } from '@parsec/shared/config'
 import { trustOf } from '@parsec/shared/http/client-address'
 import { MAX_PORT, words } from './argv.ts'
 

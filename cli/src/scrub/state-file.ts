@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { newScrub, type ScrubState } from '@parsec/blockstore/scrub/state'
-import type { StoreConfig } from '@parsec/shared/config'
+import type { StoreConfig } from '@parsec/blockstore/stores/kinds'
 import { OperatorError } from '@parsec/shared/errors'
 
 type Contents = { version: number; work: string; state: ScrubState }

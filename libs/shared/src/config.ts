@@ -17,16 +17,6 @@ export type DatabaseConfig =
 /** The public address, `parsec://hostname[:port][?no_ssl=true]` (spec 06 §3.2). */
 export type BackendAddr = { hostname: string; port: number; useTls: boolean }
 
-/** A block store, or a RAID of them (spec 06 §4). */
-export type NodeConfig =
-  | { type: 'MOCKED' }
-  | { type: 'POSTGRESQL' }
-  | { type: 'S3'; endpoint: string | null; region: string; bucket: string; key: string; secret: string }
-  | { type: 'SWIFT'; authUrl: string; tenant: string; container: string; user: string; password: string }
-  /** An existing directory. */
-  | { type: 'FILE'; directory: string }
-export type StoreConfig = NodeConfig | { type: 'RAID0' | 'RAID1' | 'RAID5'; nodes: readonly NodeConfig[] }
-
 export type GatewayConfig = {
   debug: boolean
   backendAddr: BackendAddr
@@ -56,12 +46,6 @@ export type MetadataConfig = {
   organizationBootstrapWebhook: string | null
   organizationInitialActiveUsersLimit: number | null
   organizationInitialUserProfileOutsiderAllowed: boolean
-}
-export type BlockstoreConfig = {
-  store: StoreConfig
-  database: DatabaseConfig
-  /** Whether RAID1 and RAID5 may store a block without the nodes that they can spare; off unless given. */
-  raidDegradedWrites?: boolean
 }
 export type HttpConfig = {
   host: string

@@ -2,7 +2,7 @@
 import { SCRUB_OPERATION_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import { orAborted, withDeadline } from '../stores/deadline.ts'
-import type { NamedStore } from '../stores/open.ts'
+import type { NamedStore } from '../stores/kind.ts'
 import type { BlockID } from '../stores/store.ts'
 import { type StoredObject, StoreError } from '../stores/store.ts'
 import type { Piece } from './verdict.ts'

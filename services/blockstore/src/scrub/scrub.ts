@@ -4,13 +4,14 @@
  * in the database first.
  */
 
-import type { BlockstoreConfig, StoreConfig } from '@parsec/shared/config'
 import { SCRUB_YOUNG_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import type { Database } from '@parsec/shared/postgres/database'
+import type { BlockstoreConfig } from '../config.ts'
 import { nodeOf } from '../raid/raid0.ts'
 import { RAID5_MIN_NODES } from '../raid/raid5.ts'
+import { nodesOf, type StoreConfig, usesMemory } from '../stores/kinds.ts'
 import type { NetworkOptions } from '../stores/network.ts'
 import { makeObjectStore } from '../stores/open.ts'
 import { objectKey } from '../stores/store.ts'
@@ -85,8 +86,8 @@ const tolerance = ({ type }: StoreConfig, nodes: number): number =>
 async function openNodes(options: ScrubOptions, pace: (bytes: number) => Promise<void>): Promise<ScrubNode[]> {
   const { config, log, network, database, node: chosen } = options
   const { store } = config
-  const configs = 'nodes' in store ? store.nodes : [store]
-  if (configs.some(({ type }) => type === 'MOCKED'))
+  const configs = nodesOf(store)
+  if (usesMemory(store))
     throw new OperatorError('--blockstore=MOCKED is memory of the server process: there is nothing to scrub')
   if (store.type === 'RAID5' && configs.length < RAID5_MIN_NODES)
     throw new OperatorError(`--blockstore: RAID5 needs at least ${RAID5_MIN_NODES} nodes, not ${configs.length}`)

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { parseStores, splitEscaped } from './config.ts'
+import { type Kind, type NodeConfig, STORE_KINDS, secretsOfStore } from './kinds.ts'
 
 type Outcome = { config?: unknown; error?: string; refused?: string }
 type Vectors = {
@@ -49,3 +50,33 @@ test('no error shows a secret, whatever is wrong around it (06-server#21)', () =
 /** The recordings spell the Swift field as the original did. */
 const camelCase = (config: unknown): unknown =>
   JSON.parse(JSON.stringify(config).replaceAll('"auth_url":', '"authUrl":'))
+
+/** What the configuration of a new kind would be; the union of the configurations does not know it. */
+type Tape = NodeConfig & { reel: string; pin: string }
+const tapeConfig = (reel: string, pin: string): Tape => JSON.parse(JSON.stringify({ type: 'TAPE', reel, pin }))
+
+test('a kind of back end is one registration: its values are typed, checked for shared storage, and its secrets known', () => {
+  const tape: Kind = {
+    type: 'TAPE',
+    form: 'tape:<reel>:<pin>',
+    help: 'a reel',
+    parse: fields => (fields.length === 2 ? tapeConfig(...(fields as [string, string])) : null),
+    secrets: config => [(config as Tape).pin],
+    keySpace: config => [(config as Tape).reel],
+    make: () => assert.fail('not opened here'),
+  }
+  const kinds = [...STORE_KINDS, tape]
+  const store = parseStores(['RAID1:0:tape:a:TOPSECRET', 'RAID1:1:TAPE:b:ANOTHER'], kinds)
+  assert.deepEqual(secretsOfStore(store, kinds), ['TOPSECRET', 'ANOTHER'])
+  assert.throws(() => parseStores(['tape:a'], kinds), { message: 'Invalid TAPE config, must be `tape:<reel>:<pin>`' })
+  assert.throws(() => parseStores(['RAID1:0:tape:a:1', 'RAID1:1:tape:a:2'], kinds), /share one storage/)
+})
+
+test('every kind of back end names its secrets (06-server §9.3)', () => {
+  const typed = ['s3:h:r:b:KEYID:TOPSECRET', 'swift:h:t:c:u:PASSWORD', 'file:/srv', 'POSTGRESQL', 'MOCKED']
+  assert.deepEqual(
+    typed.map(value => secretsOfStore(parseStores([value]))),
+    [['KEYID', 'TOPSECRET'], ['PASSWORD'], [], [], []],
+  )
+  assert.equal(typed.length, STORE_KINDS.length, 'a new kind of back end has its line here')
+})

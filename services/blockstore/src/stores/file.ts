@@ -6,17 +6,31 @@
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { Uuid } from '@parsec/shared/codec/values'
 import { OperatorError } from '@parsec/shared/errors'
 import { limits } from '@parsec/shared/limits'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
+import type { StoreKind } from './kind.ts'
 import { blockOfKey, type ObjectStore, type StoredObject, StoreError } from './store.ts'
 
 /** Where files are written before they get their name; no organization id starts with a dot. */
 const INCOMING = '.incoming'
 /** Milliseconds after which a file in `INCOMING` belongs to no running server: far longer than any write. */
 const ABANDONED_MS = 24 * 60 * 60 * 1000
+
+/** An existing directory. */
+export type FileConfig = { type: 'FILE'; directory: string }
+
+export const FILE: StoreKind<FileConfig> = {
+  type: 'FILE',
+  form: 'file:<directory>',
+  help: 'an existing directory of this machine',
+  parse: ([directory, ...more]) => (directory && more.length === 0 ? { type: 'FILE', directory } : null),
+  secrets: () => [],
+  keySpace: ({ directory }) => [resolve(directory)],
+  make: async ({ directory }) => ({ name: `file ${directory}`, store: new FileStore(directory) }),
+}
 
 export class FileStore implements ObjectStore {
   readonly keys: { blockstore_type: 'FILE'; directory: string }

@@ -1,7 +1,21 @@
 /** Blocks in the memory of this process: for development, lost at its end (spec 06 §7.6). */
 import type { Uuid } from '@parsec/shared/codec/values'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
+import type { StoreKind } from './kind.ts'
 import { type ObjectStore, objectKey, type StoredObject, StoreError } from './store.ts'
+
+export type MockedConfig = { type: 'MOCKED' }
+
+export const MOCKED: StoreKind<MockedConfig> = {
+  type: 'MOCKED',
+  form: 'MOCKED',
+  help: 'memory, for trials',
+  parse: () => ({ type: 'MOCKED' }),
+  secrets: () => [],
+  keySpace: () => null,
+  isMemory: true,
+  make: async () => ({ name: 'MOCKED', store: new MockedStore() }),
+}
 
 export class MockedStore implements ObjectStore {
   readonly keys = { blockstore_type: 'MOCKED' }

@@ -1,20 +1,17 @@
 /** From what the operator configured to a store that works. */
-import type { BlockstoreConfig, NodeConfig, StoreConfig } from '@parsec/shared/config'
 import { OperatorError } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import type { Metrics } from '@parsec/shared/metrics'
-import { Database } from '@parsec/shared/postgres/database'
+import type { Database } from '@parsec/shared/postgres/database'
+import type { BlockstoreConfig } from '../config.ts'
 import { Raid0Store } from '../raid/raid0.ts'
 import { Raid1Store } from '../raid/raid1.ts'
 import { RAID5_MIN_NODES, Raid5Store } from '../raid/raid5.ts'
-import { FileStore } from './file.ts'
-import { MockedStore } from './mocked.ts'
+import type { NamedStore } from './kind.ts'
+import { kindOf, type NodeConfig, type StoreConfig } from './kinds.ts'
 import type { NetworkOptions } from './network.ts'
 import { StoreNode } from './node.ts'
-import { PostgresqlStore } from './postgresql.ts'
-import { S3Store } from './s3.ts'
-import { type BlockStore, type ObjectStore, StoreError } from './store.ts'
-import { SwiftStore } from './swift.ts'
+import { type BlockStore, StoreError } from './store.ts'
 
 export type StoreDeps = {
   config: BlockstoreConfig
@@ -24,9 +21,6 @@ export type StoreDeps = {
   /** That of the metadata service in the same process, null in a process of its own. */
   database: Database | null
 }
-
-/** Connections of a shared pool that blocks leave to everything else. */
-const SPARED_CONNECTIONS = 2
 
 /** Opens the store. Throws `OperatorError` when the configuration cannot work; nothing stays open then. */
 export async function openStore(deps: StoreDeps): Promise<BlockStore> {
@@ -69,39 +63,9 @@ async function makeNode(node: NodeConfig, deps: StoreDeps): Promise<BlockStore> 
   return new StoreNode(name, store, { metrics: deps.metrics, ...(concurrency && { concurrency }) })
 }
 
-/** A back end that is not opened yet, and how people call it. */
-export type NamedStore = { name: string; store: ObjectStore; concurrency?: number }
-
 /** Throws `OperatorError` when the settings cannot work. */
-export async function makeObjectStore(
+export const makeObjectStore = (
   node: NodeConfig,
-  { config, log, network, database: shared }: Omit<StoreDeps, 'metrics'>,
-): Promise<NamedStore> {
-  switch (node.type) {
-    case 'MOCKED':
-      return { name: 'MOCKED', store: new MockedStore() }
-    case 'POSTGRESQL': {
-      const { database } = config
-      if (database.kind === 'MOCKED') throw new OperatorError('PostgreSQL block store is not available')
-      const { target, maxConnections } = database
-      const own = shared ? null : new Database({ target, minConnections: 0, maxConnections }, log)
-      // Who waits for the gate waits within its deadline; who waits for the pool would fail after a few seconds.
-      const concurrency = shared ? Math.max(1, maxConnections - SPARED_CONNECTIONS) : maxConnections
-      return {
-        name: 'POSTGRESQL',
-        store: new PostgresqlStore(shared ?? own!, own, { isNode: 'nodes' in config.store }),
-        concurrency,
-      }
-    }
-    case 'S3': {
-      const store = await S3Store.make(node, network)
-      return { name: `S3 ${node.bucket} at ${store.host}`, store }
-    }
-    case 'SWIFT': {
-      const store = await SwiftStore.make(node, network)
-      return { name: `Swift ${node.container} at ${store.host}`, store }
-    }
-    case 'FILE':
-      return { name: `file ${node.directory}`, store: new FileStore(node.directory) }
-  }
-}
+  { config, ...deps }: Omit<StoreDeps, 'metrics'>,
+): Promise<NamedStore> =>
+  kindOf(node).make(node, { ...deps, databaseConfig: config.database, isNode: 'nodes' in config.store })

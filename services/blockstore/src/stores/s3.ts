@@ -4,21 +4,48 @@ import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type { S3Client } from '@aws-sdk/client-s3'
 import type { Uuid } from '@parsec/shared/codec/values'
-import type { NodeConfig } from '@parsec/shared/config'
 import { STORE_ATTEMPT_MS, STORE_CONNECT_MS, STORE_OPEN_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
 import { readBody } from './body.ts'
 import { withDeadline } from './deadline.ts'
+import { type Five, withScheme } from './fields.ts'
+import type { StoreKind } from './kind.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
 import { type ObjectStore, objectKey, readByKeys, type StoredObject, StoreError } from './store.ts'
 
-type S3Config = Extract<NodeConfig, { type: 'S3' }>
 type Sdk = typeof import('@aws-sdk/client-s3')
 
 const READ = { isRead: true }
 const silent = { trace() {}, debug() {}, info() {}, warn() {}, error() {} }
+
+/** `endpoint`: null is Amazon's. */
+export type S3Config = {
+  type: 'S3'
+  endpoint: string | null
+  region: string
+  bucket: string
+  key: string
+  secret: string
+}
+
+export const S3: StoreKind<S3Config> = {
+  type: 'S3',
+  form: 's3:[<endpoint_url>]:<region>:<bucket>:<key>:<secret>',
+  help: 'a bucket of an S3 service',
+  parse(fields) {
+    if (fields.length !== 5) return null
+    const [endpoint, region, bucket, key, secret] = fields as Five
+    return { type: 'S3', endpoint: endpoint === '' ? null : withScheme(endpoint), region, bucket, key, secret }
+  },
+  secrets: ({ key, secret }) => [key, secret],
+  keySpace: ({ endpoint, region, bucket }) => [endpoint ?? region, bucket],
+  async make(config, { network }) {
+    const store = await S3Store.make(config, network)
+    return { name: `S3 ${config.bucket} at ${store.host}`, store }
+  },
+}
 
 export class S3Store implements ObjectStore {
   readonly keys: { blockstore_type: 'S3'; s3_region: string; s3_bucket: string }

@@ -6,7 +6,6 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Uuid } from '@parsec/shared/codec/values'
-import type { NodeConfig } from '@parsec/shared/config'
 import { STORE_ATTEMPT_MS, STORE_LOGIN_MS, STORE_OPEN_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import { limits } from '@parsec/shared/limits'
@@ -14,17 +13,44 @@ import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { ClientError, Identity, SendOptions, StorageClient } from 'pkgcloud'
 import { AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
 import { orAborted, withDeadline } from './deadline.ts'
+import { type Five, withScheme } from './fields.ts'
+import type { StoreKind } from './kind.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
 import { type ObjectStore, objectKey, readByKeys, type StoredObject, StoreError } from './store.ts'
 import { login, type SwiftSession } from './swift-login.ts'
 
-type SwiftConfig = Extract<NodeConfig, { type: 'SWIFT' }>
 type Answer = { body: Buffer; response: IncomingMessage }
 
 /** Objects that a list asks for at once. */
 const LIST_PAGE = 1_000
 /** Swift's status for a body whose MD5 is not the announced one. */
 const UNPROCESSABLE = 422
+
+export type SwiftConfig = {
+  type: 'SWIFT'
+  authUrl: string
+  tenant: string
+  container: string
+  user: string
+  password: string
+}
+
+export const SWIFT: StoreKind<SwiftConfig> = {
+  type: 'SWIFT',
+  form: 'swift:<auth_url>:<tenant>:<container>:<user>:<password>',
+  help: 'a container of OpenStack Swift',
+  parse(fields) {
+    if (fields.length !== 5) return null
+    const [authUrl, tenant, container, user, password] = fields as Five
+    return { type: 'SWIFT', authUrl: authUrl === '' ? '' : withScheme(authUrl), tenant, container, user, password }
+  },
+  secrets: ({ password }) => [password],
+  keySpace: ({ authUrl, tenant, container }) => [authUrl, tenant, container],
+  async make(config, { network }) {
+    const store = await SwiftStore.make(config, network)
+    return { name: `Swift ${config.container} at ${store.host}`, store }
+  },
+}
 
 export class SwiftStore implements ObjectStore {
   readonly keys: { blockstore_type: 'Swift'; authurl: string; container: string }
@@ -49,7 +75,10 @@ export class SwiftStore implements ObjectStore {
       )
     }
     const { default: pkgcloud } = await import('pkgcloud').catch(cause => {
-      throw new OperatorError('Swift block store is not available', { cause })
+      throw new OperatorError(
+        'Swift block store is not available: it needs the package pkgcloud, which is not installed with the server; run `npm install --global pkgcloud@2.2.0`',
+        { cause },
+      )
     })
     return new SwiftStore(
       pkgcloud.storage.createClient,

@@ -1,0 +1,31 @@
+/** Every kind of back end: a new one is a file beside these, and two lines here. */
+import { FILE, type FileConfig } from './file.ts'
+import type { StoreKind } from './kind.ts'
+import { MOCKED, type MockedConfig } from './mocked.ts'
+import { POSTGRESQL, type PostgresqlConfig } from './postgresql.ts'
+import { S3, type S3Config } from './s3.ts'
+import { SWIFT, type SwiftConfig } from './swift.ts'
+
+export type NodeConfig = S3Config | SwiftConfig | FileConfig | PostgresqlConfig | MockedConfig
+export type Kind = StoreKind<NodeConfig>
+
+export const STORE_KINDS: readonly Kind[] = [S3, SWIFT, FILE, POSTGRESQL, MOCKED]
+
+/** A block store, or a RAID of them (spec 06 §4). */
+export type StoreConfig = NodeConfig | { type: 'RAID0' | 'RAID1' | 'RAID5'; nodes: readonly NodeConfig[] }
+
+export const nodesOf = (store: StoreConfig): readonly NodeConfig[] => ('nodes' in store ? store.nodes : [store])
+
+export function kindOf({ type }: { type: string }, kinds: readonly Kind[] = STORE_KINDS): Kind {
+  const kind = kinds.find(kind => kind.type === type)
+  if (!kind) throw new Error(`no kind of block store is ${type}`)
+  return kind
+}
+
+/** What must be in no report. */
+export const secretsOfStore = (store: StoreConfig, kinds?: readonly Kind[]): string[] =>
+  nodesOf(store).flatMap(node => kindOf(node, kinds).secrets(node))
+
+/** Whether blocks are in the metadata's database, or may be lost with the process. */
+export const usesDatabase = (store: StoreConfig): boolean => nodesOf(store).some(node => kindOf(node).isDatabase)
+export const usesMemory = (store: StoreConfig): boolean => nodesOf(store).some(node => kindOf(node).isMemory)
