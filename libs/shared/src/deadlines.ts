@@ -143,3 +143,20 @@ export const CLIENT_SILENCE_MS = 20_000
 export const CROWDED_PATIENCE_MS = 5_000
 /** How often that is looked at. */
 export const CLIENT_SWEEP_MS = 1_000
+/** Between two batches of connections that are closed while the server stops. */
+export const DRAIN_INTERVAL_MS = 100
+
+// Events and waits for other clients
+
+/** An organization stays known after its last connection has left; saves the next one a round trip. */
+export const ORGANIZATION_LINGER_MS = 10_000
+/** For an earlier event when the first one of a series is heard. */
+export const FIRST_EVENT_MS = 50
+/** For a missing event: longer than another replica needs to sweep the outbox of a dead one. */
+export const EVENT_GAP_MS = 3_000
+/** Between two signs of life of a claimer; metadata believes each for a minute. */
+export const CLAIMER_RENEW_MS = 20_000
+/** Between two looks at an exchange without having been told: no lost order may leave two people waiting for each other. */
+export const EXCHANGE_POLL_MS = 5_000
+/** For the other side of an enrollment of API v1. */
+export const ENROLLMENT_WAIT_MS = 300_000

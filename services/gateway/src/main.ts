@@ -82,6 +82,7 @@ export async function startGateway({
     }),
     async drain(deadlineMs) {
       sockets.isDraining = true
+      http.stopAccepting()
       rpc.endStreams('server stops')
       await drainConnections(sockets.connections, deadlineMs)
     },

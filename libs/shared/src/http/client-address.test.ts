@@ -25,8 +25,20 @@ test('a trusted proxy names the client; what the client claimed before is not be
   assert.equal(from('::ffff:10.1.2.3', '203.0.113.9', ['10.0.0.0/8']), '203.0.113.9:0')
 })
 
+test('an address may come with its port, and IPv6 in brackets', () => {
+  const told = (header: string) => from('10.1.2.3', header, ['10.0.0.0/8', '2001:db8::/32'])
+  assert.equal(told('203.0.113.9:5678'), '203.0.113.9:5678')
+  assert.equal(told('2001:db9::5'), '2001:db9::5:0')
+  assert.equal(told('[2001:db9::5]'), '2001:db9::5:0')
+  assert.equal(told('"[2001:db9::5]:5678"'), '2001:db9::5:5678')
+  assert.equal(told('6.6.6.6:1, 203.0.113.9:5678 ,10.9.9.9:80, [2001:db8::1]:443'), '203.0.113.9:5678')
+})
+
 test('without a usable header the proxy itself is the client', () => {
-  for (const header of [undefined, '', 'unknown', '203.0.113.9, nonsense'])
+  for (const header of [
+    ...[undefined, '', 'unknown', '203.0.113.9, nonsense', '203.0.113.9:', '203.0.113.9:70000', '[203.0.113.9]:80'],
+    ...['203.0.113.999:80', '2001:db8::5:x', '[2001:db8::5', '[]:80', '_hidden:80', `[${'1'.repeat(5000)}]`],
+  ])
     assert.equal(from('10.1.2.3', header, ['10.0.0.0/8']), '10.1.2.3:4711')
 })
 

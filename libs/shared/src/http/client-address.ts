@@ -30,20 +30,31 @@ export function trustOf(proxies: readonly string[]): IsTrusted {
   }
 }
 
-export type ClientAddress = { readonly address: string /** 0 when a proxy told the address. */; readonly port: number }
+export type ClientAddress = {
+  readonly address: string /** 0 when a proxy told the address without it. */
+  readonly port: number
+}
+
+/** `203.0.113.9`, `203.0.113.9:4711`, `2001:db8::5`, `[2001:db8::5]`, `[2001:db8::5]:4711`, in quotes or not. */
+function hopOf(text: string): ClientAddress | undefined {
+  const hop = text.trim().replace(/^"(.*)"$/, '$1')
+  if (isIP(hop) !== 0) return { address: hop, port: 0 }
+  const [, v6, v4, port = '0'] = /^(?:\[([^\]]{2,45})\]|([0-9.]{7,15}))(?::(\d{1,5}))?$/.exec(hop) ?? []
+  const address = v6 ?? v4 ?? ''
+  if (isIP(address) !== (v6 ? 6 : 4) || Number(port) > 65_535) return undefined
+  return { address, port: Number(port) }
+}
 
 export function clientOf(request: IncomingMessage, isTrusted: IsTrusted): ClientAddress {
   const { remoteAddress: peer = '', remotePort = 0 } = request.socket
   if (!isTrusted(peer)) return { address: peer, port: remotePort }
-  const claimed = String(request.headers['x-forwarded-for'] ?? '')
-    .split(',')
-    .map(part => part.trim())
-  const hops = claimed.slice(-MAX_HOPS).reverse()
-  const told = { address: peer, port: 0 }
-  for (const hop of hops) {
-    if (isIP(hop) === 0) break
-    told.address = hop
-    if (!isTrusted(hop)) break
+  const claimed = String(request.headers['x-forwarded-for'] ?? '').split(',')
+  let client = { address: peer, port: remotePort }
+  for (const text of claimed.slice(-MAX_HOPS).reverse()) {
+    const hop = hopOf(text)
+    if (!hop) break
+    client = hop
+    if (!isTrusted(hop.address)) break
   }
-  return told.address === peer ? { address: peer, port: remotePort } : told
+  return client
 }

@@ -89,6 +89,7 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
         response.setHeader('server', name)
         // The socket forgets its peer when it closes.
         const client = clientOf(request, isTrusted)
+        tellFramework(request, client)
         const { socket } = request
         sockets.serve(socket)
         response.once('close', () => {
@@ -241,6 +242,13 @@ function refuseConnection(error: NodeJS.ErrnoException, socket: Socket, server: 
 }
 /** The first byte of a TLS connection. */
 const TLS_HANDSHAKE = 0x16
+
+/** So that `request.ip` of a route is what we made of the header; the framework would take an address with its port. */
+function tellFramework({ headers, socket }: http.IncomingMessage, { address }: ClientAddress): void {
+  if (headers['x-forwarded-for'] === undefined) return
+  if (address === socket.remoteAddress) delete headers['x-forwarded-for']
+  else headers['x-forwarded-for'] = address
+}
 
 /** One connection too many: its request is not read, and nothing else will come on it. */
 function refuseRequest(request: http.IncomingMessage, response: http.ServerResponse): void {

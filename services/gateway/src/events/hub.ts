@@ -2,10 +2,12 @@
  * What this gateway hears on the bus, and who is told: orders about connections (revoked, frozen, expired) at once,
  * client events for whoever subscribed. One subscription each per organization, while somebody is there.
  */
+
 import type { Bus, Subscription } from '@parsec/shared/bus/bus'
 import { callInternal } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { decode } from '@parsec/shared/codec/msgpack'
+import { ORGANIZATION_LINGER_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
@@ -14,8 +16,6 @@ import { HeardEvent, Organization, type Session } from './session.ts'
 
 /** Ids of events that are remembered, so that one that is told twice reaches clients once. */
 const REMEMBERED_EVENTS = 65_536
-/** Time that an organization stays known after its last connection has left; saves the next one a round trip. */
-const LINGER_MS = 10_000
 
 type Entry = {
   readonly organization: Organization
@@ -74,7 +74,7 @@ export class EventHub {
     }
     if (--entry.holders > 0) return
     clearTimeout(entry.linger)
-    if (linger) entry.linger = setTimeout(() => this.#drop(entry), LINGER_MS).unref()
+    if (linger) entry.linger = setTimeout(() => this.#drop(entry), ORGANIZATION_LINGER_MS).unref()
     else this.#drop(entry)
   }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { beforeEach, mock, test } from 'node:test'
-import { EventOrder, FIRST_WAIT_MS, GAP_WAIT_MS, MAX_WAITING } from './order.ts'
+import { EVENT_GAP_MS, FIRST_EVENT_MS } from '@parsec/shared/deadlines'
+import { EventOrder, MAX_WAITING } from './order.ts'
 
 const told: number[] = []
 beforeEach(() => {
@@ -28,7 +29,7 @@ test('the first change of a realm waits a moment for an earlier one', () => {
   const changes = order()
   add(changes, 8, 7)
   assert.deepEqual(told, [])
-  mock.timers.tick(FIRST_WAIT_MS)
+  mock.timers.tick(FIRST_EVENT_MS)
   assert.deepEqual(told, [7, 8])
   add(changes, 9)
   assert.deepEqual(told, [7, 8, 9])
@@ -36,7 +37,7 @@ test('the first change of a realm waits a moment for an earlier one', () => {
 test('a gap ends after a while, and what comes late is told all the same', () => {
   const changes = order()
   add(changes, 1, 4, 3)
-  mock.timers.tick(GAP_WAIT_MS)
+  mock.timers.tick(EVENT_GAP_MS)
   assert.deepEqual(told, [1, 3, 4])
   add(changes, 2, 5)
   assert.deepEqual(told, [1, 3, 4, 2, 5])
@@ -56,7 +57,7 @@ test('what is cleared is forgotten', () => {
   const changes = order()
   add(changes, 1, 3)
   changes.clear()
-  mock.timers.tick(GAP_WAIT_MS)
+  mock.timers.tick(EVENT_GAP_MS)
   assert.deepEqual(told, [1])
 })
 test('the first event of all starts its series, even when the second was faster', () => {

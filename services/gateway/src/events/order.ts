@@ -3,11 +3,8 @@
  * of the metadata service commit in that order but may publish in another; what overtook waits here for what is on its
  * way.
  */
+import { EVENT_GAP_MS, FIRST_EVENT_MS } from '@parsec/shared/deadlines'
 
-/** Wait for an earlier event when the first one of a series is heard, milliseconds. */
-export const FIRST_WAIT_MS = 50
-/** Wait for a missing event: longer than another replica needs to sweep the outbox of a dead one. */
-export const GAP_WAIT_MS = 3_000
 /** Most events of a series that wait; one more, and all are told: they must fit into the queue of a client. */
 export const MAX_WAITING = 50
 
@@ -69,7 +66,7 @@ export class EventOrder<T> {
     } else
       series.timer ??= setTimeout(
         () => this.#tellAll(series),
-        series.next === undefined ? FIRST_WAIT_MS : GAP_WAIT_MS,
+        series.next === undefined ? FIRST_EVENT_MS : EVENT_GAP_MS,
       ).unref()
   }
   #tellAll(series: Series<T>): void {

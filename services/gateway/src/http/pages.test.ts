@@ -20,3 +20,7 @@ test('path and query are form-encoded anew, parameters grouped by name (02-organ
   assert.equal(redirection(secure, 'a b+c', 'x=a%20b+c&e=&f&x=2'), 'parsec://h/a+b%2Bc?x=a+b+c&x=2&e=&f=')
   assert.equal(redirection(secure, '你', '%E4%B8%8A=%E8%A1%8C'), 'parsec://h/%E4%BD%A0?%E4%B8%8A=%E8%A1%8C')
 })
+test('a parameter may be repeated as often as an address is long', () => {
+  const query = Array.from({ length: 100_000 }, (_, i) => `a=${i % 10}`).join('&')
+  assert.equal(redirection(secure, 'spam', query), `parsec://h/spam?${query}`)
+})

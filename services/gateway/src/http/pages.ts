@@ -40,7 +40,10 @@ export function redirection({ hostname, port, useTls }: BackendAddr, path: strin
   const netloc = port === (useTls ? 443 : 80) ? host : `${host}:${port}`
   const values = new Map<string, string[]>()
   for (const [name, value] of new URLSearchParams(query)) {
-    if (name !== 'no_ssl') values.set(name, [...(values.get(name) ?? []), value])
+    if (name === 'no_ssl') continue
+    const known = values.get(name)
+    if (known) known.push(value)
+    else values.set(name, [value])
   }
   if (!useTls) values.set('no_ssl', ['true'])
   const pairs = [...values].flatMap(([name, all]) => all.map(value => `${formEncode(name)}=${formEncode(value)}`))

@@ -2,15 +2,14 @@
  * The claimer behind one WebSocket (spec 04 §3.2, §5): hears that its invitation is deleted, from before the handshake's
  * result on, and tells metadata again and again that it is there.
  */
+
 import type { Bus } from '@parsec/shared/bus/bus'
 import { callInternal } from '@parsec/shared/bus/rpc'
+import { CLAIMER_RENEW_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import type { ControlEvent } from '@parsec/shared/protocol/events'
 import type { ClaimerConnection } from '@parsec/shared/protocol/internal'
 import type { Organization } from '../events/session.ts'
-
-/** Milliseconds between two signs of life; metadata believes each for a minute. */
-const RENEW_EVERY_MS = 20_000
 
 export class Claimer {
   readonly #bus: Bus
@@ -36,7 +35,7 @@ export class Claimer {
   async arrive(onDeleted: () => void): Promise<void> {
     this.#onDeleted = onDeleted
     if (this.#isDeleted) return onDeleted()
-    this.#timer = setInterval(() => this.#renew(), RENEW_EVERY_MS)
+    this.#timer = setInterval(() => this.#renew(), CLAIMER_RENEW_MS)
     this.#renew()
     await this.#told
   }

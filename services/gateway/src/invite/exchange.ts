@@ -2,10 +2,12 @@
  * The exchange between greeter and claimer (spec 04 §6, §7). Each side talks, then waits here for orders of the bus and
  * looks each time whether it is through; the conduit itself is in the database, so the sides may be anywhere.
  */
+
 import type { Bus } from '@parsec/shared/bus/bus'
 import { callInternal } from '@parsec/shared/bus/rpc'
 import type { Encodable } from '@parsec/shared/codec/msgpack'
 import { Uuid } from '@parsec/shared/codec/values'
+import { EXCHANGE_POLL_MS } from '@parsec/shared/deadlines'
 import type { AuthenticatedContext, InvitedContext } from '@parsec/shared/protocol/context'
 import type { ControlEvent } from '@parsec/shared/protocol/events'
 import type { ConduitParty } from '@parsec/shared/protocol/internal'
@@ -13,9 +15,6 @@ import type { ConduitSide, ConduitState } from '@parsec/shared/protocol/invite'
 import type { CommandName } from '@parsec/shared/protocol/registry'
 import { GONE, type LocalCall, type LocalHandler, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
-
-/** Looks without having been told, milliseconds: no lost order may leave two people waiting for each other. */
-const SAFETY_POLL_MS = 5_000
 
 /** A command: its conduit states in order with the request's field that is sent, and the reply's field for the last result. */
 type Step = {
@@ -182,7 +181,7 @@ class Orders {
     if (!this.#heard) {
       const { promise, resolve } = Promise.withResolvers<void>()
       const wake = () => resolve()
-      const timer = setTimeout(wake, SAFETY_POLL_MS)
+      const timer = setTimeout(wake, EXCHANGE_POLL_MS)
       this.#wake = wake
       signal.addEventListener('abort', wake)
       if (signal.aborted) wake()

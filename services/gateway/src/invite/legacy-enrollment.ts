@@ -3,16 +3,15 @@
  * the organization before it asks metadata to write, so that no answer is missed, however quick. Once it is written, a
  * next message of the client ends the wait without a reply.
  */
+
 import type { Bus } from '@parsec/shared/bus/bus'
 import { callInternal } from '@parsec/shared/bus/rpc'
+import { ENROLLMENT_WAIT_MS } from '@parsec/shared/deadlines'
 import type { AnonymousContext, AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { ControlEvent } from '@parsec/shared/protocol/events'
 import type { DeviceID, OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import { LATER, type LocalCall, type LocalHandler, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
-
-/** Milliseconds that a client waits for the other side. */
-const WAIT_FOR_PEER_MS = 300_000
 
 type Names = 'user_invite' | 'user_claim' | 'device_invite' | 'device_claim'
 type Reply = Exclude<LocalReply, typeof LATER>
@@ -112,7 +111,7 @@ async function waitForPeer(
     const refusal = await ask()
     if (refusal !== undefined) return refusal
     call.caller?.letCancel()
-    timer = setTimeout(() => resolve({ status: 'timeout', reason: timeoutReason }), WAIT_FOR_PEER_MS)
+    timer = setTimeout(() => resolve({ status: 'timeout', reason: timeoutReason }), ENROLLMENT_WAIT_MS)
     return await promise
   } finally {
     clearTimeout(timer)

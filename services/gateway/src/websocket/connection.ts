@@ -9,6 +9,7 @@ import type { Socket } from 'node:net'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { parse } from '@parsec/shared/codec/fields'
 import { encode, type Value } from '@parsec/shared/codec/msgpack'
+import { HANDSHAKE_MS } from '@parsec/shared/deadlines'
 import { Unavailable } from '@parsec/shared/errors'
 import type { InFlight } from '@parsec/shared/http/in-flight'
 import { limits } from '@parsec/shared/limits'
@@ -24,7 +25,7 @@ import { EventQueue } from '../events/queue.ts'
 import type { Peer } from '../events/session.ts'
 import { CLOSE_NORMAL, CLOSE_TOO_MANY, CLOSE_UNAVAILABLE, type ClientSocket, type Owner } from './client-socket.ts'
 import { encodeContext, type Forwarder, GENERIC_REPLIES, isSequestered, readMessage, statusOf } from './forward.ts'
-import { type Accepted, HANDSHAKE_MS, type Judge, judgeAnswer, TEXT_ANSWER, type Verdict } from './handshake.ts'
+import { type Accepted, type Judge, judgeAnswer, TEXT_ANSWER, type Verdict } from './handshake.ts'
 
 /** What all connections of a gateway share. */
 export type Surroundings = {
@@ -110,6 +111,10 @@ export class Connection implements Peer, LocalCaller, Owner {
     socket.send(challengeMessage(challenge))
   }
 
+  get hasEnded(): boolean {
+    return this.#state === 'ended'
+  }
+
   // What the socket tells
 
   receive(data: Buffer | null): void {
@@ -161,13 +166,13 @@ export class Connection implements Peer, LocalCaller, Owner {
     }
     this.#socket.messageDone(data?.length ?? 0)
     if ('accepted' in verdict) return this.#accept(verdict.accepted)
-    if (this.#hasEnded()) return
+    if (this.hasEnded) return
     const { refused } = verdict
     this.#socket.send(resultMessage(refused))
     this.#close('Connection dropped: bad handshake', { reason: `${refused.result}: ${refused.help}` })
   }
   async #accept(accepted: Accepted): Promise<void> {
-    if (this.#hasEnded()) return this.#giveBack(accepted)
+    if (this.hasEnded) return this.#giveBack(accepted)
     const { context, organization, session, claimer } = accepted
     this.#forgetHandshake()
     this.#client = {
@@ -187,7 +192,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#log.info('Connection established', { client_api_version: formatVersion(context.api_version) })
     // READY is told before the claimer is let in, so that it never comes after what the claimer does next.
     await claimer?.arrive(() => this.#invitationDeleted())
-    if (this.#hasEnded()) return
+    if (this.hasEnded) return
     this.#send(resultMessage({ result: 'ok' }))
     this.#takeUp()
   }
@@ -353,13 +358,13 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.end('internal error')
   }
   #close(event: string, keys: LogKeys, code = CLOSE_NORMAL): void {
-    if (this.#hasEnded()) return
+    if (this.hasEnded) return
     this.#letGo(event, keys)
     this.#socket.closeWith(code)
   }
   /** Lets go of everything but the socket. */
   #letGo(event: string, keys: LogKeys = {}): void {
-    if (this.#hasEnded()) return
+    if (this.hasEnded) return
     this.#state = 'ended'
     this.#log.info(event, keys)
     this.#forgetHandshake()
@@ -373,10 +378,6 @@ export class Connection implements Peer, LocalCaller, Owner {
     if (!this.#handshake) return
     clearTimeout(this.#handshake.timer)
     this.#handshake = undefined
-  }
-  /** A call, since the state changes while others are waited for. */
-  #hasEnded(): boolean {
-    return this.#state === 'ended'
   }
 }
 

@@ -25,9 +25,6 @@ import type { EventHub } from '../events/hub.ts'
 import type { Organization, Peer, Session } from '../events/session.ts'
 import { Claimer } from '../invite/claimer.ts'
 
-/** Time for the whole handshake, from the upgrade to the result. */
-export const HANDSHAKE_MS = 60_000
-
 export type Judge = { bus: Bus; hub: EventHub; log: Log; guard: AdministrationGuard }
 /** What is known about a connection before its answer. */
 export type Caller = { conn_id: string; address: string; release: Context['release']; peer: Peer }

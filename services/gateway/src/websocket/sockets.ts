@@ -71,6 +71,8 @@ export class Sockets {
       this.#http.seldom.warn(reason, 'Connection refused', { reason, address })
       return refuseSocket(socket, 503, this.#serverHeader)
     }
+    // The answer to the upgrade and the challenge behind it leave together.
+    socket.cork()
     this.#server.handleUpgrade(request, socket, head, client => {
       const raw = socket as Socket
       if (raw instanceof Socket) raw.setKeepAlive(true, TCP_KEEPALIVE_MS)
@@ -86,6 +88,7 @@ export class Sockets {
       this.connections.add(connection)
       this.#surroundings.metrics.connections(1)
     })
+    socket.uncork()
   }
   endAll(why: string, code: number): void {
     for (const connection of this.connections) connection.end(why, code)
