@@ -1,25 +1,21 @@
 /** Hostile frames at a live gateway: every one is answered or refused as the specification says, and nobody else notices. */
 import assert from 'node:assert/strict'
 import { randomBytes, randomInt } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { Connection, clientOf, Ext, Float, pack, show, Time, Uuid, unpack } from '../harness/client.ts'
 import { Cluster } from '../harness/launch.ts'
+import { Random } from './random.ts'
 
-const FRAMES = 100_000
-/** Frames before memory is watched: so long the heap grows to the size that the garbage collector likes. */
-const WARM_UP = 200_000
-const TOTAL = WARM_UP + FRAMES
+/** A sixth of what the commands get. */
+const SECONDS = Number(process.env.FUZZ_SECONDS ?? 60) / 6
 const HANDSHAKES = 500
 const CONNECTIONS = 8
 /** Frames between two marks, by which the replies are told to be complete. */
 const BATCH = 20
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
-/** Resident memory that may come between the second and the last quarter: the noise of a garbage collector. */
-const MAX_GROWTH_BYTES = 64 * 1024 * 1024
 
-test('hostile frames: no crash, no leak, a reply or a close for each, others undisturbed', {
-  timeout: 400_000,
+test('hostile frames: no crash, a reply or a close for each, others undisturbed', {
+  timeout: (SECONDS + 120) * 1000,
 }, async t => {
   const seed = randomInt(2 ** 31)
   t.diagnostic(`seed ${seed}`)
@@ -36,20 +32,19 @@ test('hostile frames: no crash, no leak, a reply or a close for each, others und
     await witness.ok('events_subscribe')
     const frames = new Frames(random, realm_id, note.vlob_id)
 
-    const memory: number[] = []
     const counts = { sent: 0, replies: 0 }
-    const bystander = watch(owner, note, counts)
+    const end = performance.now() + SECONDS * 1000
+    const bystander = watch(owner, note, end)
     const attackers = await Promise.all(Array.from({ length: CONNECTIONS }, () => client.connect(alice)))
     await Promise.all(
       attackers.map(async attacker => {
-        while (counts.sent < TOTAL) {
+        while (performance.now() < end) {
           counts.sent += BATCH
           const replies = await batch(
             attacker,
             Array.from({ length: BATCH }, () => frames.next()),
           )
           counts.replies += replies
-          if (counts.sent > WARM_UP) memory.push(residentBytes(cluster.process('server').pid))
         }
       }),
     )
@@ -61,13 +56,9 @@ test('hostile frames: no crash, no leak, a reply or a close for each, others und
       assert.equal(await sender.untilClosed(30_000), 1009)
     }
 
-    t.diagnostic(
-      `${counts.sent} frames, ${counts.replies} replies, ${Math.round(memory.at(-1)! / 2 ** 20)} MiB resident`,
-    )
-    assert.ok(counts.replies > TOTAL / 2)
+    t.diagnostic(`${counts.sent} frames, ${counts.replies} replies`)
+    assert.ok(counts.replies > counts.sent / 2)
     assert.ok(cluster.process('server').isRunning, cluster.output)
-    const [early, late] = [quarter(memory, 1), quarter(memory, 3)]
-    assert.ok(late - early < MAX_GROWTH_BYTES, `resident memory grew from ${early} to ${late} bytes`)
     assert.doesNotMatch(cluster.output, /Unexpected crash/)
     // The witness of another organization was told nothing and is still served.
     assert.equal((await witness.cmd('events_listen', { wait: false })).status, 'no_events')
@@ -97,12 +88,8 @@ async function batch(attacker: Connection, frames: readonly (Buffer | string)[])
 }
 
 /** A client of the same gateway that goes on with its work. */
-async function watch(
-  owner: Connection,
-  note: { vlob_id: Uuid; blob: Buffer },
-  counts: { sent: number },
-): Promise<void> {
-  while (counts.sent < TOTAL) {
+async function watch(owner: Connection, note: { vlob_id: Uuid; blob: Buffer }, end: number): Promise<void> {
+  while (performance.now() < end) {
     const read = await owner.ok('vlob_read', {
       encryption_revision: 1,
       vlob_id: note.vlob_id,
@@ -120,27 +107,6 @@ async function hostileHandshake(client: ReturnType<typeof clientOf>, frames: Fra
   assert.equal(result.handshake, 'result')
   assert.match(String(result.result), /^(bad_protocol|bad_identity)$/)
   await socket.untilClosed()
-}
-
-/** Deterministic numbers (mulberry32), so that a failure can be repeated. */
-class Random {
-  #state: number
-  constructor(seed: number) {
-    this.#state = seed
-  }
-  /** An integer of [0, below). */
-  int(below: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) % below
-  }
-  of<T>(items: readonly T[]): T {
-    return items[this.int(items.length)]!
-  }
-  bytes(length: number): Buffer {
-    return Buffer.from(Array.from({ length }, () => this.int(256)))
-  }
 }
 
 class Frames {
@@ -278,16 +244,4 @@ class Frames {
         return Buffer.concat([Buffer.from('c6ffffffff', 'hex'), this.#random.bytes(10)])
     }
   }
-}
-
-/** Of a process, from the system. */
-function residentBytes(pid: number): number {
-  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024
-}
-
-/** The median of the n-th quarter. */
-function quarter(samples: readonly number[], n: number): number {
-  const size = Math.floor(samples.length / 4)
-  const part = samples.slice(n * size, (n + 1) * size).sort((a, b) => a - b)
-  return part[Math.floor(part.length / 2)]!
 }
