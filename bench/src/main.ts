@@ -8,6 +8,7 @@ import { LoadProcess } from './processes.ts'
 import { formatTable, type Row } from './report.ts'
 import { Buckets } from './s3.ts'
 import { block } from './scenarios/block.ts'
+import { cost } from './scenarios/cost.ts'
 import { fanout } from './scenarios/fanout.ts'
 import { handshake } from './scenarios/handshake.ts'
 import { idle } from './scenarios/idle.ts'
@@ -20,6 +21,7 @@ import { type Deployment, profilingTo, startOneProcess, startSplit, stopServers 
 import { setStage } from './stage.ts'
 
 const SCENARIOS: readonly Scenario[] = [
+  cost,
   ping,
   pingNats,
   handshake,

@@ -7,7 +7,6 @@ import { promisify } from 'node:util'
 import { freePort } from './processes.ts'
 
 const PARSEC = fileURLToPath(new URL('../../cli/bin/parsec.js', import.meta.url))
-const RECORDER = new URL('./record-sql.ts', import.meta.url).href
 export const ADMINISTRATION_TOKEN = 'bench-administration-token'
 /** Default of `--db-max-connections`. */
 export const DATABASE_CONNECTIONS = 7
@@ -47,9 +46,6 @@ export async function migrate(databaseUrl: string): Promise<void> {
 
 /** Options of Node that write a processor profile into `folder` when the process ends. */
 export const profilingTo = (folder: string): string[] => ['--cpu-prof', `--cpu-prof-dir=${folder}`]
-/** Options of Node that write each SQL statement to `file`, see `record-sql.ts`. */
-export const recordingSqlTo = (file: string): string[] => ['--import', `${RECORDER}?to=${encodeURIComponent(file)}`]
-
 /** Everything in one process; `stores` are the values of `--blockstore`. */
 export async function startOneProcess(
   databaseUrl: string,

@@ -1,25 +1,17 @@
 /** What every scenario plays on: a migrated database with an organization, its devices, realms, vlobs and blocks. */
 import { randomBytes } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { encode } from '@parsec/shared/codec/msgpack'
-import { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { Uuid } from '@parsec/shared/codec/values'
 import { type Databases, query } from './backing.ts'
-import { connect, expectOk, type Identity, signingKeyOf, type Wire } from './client.ts'
+import { connect, type Identity, signingKeyOf, type Wire } from './client.ts'
 import { bootstrapOrganization, createDevice, createRealm, createVlob } from './identity.ts'
-import { createScript, type Recording, type Script } from './pgbench.ts'
+import { createScripts, type Scripts } from './pgbench.ts'
 import type { LoadProcess } from './processes.ts'
-import type { RecordedStatement } from './record-sql.ts'
 import type { Buckets } from './s3.ts'
-import { ADMINISTRATION_TOKEN, migrate, recordingSqlTo, startOneProcess } from './server.ts'
+import { ADMINISTRATION_TOKEN, migrate, startOneProcess } from './server.ts'
 
 export const BLOB_BYTES = 300
 export const BLOCK_BYTES = 512 * 1024
 const ORGANIZATION = 'Bench'
-/** A sweep of the outbox may fall between the statements of a command; then it is recorded again. */
-const RECORDING_ATTEMPTS = 20
-const OUTBOX_CARE = /DELETE FROM outbox|SKIP LOCKED/
-
 /** Ids are 32 hex digits, one per connection; vlob `i` is the only one of realm `i`. */
 export type Stage = {
   natsUrl: string
@@ -32,7 +24,7 @@ export type Stage = {
   realms: readonly string[]
   vlobs: readonly string[]
   blocks: readonly string[]
-  scripts: { readonly vlob_update: Script; readonly vlob_read: Script }
+  scripts: Scripts
   load: LoadProcess
 }
 
@@ -43,36 +35,18 @@ export async function setStage(
 ): Promise<Stage> {
   const databaseUrl = await databases.create('main')
   await migrate(databaseUrl)
-  const record = join(folder, 'statements.jsonl')
-  writeFileSync(record, '')
-  const server = await startOneProcess(databaseUrl, { nodeOptions: recordingSqlTo(record) })
+  const server = await startOneProcess(databaseUrl)
   try {
     const author = await bootstrapOrganization(server.httpUrl, ADMINISTRATION_TOKEN, ORGANIZATION)
     const wire = await connect(server.wsUrls[0]!, author, signingKeyOf(author))
     const listener = await createDevice(wire, author, 'author@listener')
     const [realms, vlobs] = await createVlobs(wire, author, connections)
     const blocks = await createBlocks(wire, hex(realms.slice(0, clients)))
-
-    // pgbench works on vlobs of its own, so that the versions of the others stay what their clients believe.
-    const [, recorded] = await createVlobs(wire, author, clients)
-    const recordings = { vlob_update: [] as Recording[], vlob_read: [] as Recording[] }
-    for (const vlob of recorded) {
-      recordings.vlob_update.push(await recordTwice(wire, updates(vlob), vlob, record))
-      recordings.vlob_read.push(await recordTwice(wire, () => read(vlob), vlob, record))
-    }
     wire.close()
     await server.stop()
 
     await createCeilingDevice(databaseUrl, author)
-    const scripts = {
-      vlob_update: await createScript(
-        databaseUrl,
-        recordings.vlob_update,
-        'vlob_update',
-        join(folder, 'vlob_update.sql'),
-      ),
-      vlob_read: await createScript(databaseUrl, recordings.vlob_read, 'vlob_read', join(folder, 'vlob_read.sql')),
-    }
+    const scripts = await createScripts(databaseUrl, folder, BLOB_BYTES)
     await databases.create('template', 'main')
     return {
       natsUrl,
@@ -94,24 +68,6 @@ export async function setStage(
 }
 
 const hex = (ids: readonly Uuid[]): string[] => ids.map(id => id.hex)
-
-const read = (vlob_id: Uuid): Buffer =>
-  encode({ cmd: 'vlob_read', encryption_revision: 1, vlob_id, version: null, timestamp: null })
-
-/** Makes the update to version 2, then 3, and so on. */
-function updates(vlob_id: Uuid): () => Buffer {
-  const written = { version: 1 }
-  return () =>
-    encode({
-      cmd: 'vlob_update',
-      encryption_revision: 1,
-      vlob_id,
-      timestamp: DateTime.now(),
-      version: ++written.version,
-      blob: randomBytes(BLOB_BYTES),
-      sequester_blob: null,
-    })
-}
 
 async function createVlobs(wire: Wire, author: Identity, count: number): Promise<[realms: Uuid[], vlobs: Uuid[]]> {
   const realms: Uuid[] = []
@@ -138,25 +94,6 @@ export async function createBlocks(wire: Wire, realms: readonly string[]): Promi
     blocks.push(block_id.hex)
   }
   return blocks
-}
-
-/** Runs a command about `vlob_id` twice in a row and returns the statements that the server ran for it. */
-async function recordTwice(wire: Wire, next: () => Buffer, vlob_id: Uuid, file: string): Promise<Recording> {
-  const recordOnce = async (): Promise<RecordedStatement[]> => {
-    writeFileSync(file, '')
-    wire.send(next())
-    expectOk(await wire.receive())
-    const lines = readFileSync(file, 'utf8').trim().split('\n')
-    const statements = lines.map(line => JSON.parse(line) as RecordedStatement)
-    const connection = statements.find(({ values }) => values.includes(vlob_id.hex))?.connection
-    return statements.filter(statement => statement.connection === connection)
-  }
-  const isClean = (statements: readonly RecordedStatement[]) => !statements.some(({ text }) => OUTBOX_CARE.test(text))
-  for (let attempt = 0; attempt < RECORDING_ATTEMPTS; attempt++) {
-    const recording = { first: await recordOnce(), second: await recordOnce() }
-    if (isClean(recording.first) && isClean(recording.second)) return recording
-  }
-  throw new Error('the statements of a command cannot be told from those of the outbox')
 }
 
 /** What the ceiling of the handshake selects from: among a thousand keys, the one that the load signs with. */

@@ -10,6 +10,8 @@ export type Workload =
   | { type: 'ping'; text: string }
   | { type: 'vlob_update'; vlobs: readonly string[]; blobBytes: number }
   | { type: 'vlob_read'; vlobs: readonly string[] }
+  /** A read and an update in turn. */
+  | { type: 'mixed'; vlobs: readonly string[]; blobBytes: number }
   | { type: 'block_create'; realms: readonly string[]; blockBytes: number }
   | { type: 'block_read'; blocks: readonly string[] }
 
@@ -27,6 +29,11 @@ export async function createDriver(workload: Workload, connection: number, wire:
       return vlobUpdates(uuid(workload.vlobs[connection]), randomBytes(workload.blobBytes), wire)
     case 'vlob_read':
       return repeated(vlobRead(uuid(workload.vlobs[connection])))
+    case 'mixed':
+      return alternately(
+        repeated(vlobRead(uuid(workload.vlobs[connection]))),
+        await vlobUpdates(uuid(workload.vlobs[connection]), randomBytes(workload.blobBytes), wire),
+      )
     case 'block_create':
       return blockCreates(uuid(workload.realms[connection]), randomBytes(workload.blockBytes))
     case 'block_read':
@@ -39,6 +46,11 @@ function repeated(request: Buffer): Driver {
   return { next: () => framed, check: expectOk }
 }
 const changing = (next: () => Buffer): Driver => ({ next: () => frame(next()), check: expectOk })
+
+function alternately(...drivers: Driver[]): Driver {
+  const turn = { of: 0 }
+  return { next: () => drivers[turn.of++ % drivers.length]!.next(), check: expectOk }
+}
 
 const vlobRead = (vlob_id: Uuid): Buffer =>
   encode({ cmd: 'vlob_read', encryption_revision: 1, vlob_id, version: null, timestamp: null })

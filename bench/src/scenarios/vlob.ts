@@ -11,12 +11,12 @@ type Command = 'vlob_update' | 'vlob_read'
 
 export const vlobUpdate: Scenario = {
   name: 'vlob_update',
-  about: 'vlob_update, against pgbench with the same SQL',
+  about: 'vlob_update, against pgbench with an insert for each',
   run: play => both(play, 'vlob_update', 0.6),
 }
 export const vlobRead: Scenario = {
   name: 'vlob_read',
-  about: 'vlob_read, against pgbench with the same SQL',
+  about: 'vlob_read, against pgbench with a select by key for each',
   run: play => both(play, 'vlob_read', 0.7),
 }
 
@@ -51,7 +51,7 @@ const load = ({ stage, settings }: Play, server: Deployment, command: Command, c
     }),
   )
 
-/** On a fresh copy of the database: the versions that the script writes are those after the recorded ones. */
+/** On a copy of the database, which it may fill. */
 async function pgbench(
   { stage }: Play,
   command: Command,

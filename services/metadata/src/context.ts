@@ -9,12 +9,19 @@ import type { InternalName } from '@parsec/shared/protocol/internal'
 import type { CallerOf, CommandName } from '@parsec/shared/protocol/registry'
 import type { Mailer } from './invite/mail.ts'
 import type { Outbox } from './storage/outbox.ts'
+import type { Sessions } from './user/sessions.ts'
+import type { VlobReads } from './vlob/reads.ts'
+import type { VlobWrites } from './vlob/writes.ts'
 
 export type Deps = {
   bus: Bus
   /** Within the budget of the request. */
   db: Database
   outbox: Outbox
+  /** What commands do together, each in its own budget. */
+  sessions: Sessions
+  vlobReads: VlobReads
+  vlobWrites: VlobWrites
   config: MetadataConfig
   /** Null: mails cannot be sent. */
   mailer: Mailer | null

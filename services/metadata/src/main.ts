@@ -16,6 +16,9 @@ import { Mailer } from './invite/mail.ts'
 import { PresenceSweep } from './invite/presence.ts'
 import { requireMigrated } from './storage/migrations.ts'
 import { Outbox } from './storage/outbox.ts'
+import { Sessions } from './user/sessions.ts'
+import { VlobReads } from './vlob/reads.ts'
+import { VlobWrites } from './vlob/writes.ts'
 
 export type MetadataDeps = {
   bus: Bus
@@ -35,7 +38,19 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
   const stopping = new AbortController()
   const admission = admissionOf(heavyWidth(config))
   metrics.lanes('metadata', () => admission.figures())
-  const own: Deps = { bus, db: database, outbox, config, mailer, log, stopping: stopping.signal, now: DateTime.now }
+  const own: Deps = {
+    bus,
+    db: database,
+    outbox,
+    sessions: new Sessions({ db: database }),
+    vlobReads: new VlobReads({ db: database }),
+    vlobWrites: new VlobWrites({ db: database, outbox, now: DateTime.now }),
+    config,
+    mailer,
+    log,
+    stopping: stopping.signal,
+    now: DateTime.now,
+  }
   const stopWork = () => {
     stopping.abort(STOPPING)
     admission.stop(STOPPING)

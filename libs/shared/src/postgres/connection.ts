@@ -299,6 +299,9 @@ const sessionSettings = (statementTimeoutMs: number, { embedded }: Target): { re
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off',
   default_transaction_deferrable: 'off',
+  // Rows are found by key, in memory or on a medium without a head that moves; compiling a statement never pays here.
+  random_page_cost: '1.1',
+  jit: 'off',
   statement_timeout: String(statementTimeoutMs),
   lock_timeout: String(DATABASE_LOCK_TIMEOUT_MS),
   idle_in_transaction_session_timeout: String(DATABASE_IDLE_IN_TRANSACTION_MS),

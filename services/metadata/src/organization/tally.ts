@@ -5,7 +5,6 @@
  */
 import type { DateTime } from '@parsec/shared/codec/values'
 import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
-import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { UserProfile } from '@parsec/shared/protocol/types'
 
 /** Sizes and realms of `organization` now: a lateral join as `tallied`. */
@@ -65,18 +64,20 @@ export async function tally(db: Queryable, organization: number, untallied: numb
       data_size = organization_tally.data_size + excluded.data_size`)
 }
 
-/** A version whose instant is still to come counts from then on. The caller holds the realm's lock. */
+/** Of the versions, those whose instant is still to come count from then on. The caller holds the locks of their realms. */
 export function noteEarly(
   tx: Queryable,
-  { context, now }: { context: Pick<AuthenticatedContext, 'organization'>; now: () => DateTime },
-  version: { realm: number; timestamp: DateTime; size: number },
+  now: DateTime,
+  versions: readonly { organization: number; realm: number; timestamp: DateTime; size: number }[],
 ): void {
-  const { realm, timestamp, size } = version
-  if (!timestamp.isAfter(now())) return
-  void tx.run(sql`DELETE FROM early_version WHERE realm = ${realm} AND created_on <= now()`)
+  const early = versions.filter(({ timestamp }) => timestamp.isAfter(now))
+  if (early.length === 0) return
+  void tx.run(sql`
+    DELETE FROM early_version WHERE realm = ANY(${early.map(v => v.realm)}::bigint[]) AND created_on <= now()`)
   void tx.run(sql`
     INSERT INTO early_version (organization, realm, size, created_on)
-    VALUES (${context.organization}, ${realm}, ${size}, ${timestamp})`)
+    SELECT * FROM unnest(${early.map(v => v.organization)}::bigint[], ${early.map(v => v.realm)}::bigint[],
+      ${early.map(v => v.size)}::bigint[], ${early.map(v => v.timestamp)}::timestamptz[])`)
 }
 
 /** A user more, or one who is revoked now. The caller holds the lock of the organization's people. */

@@ -17,11 +17,9 @@ const BESIDE = fragment`1380272461, (realm._id % 2147483648)::int`
 export const lockRealm = (tx: Queryable, organization: number, realm_id: Uuid) =>
   tx.run(sql`SELECT FROM realm WHERE organization = ${organization} AND realm_id = ${realm_id} FOR NO KEY UPDATE`)
 
-/** The same for the realm of a vlob. */
-export const lockRealmOfVlob = (tx: Queryable, organization: number, vlob_id: Uuid) =>
-  tx.run(sql`
-    SELECT FROM realm WHERE _id = (SELECT realm FROM vlob WHERE organization = ${organization} AND vlob_id = ${vlob_id})
-    FOR NO KEY UPDATE`)
+/** The same by the key of the realm. */
+export const lockRealmByKey = (tx: Queryable, realm: number) =>
+  tx.run(sql`SELECT FROM realm WHERE _id = ${realm} FOR NO KEY UPDATE`)
 
 /** For a change of the realm's state or of somebody's role. */
 export const lockRealmAlone = (tx: Queryable, organization: number, realm_id: Uuid) =>

@@ -63,11 +63,11 @@ export class Outbox {
     )
   }
 
-  /** Inserts rows in the transaction of the change; resolves to their keys. */
+  /** Inserts rows in the transaction of the change; resolves to their keys. `(SELECT …)`: one plan for any number. */
   static insert(tx: Queryable, events: readonly OutboxEvent[]): Promise<{ _id: number }[]> {
     return tx.all(sql`
       INSERT INTO outbox (subject, event)
-      SELECT * FROM unnest(${events.map(e => e.subject)}::text[], ${events.map(e => e.event)}::bytea[])
+      SELECT * FROM unnest((SELECT ${events.map(e => e.subject)}::text[]), (SELECT ${events.map(e => e.event)}::bytea[]))
       RETURNING _id`)
   }
 

@@ -3,13 +3,14 @@
 import type { HumanHandle } from '@parsec/shared/codec/fields'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
-import { fragment, sql } from '@parsec/shared/postgres/sql'
-import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
+import { sql } from '@parsec/shared/postgres/sql'
+import type { OrganizationFacts } from '@parsec/shared/protocol/internal'
 import type { InvitationType, OrganizationID } from '@parsec/shared/protocol/types'
 import type { Deps, InternalHandlers } from '../context.ts'
 import { createOrganization } from '../organization/administration.ts'
-import { EXPIRATION, type Expiration, isExpired } from '../organization/expiration.ts'
+import { isExpired } from '../organization/expiration.ts'
 import { controlEvent } from '../storage/outbox.ts'
+import { ORGANIZATION, type OrganizationRow } from './sessions.ts'
 
 type Names =
   | 'session_open'
@@ -20,16 +21,7 @@ type Names =
 
 export const sessionRequests: InternalHandlers<Names> = {
   session_open: async (ctx, { organization_id, device_id }) => {
-    const row = await ctx.db.one<
-      OrganizationRow & DeviceFacts & { device: number | null; email: string | null; label: string | null }
-    >(sql`
-      SELECT ${ORGANIZATION}, user_._id AS user, user_.user_id, user_.profile, user_.revoked_on, user_.frozen AS is_frozen,
-        device._id AS device, device.device_id, device.verify_key, human.email, human.label
-      FROM organization
-      LEFT JOIN device ON device.organization = organization._id AND device.device_id = ${device_id}
-      LEFT JOIN user_ ON user_._id = device.user_
-      LEFT JOIN human ON human._id = user_.human
-      WHERE organization.organization_id = ${organization_id}`)
+    const row = await ctx.sessions.find(ctx, { organization_id, device_id })
     if (!row) return { organization: null, device: null }
     const { user, device, user_id, profile, verify_key, is_frozen, email, label, revoked_on } = row
     return {
@@ -93,11 +85,6 @@ async function findOrganization({ db, now }: Deps, organization_id: Organization
     SELECT ${ORGANIZATION} FROM organization WHERE organization_id = ${organization_id}`)
   return row && organizationFacts(row, now())
 }
-
-type OrganizationRow = Omit<OrganizationFacts, 'is_expired'> & Expiration
-
-const ORGANIZATION = fragment`organization._id AS organization, organization.root_verify_key IS NOT NULL AS is_bootstrapped,
-  organization.root_verify_key, organization.sequester_authority_certificate IS NOT NULL AS is_sequestered, ${EXPIRATION}`
 
 function organizationFacts(row: OrganizationRow, now: DateTime): OrganizationFacts {
   const { organization, is_bootstrapped, root_verify_key, is_sequestered } = row

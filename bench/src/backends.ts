@@ -1,0 +1,22 @@
+/** What PostgreSQL spends on a database: the processor time of the processes that serve its connections. */
+import { readFileSync } from 'node:fs'
+import { query } from './backing.ts'
+
+/** Milliseconds by process; a process that began since an earlier look has spent everything since. Linux, same host. */
+export async function backendsCpuMs(databaseUrl: string): Promise<ReadonlyMap<number, number>> {
+  const rows = await query(
+    databaseUrl,
+    'SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+  )
+  return new Map(rows.map(({ pid }) => [Number(pid), onProcessorMs(Number(pid))]))
+}
+
+export function spentMs(before: ReadonlyMap<number, number>, after: ReadonlyMap<number, number>): number {
+  return [...after].reduce((sum, [pid, ms]) => sum + ms - (before.get(pid) ?? 0), 0)
+}
+
+/** Of a process with one thread, finer than the ticks of its other figures. */
+export function onProcessorMs(pid: number): number {
+  const [nanoseconds] = readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ')
+  return Number(nanoseconds) / 1e6
+}

@@ -1,0 +1,198 @@
+/**
+ * Processor time of the server and of PostgreSQL for each operation, against floors of the same run: E, a `ws` echo of a
+ * small message; K, a prepared select by key; I, an insert and its commit; B, a bare client that reads or writes a block.
+ */
+import { backendsCpuMs, spentMs } from '../backends.ts'
+import type { StatementsResult, StatementsTask } from '../ceilings/statements.ts'
+import type { LoadResult } from '../meter.ts'
+import { cpuMs, Worker } from '../processes.ts'
+import { milliseconds, perSecond, type Row } from '../report.ts'
+import type { Deployment } from '../server.ts'
+import { BLOB_BYTES, BLOCK_BYTES } from '../stage.ts'
+import { median } from '../statistics.ts'
+import type { Workload } from '../workload.ts'
+import type { Play, Scenario } from './scenario.ts'
+
+/** Microseconds for each operation. */
+type Cost = { server: number; postgres: number }
+type Floors = { E: number; K: number; I: number; 'B read': Cost; 'B write': Cost }
+type Limit = readonly [times: number, floor: keyof Floors]
+type Operation = {
+  what: string
+  connections: number
+  /** Null: handshakes. */
+  workload: ((play: Play) => Workload) | null
+  server: Limit
+  postgres: Limit | null
+}
+
+const PING_BYTES = 20
+const read = ({ stage }: Play): Workload => ({ type: 'vlob_read', vlobs: stage.vlobs })
+const update = ({ stage }: Play): Workload => ({ type: 'vlob_update', vlobs: stage.vlobs, blobBytes: BLOB_BYTES })
+const mixed = ({ stage }: Play): Workload => ({ type: 'mixed', vlobs: stage.vlobs, blobBytes: BLOB_BYTES })
+const ping = (): Workload => ({ type: 'ping', text: 'x'.repeat(PING_BYTES) })
+const blockRead = ({ stage }: Play): Workload => ({ type: 'block_read', blocks: stage.blocks })
+const blockCreate = ({ stage }: Play): Workload => ({
+  type: 'block_create',
+  realms: stage.realms,
+  blockBytes: BLOCK_BYTES,
+})
+
+const OPERATIONS: readonly Operation[] = [
+  { what: 'ping', connections: 16, workload: ping, server: [1.5, 'E'], postgres: null },
+  { what: 'vlob_read', connections: 64, workload: read, server: [2, 'E'], postgres: [0.6, 'K'] },
+  { what: 'vlob_read', connections: 1, workload: read, server: [6, 'E'], postgres: [2.5, 'K'] },
+  { what: 'vlob_update', connections: 64, workload: update, server: [3, 'E'], postgres: [1.2, 'I'] },
+  { what: 'vlob_update', connections: 1, workload: update, server: [14, 'E'], postgres: [5, 'I'] },
+  { what: 'mixed', connections: 64, workload: mixed, server: [3, 'E'], postgres: [2, 'K'] },
+  { what: 'handshake', connections: 64, workload: null, server: [20, 'E'], postgres: [1.5, 'K'] },
+  { what: 'block_read', connections: 4, workload: blockRead, server: [1.3, 'B read'], postgres: [1.2, 'B read'] },
+  { what: 'block_create', connections: 4, workload: blockCreate, server: [3.5, 'B write'], postgres: [1.5, 'B write'] },
+]
+
+export const cost: Scenario = {
+  name: 'cost',
+  about: 'processor time of server and PostgreSQL for each operation, against floors of the same run',
+  run: async play => {
+    const server = await play.oneProcess()
+    const costs = new Map<Operation, (Cost & LoadResult)[]>(OPERATIONS.map(operation => [operation, []]))
+    const floors: Floors[] = []
+    for (let round = 0; round < play.settings.rounds; round++) {
+      floors.push(await measureFloors(play))
+      for (const [operation, seen] of costs) seen.push(await measure(play, server, operation))
+    }
+    const floor = medianFloors(floors)
+    return [...floorRows(floor), ...[...costs].flatMap(([operation, seen]) => costRows(operation, seen, floor))]
+  },
+}
+
+async function measure(
+  play: Play,
+  server: Deployment,
+  { workload, connections }: Operation,
+): Promise<Cost & LoadResult> {
+  const { stage, settings } = play
+  const { warmupMs, measureMs } = settings
+  const common = { url: server.wsUrls[0]!, identity: stage.author, connections, warmupMs, measureMs }
+  return costed(stage.databaseUrl, server.processes.server!.pid, () =>
+    stage.load.run(
+      workload ? { job: 'commands', ...common, workload: workload(play) } : { job: 'handshakes', ...common },
+    ),
+  )
+}
+
+async function costed(databaseUrl: string, pid: number, run: () => Promise<LoadResult>): Promise<Cost & LoadResult> {
+  const [backends, server] = [await backendsCpuMs(databaseUrl), cpuMs(pid)]
+  const result = await run()
+  const spent = { server: cpuMs(pid) - server, postgres: spentMs(backends, await backendsCpuMs(databaseUrl)) }
+  const each = (ms: number) => (ms * 1000) / result.operations
+  return { ...result, server: each(spent.server), postgres: each(spent.postgres) }
+}
+
+async function measureFloors(play: Play): Promise<Floors> {
+  const { stage, settings } = play
+  const { warmupMs, measureMs } = settings
+  const echo = new Worker('./ceilings/echo.ts')
+  const bare = new Worker('./ceilings/statements.ts')
+  const databaseUrl = await stage.databases.create('floors', 'template')
+  const statement = async (operation: StatementsTask['operation']): Promise<Cost> => {
+    const task: StatementsTask = {
+      databaseUrl,
+      operation,
+      blobBytes: BLOB_BYTES,
+      blockBytes: BLOCK_BYTES,
+      warmupMs,
+      measureMs,
+    }
+    const result = (await bare.ask(task)) as StatementsResult
+    return {
+      server: (result.cpuMs * 1000) / result.operations,
+      postgres: (result.backendMs * 1000) / result.operations,
+    }
+  }
+  try {
+    const url = `ws://127.0.0.1:${await echo.ask({ bare: true })}/ws`
+    const workload = ping()
+    const job = { job: 'commands', url, identity: null, connections: 16, workload, warmupMs, measureMs } as const
+    const before = cpuMs(echo.pid)
+    const { operations } = await stage.load.run(job)
+    return {
+      E: ((cpuMs(echo.pid) - before) * 1000) / operations,
+      K: (await statement('select')).postgres,
+      I: (await statement('insert')).postgres,
+      'B read': await statement('get'),
+      'B write': await statement('put'),
+    }
+  } finally {
+    await Promise.all([echo.end(), bare.end()])
+    await stage.databases.drop('floors')
+  }
+}
+
+const medianCost = (costs: readonly Cost[]): Cost => ({
+  server: median(costs.map(cost => cost.server)),
+  postgres: median(costs.map(cost => cost.postgres)),
+})
+const medianFloors = (floors: readonly Floors[]): Floors => ({
+  E: median(floors.map(floor => floor.E)),
+  K: median(floors.map(floor => floor.K)),
+  I: median(floors.map(floor => floor.I)),
+  'B read': medianCost(floors.map(floor => floor['B read'])),
+  'B write': medianCost(floors.map(floor => floor['B write'])),
+})
+
+const us = (value: number): string => `${value.toFixed(value < 100 ? 1 : 0)} µs`
+
+function floorRows(floors: Floors): Row[] {
+  const about = {
+    E: 'ws echo of a small message, 16 connections',
+    K: 'prepared select by key, PostgreSQL',
+    I: 'insert and commit, PostgreSQL',
+    'B read': 'bare client reads a block of 512 KiB',
+    'B write': 'bare client writes a block of 512 KiB',
+  }
+  return Object.entries(floors).map(([name, floor]) => ({
+    what: `  floor ${name}: ${about[name as keyof Floors]}`,
+    measured: typeof floor === 'number' ? us(floor) : `${us(floor.server)} + PostgreSQL ${us(floor.postgres)}`,
+    ceiling: '',
+    ratio: null,
+    budget: '',
+    ok: null,
+    details: [],
+    figures: { floor },
+  }))
+}
+
+function costRows(
+  { what, connections, server, postgres }: Operation,
+  seen: readonly (Cost & LoadResult)[],
+  floors: Floors,
+): Row[] {
+  const cost = medianCost(seen)
+  const name = `${what} @${connections}`
+  const rate = median(seen.map(result => result.perSecond))
+  const row = (part: keyof Cost, limit: Limit | null): Row => {
+    const floor = limit && floorOf(floors, part, limit)
+    const ratio = floor && cost[part] / floor
+    return {
+      what: `${name}, CPU of ${part === 'server' ? 'the server' : 'PostgreSQL'}`,
+      measured: us(cost[part]),
+      ceiling: floor ? us(floor) : '',
+      ratio,
+      budget: limit ? `≤ ${limit[0]} ${limit[1].slice(0, 1)}` : '0',
+      ok: limit && ratio !== null ? ratio <= limit[0] : cost[part] < 1,
+      details:
+        part === 'server'
+          ? [
+              `${perSecond(rate)}, p50 ${milliseconds(median(seen.map(r => r.p50)))}, p99 ${milliseconds(median(seen.map(r => r.p99)))}`,
+            ]
+          : [],
+      figures: { cost: cost[part], floor, ratio },
+    }
+  }
+  return [row('server', server), row('postgres', postgres)]
+}
+function floorOf(floors: Floors, part: keyof Cost, [, name]: Limit): number {
+  const floor = floors[name]
+  return typeof floor === 'number' ? floor : floor[part]
+}

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Budget } from '@parsec/shared/budget'
+import { Unavailable } from '@parsec/shared/errors'
+import { BUSY, type Gathered, Gathering } from './gather.ts'
+
+type Item = string
+type Answer = string
+type Settle = (answers: readonly (Answer | typeof BUSY | Error)[] | Error) => void
+
+/** A gathering whose batches wait until the test settles them. */
+function stage(options: Partial<Gathered<Item, Answer>> = {}) {
+  const batches: { items: readonly Item[]; settle: Settle }[] = []
+  const arrivals: (() => void)[] = []
+  const gathering = new Gathering<Item, Answer>({
+    together: items =>
+      new Promise((resolve, reject) => {
+        batches.push({ items, settle: answers => (answers instanceof Error ? reject(answers) : resolve(answers)) })
+        arrivals.shift()?.()
+      }),
+    maxItems: 3,
+    maxBytes: 100,
+    lanes: 1,
+    ...options,
+  })
+  const add = (item: Item, { organization = 1, bytes = 1, budget = new Budget(60_000) } = {}) => {
+    const answer = gathering.add(item, { organization, bytes, budget })
+    answer.catch(() => {})
+    return answer
+  }
+  /** The next batch that starts. */
+  const next = async () => {
+    if (batches.length === 0) await new Promise<void>(resolve => arrivals.push(resolve))
+    return batches.shift()!
+  }
+  return { add, next, gathering }
+}
+const echo = (items: readonly Item[]) => items.map(item => item.toUpperCase())
+
+test('those of one turn go together, those that come meanwhile go into the next batch', async () => {
+  const { add, next } = stage()
+  const first = [add('a'), add('b')]
+  const one = await next()
+  assert.deepEqual(one.items, ['a', 'b'])
+  const later = [add('c'), add('d')]
+  one.settle(echo(one.items))
+  assert.deepEqual(await Promise.all(first), ['A', 'B'])
+  const two = await next()
+  assert.deepEqual(two.items, ['c', 'd'])
+  two.settle(echo(two.items))
+  assert.deepEqual(await Promise.all(later), ['C', 'D'])
+})
+
+test('a batch takes from each organization in turn, from each in order, up to its bounds', async () => {
+  const { add, next } = stage()
+  for (const item of ['a1', 'a2', 'a3', 'a4']) add(item, { organization: 1 })
+  add('b1', { organization: 2 })
+  add('c1', { organization: 3, bytes: 99 })
+  const seen: (readonly string[])[] = []
+  for (let left = 6; left > 0; ) {
+    const { items, settle } = await next()
+    seen.push(items)
+    left -= items.length
+    settle(echo(items))
+  }
+  // c1 leaves room for one byte
+  assert.deepEqual(seen, [
+    ['a1', 'b1'],
+    ['c1', 'a2'],
+    ['a3', 'a4'],
+  ])
+})
+
+test('one that is larger than a batch goes alone', async () => {
+  const { add, next } = stage()
+  add('large', { bytes: 1000 })
+  add('small')
+  const { items, settle } = await next()
+  assert.deepEqual(items, ['large'])
+  settle(['L'])
+  assert.deepEqual((await next()).items, ['small'])
+})
+
+test('when a batch fails, each is tried alone, and only those fail that fail so', async () => {
+  const { add, next } = stage()
+  const answers = Promise.allSettled([add('a'), add('b'), add('c')])
+  const { settle } = await next()
+  settle(new Error('one of them'))
+  for (const wanted of ['a', 'b', 'c']) {
+    const { items, settle } = await next()
+    assert.deepEqual(items, [wanted])
+    settle(wanted === 'b' ? new Error('b is bad') : echo(items))
+  }
+  const [a, b, c] = await answers
+  assert.deepEqual(a, { status: 'fulfilled', value: 'A' })
+  assert.match(`${(b as PromiseRejectedResult).reason}`, /b is bad/)
+  assert.deepEqual(c, { status: 'fulfilled', value: 'C' })
+})
+
+test('an outage fails the batch: what was committed is not known, so nothing is tried again', async () => {
+  const { add, next } = stage()
+  const answers = Promise.allSettled([add('a'), add('b')])
+  const { settle } = await next()
+  settle(new Unavailable('database: gone'))
+  for (const answer of await answers) assert.ok((answer as PromiseRejectedResult).reason instanceof Unavailable)
+})
+
+test('who is cancelled leaves at once, waiting or under way, and the others go on', async () => {
+  const { add, next } = stage()
+  const [leaver, stayer] = [new AbortController(), new AbortController()]
+  const reason = new Unavailable('nobody waits')
+  const underWay = add('a', { budget: new Budget(60_000, leaver.signal) })
+  const beside = add('b', { budget: new Budget(60_000, stayer.signal) })
+  const { settle } = await next()
+  const waiting = add('c', { budget: new Budget(60_000, leaver.signal) })
+  const behind = add('d')
+  leaver.abort(reason)
+  await assert.rejects(underWay, reason)
+  await assert.rejects(waiting, reason)
+  await assert.rejects(add('e', { budget: new Budget(60_000, leaver.signal) }), reason)
+  settle(['A', 'B'])
+  assert.equal(await beside, 'B')
+  const second = await next()
+  assert.deepEqual(second.items, ['d'])
+  second.settle(['D'])
+  assert.equal(await behind, 'D')
+})
+
+test('who is overdue leaves; a batch has as long as the one who has most', async () => {
+  const budgets: number[] = []
+  const { gathering } = stage({
+    together: (items, budget) => {
+      budgets.push(budget.msLeft)
+      return items.includes('short') ? new Promise(() => {}) : Promise.resolve(echo(items))
+    },
+    lanes: 2,
+  })
+  const short = gathering.add('short', { organization: 1, budget: new Budget(20) })
+  const long = gathering.add('long', { organization: 1, budget: new Budget(60_000) })
+  long.catch(() => {})
+  await assert.rejects(short, /not done within 20 ms/)
+  assert.ok(budgets[0]! > 50_000)
+  assert.equal(await gathering.add('next', { organization: 1, budget: new Budget(60_000) }), 'NEXT')
+})
+
+test('who is busy goes to the patient, and keeps nobody waiting', async () => {
+  const patient = stage()
+  const { add, next } = stage({ patient: patient.gathering })
+  const [locked, free] = [add('locked'), add('free')]
+  const { settle } = await next()
+  settle([BUSY, 'FREE'])
+  assert.equal(await free, 'FREE')
+  const other = add('other')
+  const second = await next()
+  second.settle(['OTHER'])
+  assert.equal(await other, 'OTHER')
+  const waited = await patient.next()
+  assert.deepEqual(waited.items, ['locked'])
+  waited.settle(['LOCKED'])
+  assert.equal(await locked, 'LOCKED')
+})
+
+test('few are served one by one', async () => {
+  const alone: string[] = []
+  const { add, next } = stage({
+    few: 2,
+    alone: item => {
+      alone.push(item)
+      return Promise.resolve(item)
+    },
+  })
+  assert.equal(await add('a'), 'a')
+  assert.deepEqual(alone, ['a'])
+  add('b')
+  add('c')
+  assert.deepEqual((await next()).items, ['b', 'c'])
+})

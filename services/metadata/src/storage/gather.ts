@@ -1,0 +1,156 @@
+/**
+ * What waits for the database meets it together: whoever comes while a batch is under way goes into the next, so that many
+ * share one statement, or one transaction and its commit. Nobody waits for a batch to fill.
+ *
+ * Batches are bounded in items and bytes, and take from each organization in turn, from each in order. Who is cancelled or
+ * overdue leaves, without harm to the others. When a batch fails, each of its items is tried alone: a failure is only
+ * whoever's it is.
+ */
+import { Budget } from '@parsec/shared/budget'
+import { Unavailable } from '@parsec/shared/errors'
+
+/** Instead of an answer: the item cannot be served without waiting for somebody else's lock, so it waits for another batch. */
+export const BUSY = Symbol('busy')
+
+export type Gathered<Item, Answer> = {
+  /** Serves items together; answers are in their order, an error for who cannot be served. */
+  together(items: readonly Item[], budget: Budget): Promise<readonly (Answer | typeof BUSY | Error)[]>
+  /** Serves one, where that costs less than `together`: batches of fewer than `few`, and what is tried again. */
+  alone?: (item: Item, budget: Budget) => Promise<Answer>
+  few?: number
+  maxItems: number
+  maxBytes: number
+  /** Batches under way at once. */
+  lanes: number
+  /** Where items go that are busy; else to the end of the queue. */
+  patient?: Gathering<Item, Answer>
+}
+
+/** Of an item: whose it is, how long it may wait, and how large it is. */
+export type Waiting = { organization: number | string; budget: Budget; bytes?: number }
+
+type Entry<Item, Answer> = {
+  readonly item: Item
+  readonly organization: number | string
+  readonly budget: Budget
+  readonly bytes: number
+  readonly resolve: (answer: Answer) => void
+  readonly reject: (error: unknown) => void
+  /** Answered, refused, or not waited for any more. */
+  isOver: boolean
+}
+
+export class Gathering<Item, Answer> {
+  readonly #gathered: Gathered<Item, Answer>
+  /** By organization, the one whose turn it is first. */
+  readonly #queues = new Map<number | string, Entry<Item, Answer>[]>()
+  #underWay = 0
+  #isCalled = false
+
+  constructor(gathered: Gathered<Item, Answer>) {
+    this.#gathered = gathered
+  }
+
+  add(item: Item, { organization, budget, bytes = 0 }: Waiting): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const { signal } = budget
+      const leave = () => end(reject, signal.reason)
+      const end = <T>(tell: (outcome: T) => void, outcome: T) => {
+        signal.removeEventListener('abort', leave)
+        entry.isOver = true
+        tell(outcome)
+      }
+      const entry: Entry<Item, Answer> = {
+        item,
+        organization,
+        budget,
+        bytes,
+        resolve: answer => end(resolve, answer),
+        reject: error => end(reject, error),
+        isOver: false,
+      }
+      if (signal.aborted) return leave()
+      signal.addEventListener('abort', leave)
+      this.#enter(entry)
+    })
+  }
+
+  #enter(entry: Entry<Item, Answer>): void {
+    const queue = this.#queues.get(entry.organization)
+    if (queue) queue.push(entry)
+    else this.#queues.set(entry.organization, [entry])
+    this.#call()
+  }
+  /** The first of a turn of the event loop waits for the others of that turn. */
+  #call(): void {
+    if (this.#isCalled || this.#underWay >= this.#gathered.lanes || this.#queues.size === 0) return
+    this.#isCalled = true
+    setImmediate(() => {
+      this.#isCalled = false
+      const entries = this.#take()
+      if (entries.length > 0) void this.#send(entries)
+      this.#call()
+    })
+  }
+  async #send(entries: readonly Entry<Item, Answer>[]): Promise<void> {
+    this.#underWay++
+    await this.#serve(entries)
+    this.#underWay--
+    this.#call()
+  }
+
+  #take(): Entry<Item, Answer>[] {
+    const { maxItems, maxBytes } = this.#gathered
+    const taken: Entry<Item, Answer>[] = []
+    let bytes = 0
+    for (const [organization, queue] of this.#queues) {
+      while (queue[0]?.isOver) queue.shift()
+      const entry = queue[0]
+      if (entry && taken.length > 0 && bytes + entry.bytes > maxBytes) break
+      // Its next turn is after everybody else's; a map goes on with what is added.
+      this.#queues.delete(organization)
+      if (queue.length > 1) this.#queues.set(organization, queue)
+      if (!entry) continue
+      queue.shift()
+      taken.push(entry)
+      bytes += entry.bytes
+      if (taken.length === maxItems) break
+    }
+    return taken
+  }
+
+  async #serve(entries: readonly Entry<Item, Answer>[]): Promise<void> {
+    const { alone, few = 1 } = this.#gathered
+    if (alone && entries.length < few) await Promise.all(entries.map(entry => this.#serveAlone(entry)))
+    else await this.#serveTogether(entries)
+  }
+  async #serveTogether(entries: readonly Entry<Item, Answer>[]): Promise<void> {
+    const { together, patient } = this.#gathered
+    // As long as anybody has: those who have less leave before.
+    const budget = new Budget(Math.max(...entries.map(entry => entry.budget.msLeft)))
+    try {
+      const answers = await together(
+        entries.map(entry => entry.item),
+        budget,
+      )
+      for (const [i, entry] of entries.entries()) {
+        const answer = answers[i] as Answer | typeof BUSY | Error
+        if (answer === BUSY) (patient ?? this).#enter(entry)
+        else if (answer instanceof Error) entry.reject(answer)
+        else entry.resolve(answer)
+      }
+    } catch (error) {
+      // After an outage nobody knows what was committed, and one by one they would fare no better.
+      if (error instanceof Unavailable || entries.length === 1) for (const entry of entries) entry.reject(error)
+      else for (const entry of entries) await this.#serveAlone(entry)
+    } finally {
+      budget.end()
+    }
+  }
+  async #serveAlone(entry: Entry<Item, Answer>): Promise<void> {
+    const { alone } = this.#gathered
+    if (entry.isOver) return
+    if (alone) await alone(entry.item, entry.budget).then(entry.resolve, entry.reject)
+    else await this.#serveTogether([entry])
+  }
+}

@@ -1,0 +1,113 @@
+/** Versions of vlobs are read together, see `storage/gather.ts`: one statement finds what several commands ask for. */
+import type { Budget } from '@parsec/shared/budget'
+import type { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
+import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
+import type { DeviceID } from '@parsec/shared/protocol/types'
+import type { Deps } from '../context.ts'
+import { GATES, JOIN_CALLER, type RealmFacts } from '../realm/gates.ts'
+import { Gathering } from '../storage/gather.ts'
+
+/** `version`, or the newest one, or the newest up to `timestamp`. */
+export type VersionKey = {
+  vlob_id: Uuid
+  encryption_revision: number
+  version: number | null
+  timestamp: DateTime | null
+}
+/** `version` null: there is no such one. */
+export type FoundVersion = RealmFacts & {
+  version: number | null
+  blob: Buffer
+  created_on: DateTime
+  author: DeviceID
+  author_last_role_granted_on: DateTime
+}
+type Item = VersionKey & { context: AuthenticatedContext }
+
+/** Of a batch. A blob is at most 1 MiB. */
+const MAX_ITEMS = 32
+/** Fewer cost less one by one. */
+const FEW = 4
+const LANES = 2
+
+export class VlobReads {
+  readonly #db: Deps['db']
+  readonly #gathering: Gathering<Item, FoundVersion | undefined>
+
+  constructor({ db }: Pick<Deps, 'db'>) {
+    this.#db = db
+    this.#gathering = new Gathering({
+      alone: (item, budget) => findVersion(db.within(budget), item),
+      few: FEW,
+      together: async (items, budget) => {
+        const found = new Map((await findVersions(db.within(budget), items)).map(row => [row.n, row]))
+        return items.map((_, i) => found.get(i + 1))
+      },
+      maxItems: MAX_ITEMS,
+      maxBytes: Infinity,
+      lanes: LANES,
+    })
+  }
+
+  /** The version with what its gates look at; undefined when there is no such vlob. */
+  find(
+    { context, budget }: { context: AuthenticatedContext; budget: Budget },
+    key: VersionKey,
+  ): Promise<FoundVersion | undefined> {
+    const item = { ...key, context }
+    if (key.timestamp !== null) return findVersion(this.#db.within(budget), item)
+    return this.#gathering.add(item, { organization: context.organization, budget })
+  }
+}
+
+/**
+ * A revision that may be read has all versions, so the newest is found by its number, and the one of an instant by halves,
+ * since timestamps never go back (C2): there may be thousands.
+ */
+const findVersion = (db: Queryable, q: Item) =>
+  db.one<FoundVersion>(sql`
+    SELECT ${GATES}, atom.version, atom.blob, atom.created_on, device.device_id AS author,
+      (SELECT certified_on FROM realm_user WHERE realm = vlob.realm AND user_ = device.user_) AS author_last_role_granted_on
+    FROM vlob JOIN realm ON realm._id = vlob.realm ${JOIN_CALLER} = ${q.context.user}
+    LEFT JOIN vlob_atom atom ON atom.vlob = vlob._id AND atom.encryption_revision = ${q.encryption_revision}
+      AND atom.version = CASE WHEN ${q.timestamp}::timestamptz IS NULL THEN coalesce(${q.version}::bigint, vlob.version)
+      ELSE (
+        WITH RECURSIVE halved (low, high) AS (
+          SELECT 0::bigint, vlob.version
+          UNION ALL
+          SELECT CASE WHEN is_past THEN middle ELSE low END, CASE WHEN is_past THEN high ELSE middle - 1 END
+          FROM halved CROSS JOIN LATERAL (
+            SELECT past.version AS middle, past.created_on <= ${q.timestamp}::timestamptz AS is_past FROM vlob_atom past
+            WHERE past.vlob = vlob._id AND past.encryption_revision = ${q.encryption_revision}
+              AND past.version = (halved.low + halved.high + 1) / 2 OFFSET 0
+          ) probe
+          WHERE low < high
+        )
+        SELECT nullif(max(low), 0) FROM halved
+      ) END
+    LEFT JOIN device ON device._id = atom.author
+    WHERE vlob.organization = ${q.context.organization} AND vlob.vlob_id = ${q.vlob_id}`)
+
+/**
+ * The same for several without an instant: `n` tells which, from 1. `OFFSET 0` and `(SELECT …)`: one plan, by key, for any
+ * number of them.
+ */
+const findVersions = (db: Queryable, items: readonly Item[]) =>
+  db.all<FoundVersion & { n: number }>(sql`
+    SELECT q.n, ${GATES}, atom.version, atom.blob, atom.created_on, device.device_id AS author,
+      (SELECT certified_on FROM realm_user WHERE realm = vlob.realm AND user_ = device.user_) AS author_last_role_granted_on
+    FROM unnest((SELECT ${items.map(q => q.context.organization)}::bigint[]), (SELECT ${items.map(q => q.vlob_id)}::uuid[]),
+      (SELECT ${items.map(q => q.context.user)}::bigint[]), (SELECT ${items.map(q => q.encryption_revision)}::bigint[]),
+      (SELECT ${items.map(q => q.version)}::bigint[]))
+      WITH ORDINALITY AS q (organization, vlob_id, user_, encryption_revision, version, n)
+    CROSS JOIN LATERAL (
+      SELECT * FROM vlob WHERE vlob.organization = q.organization AND vlob.vlob_id = q.vlob_id OFFSET 0
+    ) vlob
+    JOIN realm ON realm._id = vlob.realm ${JOIN_CALLER} = q.user_
+    LEFT JOIN LATERAL (
+      SELECT * FROM vlob_atom one WHERE one.vlob = vlob._id AND one.encryption_revision = q.encryption_revision
+        AND one.version = coalesce(q.version, vlob.version)
+      OFFSET 0
+    ) atom ON TRUE
+    LEFT JOIN device ON device._id = atom.author`)
