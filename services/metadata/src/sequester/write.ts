@@ -1,13 +1,13 @@
 /** What a vlob write owes to sequester services (spec 05 §14.3): checks before any look at the realm, blobs with the version. */
 import type { Budget } from '@parsec/shared/budget'
+import type { Log } from '@parsec/shared/log'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
-import type { Deps } from '../context.ts'
 import { keepServices } from '../organization/lock.ts'
 import { type EnabledService, matchServices, notSequestered, type SequesterBlobs, type ServiceBlob } from './blobs.ts'
 import { webhookRefusal } from './webhook.ts'
 
-type Ctx = Pick<Deps, 'db' | 'log'> & { context: AuthenticatedContext; budget: Budget }
+type Ctx = { db: Queryable; log: Log; context: AuthenticatedContext; budget: Budget }
 
 /** Refuses a write, or lets webhooks refuse it. Outside sequestered organizations it asks nobody. */
 export async function sequesterRefusal({ db, log, budget, context }: Ctx, sequester_blob: SequesterBlobs) {

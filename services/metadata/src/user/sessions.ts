@@ -1,9 +1,9 @@
 /** Who connects is looked up together with others that connect, see `storage/gather.ts`. */
 import type { Budget } from '@parsec/shared/budget'
+import type { Database } from '@parsec/shared/postgres/database'
 import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
 import type { DeviceID, OrganizationID } from '@parsec/shared/protocol/types'
-import type { Deps } from '../context.ts'
 import { EXPIRATION, type Expiration } from '../organization/expiration.ts'
 import { Gathering } from '../storage/gather.ts'
 
@@ -20,7 +20,7 @@ const MAX_ITEMS = 64
 export class Sessions {
   readonly #gathering: Gathering<SessionKey, Session | undefined>
 
-  constructor({ db }: Pick<Deps, 'db'>) {
+  constructor(db: Database) {
     this.#gathering = new Gathering<SessionKey, Session | undefined>({
       together: async (keys, budget) => {
         const found = new Map((await findSessions(db.within(budget), keys)).map(row => [row.n, row]))

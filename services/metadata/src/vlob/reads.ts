@@ -1,10 +1,10 @@
 /** Versions of vlobs are read together, see `storage/gather.ts`: one statement finds what several commands ask for. */
 import type { Budget } from '@parsec/shared/budget'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
+import type { Database } from '@parsec/shared/postgres/database'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { DeviceID } from '@parsec/shared/protocol/types'
-import type { Deps } from '../context.ts'
 import { GATES, JOIN_CALLER, type RealmFacts } from '../realm/gates.ts'
 import { Gathering } from '../storage/gather.ts'
 
@@ -32,10 +32,10 @@ const FEW = 4
 const LANES = 2
 
 export class VlobReads {
-  readonly #db: Deps['db']
+  readonly #db: Database
   readonly #gathering: Gathering<Item, FoundVersion | undefined>
 
-  constructor({ db }: Pick<Deps, 'db'>) {
+  constructor(db: Database) {
     this.#db = db
     this.#gathering = new Gathering({
       alone: (item, budget) => findVersion(db.within(budget), item),

@@ -7,10 +7,10 @@
  * patient batch, which waits for one realm at a time while it has no other lock, so nobody ever waits in a circle.
  */
 import type { Budget } from '@parsec/shared/budget'
-import type { Uuid } from '@parsec/shared/codec/values'
+import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
+import type { Database } from '@parsec/shared/postgres/database'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
-import type { Deps } from '../context.ts'
 import { lockRealmByKey } from '../realm/lock.ts'
 import type { SequesterBlobs } from '../sequester/blobs.ts'
 import { keptServices } from '../sequester/write.ts'
@@ -31,6 +31,7 @@ type Item = {
   readonly decide: (services: Services, place: Place | undefined, batch: Batch) => void
   realm?: number
 }
+type WriteDeps = { db: Database; outbox: Outbox; now: () => DateTime }
 type Caller = { context: AuthenticatedContext; budget: Budget }
 type Target = { vlob_id: Uuid; sequester_blob: SequesterBlobs; blob: Buffer }
 
@@ -40,12 +41,12 @@ const MAX_BYTES = 2 * 1024 * 1024
 const LOCK_TIMED_OUT = '55P03'
 
 export class VlobWrites {
-  readonly #deps: Pick<Deps, 'db' | 'outbox' | 'now'>
+  readonly #deps: WriteDeps
   readonly #gathering: Gathering<Item, null>
   /** Of sequestered organizations, one by one: their services are locked, too, which is nothing for others to wait for. */
   readonly #sequestered: Gathering<Item, null>
 
-  constructor(deps: Pick<Deps, 'db' | 'outbox' | 'now'>) {
+  constructor(deps: WriteDeps) {
     this.#deps = deps
     const bounds = { maxItems: MAX_ITEMS, maxBytes: MAX_BYTES, lanes: 1 }
     const patient = new Gathering<Item, null>({
