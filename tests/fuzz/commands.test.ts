@@ -115,10 +115,16 @@ async function prepare(client: ReturnType<typeof clientOf>, random: Random): Pro
     open,
     requests: new Requests(random, world, author),
   })
-  const invited = async () => {
+  /** Others of these callers delete invitations, also between the two steps. */
+  const invited = async (): Promise<Connection> => {
     const { token } = await founder.ok('invite_new', { type: 'DEVICE', send_email: false })
     world.others.push(uuid(token))
-    return client.open({ invited: { organization_id: id, invitation_type: 'DEVICE', token } })
+    try {
+      return await client.open({ invited: { organization_id: id, invitation_type: 'DEVICE', token } })
+    } catch (error) {
+      if (/Invitation already deleted/.test((error as Error).message)) return invited()
+      throw error
+    }
   }
   const authenticated = (device: Device, api: readonly [number, number]) => () => client.connect(device, { api })
   return [

@@ -63,6 +63,13 @@ export const MISTAKES: readonly Mistake[] = [
     remedy: 'Often a variable that is not set where the command is run.',
   },
   {
+    what: 'the token has letters that no HTTP header carries',
+    options: () => ({ 'administration-token': 's\u00e9cret' }),
+    exit: 2,
+    line: "Error: Invalid value for '--administration-token': must consist of ASCII letters, digits and signs.",
+    remedy: 'Give another one, for example 64 hexadecimal digits.',
+  },
+  {
     what: 'an S3 store without escaped colons',
     options: () => ({ blockstore: 's3:s3.example.com:9000:region:bucket:key:secret' }),
     exit: 2,
@@ -194,6 +201,13 @@ export const MISTAKES: readonly Mistake[] = [
     exit: 1,
     line: 'Error: --email-sender is required when --email-host is provided',
     remedy: 'Give `--email-sender`.',
+  },
+  {
+    what: 'a sender of mails that is no address',
+    options: () => ({ 'email-host': 'smtp.example.com', 'email-sender': 'Parsec' }),
+    exit: 1,
+    line: "Error: --email-sender: 'Parsec' is no address like Name <name@example.com>",
+    remedy: 'Give `name@example.com` or `Name <name@example.com>`.',
   },
   {
     what: 'NATS does not answer',

@@ -87,20 +87,37 @@ export const constant = <const T extends string>(value: T): z.ZodLiteral<T> =>
 
 /** A list of at most `max` items; a wrong item is reported under its index. */
 export const list = <T extends z.ZodType>(item: T, { max }: { max: number }): z.ZodType<z.infer<T>[]> =>
-  counted(Array.isArray, v => v.length, max, 'Not a valid list.').pipe(z.array(item)) as unknown as z.ZodType<
-    z.infer<T>[]
-  >
+  counted(Array.isArray, v => v.length, max, 'Not a valid list.').transform((items, context) =>
+    each<unknown, z.infer<T>>(items, context, (value, at) => taken(item, value, context, at)),
+  ) as unknown as z.ZodType<z.infer<T>[]>
 
 /** A map with typed keys, which need not be text, of at most `max` entries; yields them in the order of the message. */
-export function mapOf<K, V>(
-  keySchema: z.ZodType<K>,
-  valueSchema: z.ZodType<V>,
-  { max }: { max: number },
-): z.ZodType<[K, V][]> {
-  const entries = z.array(z.tuple([keySchema, valueSchema]))
-  return counted(isMap, v => (v instanceof Map ? v.size : Object.keys(v).length), max, 'Not a valid mapping type.')
-    .transform(v => (v instanceof Map ? [...v] : Object.entries(v)))
-    .pipe(entries as never) as unknown as z.ZodType<[K, V][]>
+export const mapOf = <K, V>(key: z.ZodType<K>, value: z.ZodType<V>, { max }: { max: number }): z.ZodType<[K, V][]> =>
+  counted(isMap, v => (v instanceof Map ? v.size : Object.keys(v).length), max, 'Not a valid mapping type.').transform(
+    (map, context) =>
+      each<[unknown, unknown], [K, V]>(map instanceof Map ? [...map] : Object.entries(map), context, (entry, at) => [
+        taken(key, entry[0], context, at, 0),
+        taken(value, entry[1], context, at, 1),
+      ]),
+  ) as unknown as z.ZodType<[K, V][]>
+
+type Context = z.core.$RefinementCtx
+/** Looks at item after item, and no further than the first few problems: each costs more than all that is right. */
+function each<I, O>(items: readonly I[], context: Context, take: (item: I, at: number) => O): O[] {
+  const taken: O[] = []
+  for (const [at, item] of items.entries()) {
+    if (context.issues.length >= limits.error_issues.value) break
+    taken.push(take(item, at))
+  }
+  return taken
+}
+/** What a schema makes of one item; what is wrong with it is noted under its place, and the whole is refused then. */
+function taken<S extends z.ZodType>(schema: S, value: unknown, context: Context, ...place: number[]): z.infer<S> {
+  const parsed = schema.safeParse(value, { reportInput: true })
+  if (parsed.success) return parsed.data
+  for (const { message, path, input } of parsed.error.issues)
+    context.addIssue({ code: 'custom', message, path: [...place, ...path], input })
+  return z.NEVER
 }
 
 /** Of a kind, and of no more than `max` items: checked before any item is. */
