@@ -24,6 +24,9 @@ const BLOCK_COMMANDS = 'tests/blockstore/bounds.test.ts'
 const IN_FLIGHT = 'libs/shared/src/http/in-flight.test.ts'
 const SOCKETS = 'tests/limits/sockets.test.ts'
 const MESSAGES = 'tests/limits/messages.test.ts'
+const QUEUE = 'services/gateway/src/events/queue.test.ts'
+const FAN_OUT = 'services/gateway/src/events/fan-out.test.ts'
+const SESSION = 'services/gateway/src/events/session.test.ts'
 const BAD_MESSAGE = '`bad_message`'
 const CERTIFICATE = '`invalid_certification`, or `invalid_data` where the command says so'
 
@@ -350,5 +353,48 @@ export const limits = {
     what: 'handshakes of one address at once; proxies and offices share an address',
     beyond: '503',
     test: [SOCKETS, 'one address may have 256 handshakes at once'],
+  },
+  // Events
+  queued_events: {
+    value: 100,
+    unit: 'items',
+    what: 'events that one client has not read (01-wire §10.4)',
+    beyond: 'its connection is closed',
+    test: [QUEUE, 'a hundred events wait, one more is not taken'],
+  },
+  queued_event_bytes: {
+    value: 131_072,
+    unit: 'bytes',
+    what: 'the same in bytes',
+    beyond: 'its connection is closed',
+    test: [QUEUE, 'queues are bounded in bytes'],
+  },
+  all_queued_event_bytes: {
+    value: 64 * 1_048_576,
+    unit: 'bytes',
+    what: 'events that the clients of one process have not read',
+    beyond: 'a client with more than its share is closed',
+    test: [QUEUE, 'queues are bounded in bytes'],
+  },
+  queued_events_share: {
+    value: 4096,
+    unit: 'bytes',
+    what: 'events that a client may leave unread whatever others do',
+    beyond: 'its connection is closed while the process is full',
+    test: [QUEUE, 'queues are bounded in bytes'],
+  },
+  deferred_events: {
+    value: 1000,
+    unit: 'items',
+    what: 'events that come while the realms of a subscribing client are read',
+    beyond: 'its connection is closed',
+    test: [SESSION, 'more events than a session can keep'],
+  },
+  event_deliveries: {
+    value: 1_000_000,
+    unit: 'items',
+    what: 'deliveries of events that are still to be made in one process',
+    beyond: 'the subscribed connections of the organization whose event was one too many are closed',
+    test: [FAN_OUT, 'a group whose events come faster'],
   },
 } as const satisfies { readonly [name: string]: Limit }

@@ -12,7 +12,8 @@ import type { Log } from '@parsec/shared/log'
 import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { EventOrder } from './order.ts'
-import { HeardEvent, Organization, type Session } from './session.ts'
+import { QueuedBytes } from './queue.ts'
+import { eventFanOut, HeardEvent, Organization, type Session } from './session.ts'
 
 /** Ids of events that are remembered, so that one that is told twice reaches clients once. */
 const REMEMBERED_EVENTS = 65_536
@@ -32,6 +33,9 @@ export class EventHub {
   readonly #log: Log
   readonly #entries = new Map<OrganizationID, Entry>()
   readonly #seen = new SeenIds(REMEMBERED_EVENTS)
+  readonly #fanOut = eventFanOut()
+  /** Of the queues of all clients. */
+  readonly queuedBytes = new QueuedBytes()
   constructor(bus: Bus, log: Log) {
     this.#bus = bus
     this.#log = log
@@ -44,7 +48,7 @@ export class EventHub {
   async enter(id: OrganizationID): Promise<Organization> {
     let entry = this.#entries.get(id)
     if (!entry) {
-      const organization = new Organization(id)
+      const organization = new Organization(id, this.#fanOut)
       const order = new EventOrder<HeardEvent>(event => organization.deliver(event))
       const control = this.#bus.subscribe(subjects.controlEvents(id), payload =>
         this.#heard(organization, order, payload),
@@ -85,10 +89,7 @@ export class EventHub {
     keys: { organization: number; user: number },
   ): Promise<void> {
     if (session.subscribed) return
-    session.subscribed = true
-    session.deferred = []
-    session.user.keepRealms()
-    organization.subscribers.add(session)
+    organization.startCatchingUp(session)
     // Hearing comes before reading, so that a change in between is not missed; certificates say which is newer.
     await this.#hearClientEvents(organization)
     const { realms, message_count } = await callInternal(this.#bus, 'realm_memberships', keys)

@@ -1,26 +1,51 @@
 /** Events that one client has not read yet, oldest first (spec 01 §10.4). Most are empty: an empty queue holds no array. */
+import { limits } from '@parsec/shared/limits'
 
-/** One more event than this ends the connection: a client catches up only through events or by reconnecting. */
-export const MAX_PENDING_EVENTS = 100
+/** The bytes of all queues of a process. */
+export class QueuedBytes {
+  total = 0
+}
 
+/**
+ * A client catches up only through events or by reconnecting: what does not fit ends its connection. While all queues
+ * together are full, that is what goes beyond a small share.
+ */
 export class EventQueue {
+  readonly #all: QueuedBytes
   #events: Buffer[] | null = null
+  #bytes = 0
+  constructor(all: QueuedBytes) {
+    this.#all = all
+  }
 
   get size(): number {
     return this.#events?.length ?? 0
   }
-  /** Takes an encoded event; false when the queue is full. */
-  push(event: Buffer): boolean {
-    if (this.#events === null) this.#events = [event]
-    else if (this.#events.length < MAX_PENDING_EVENTS) this.#events.push(event)
-    else return false
+  /** Takes an encoded event; false when there is no room. One that `says nothing` new merges with an equal one. */
+  push(event: Buffer, saysNothing: boolean): boolean {
+    if (saysNothing && this.#events?.some(other => other.equals(event))) return true
+    const bytes = this.#bytes + event.length
+    const { queued_events, queued_event_bytes, all_queued_event_bytes, queued_events_share } = limits
+    if (this.size >= queued_events.value || bytes > queued_event_bytes.value) return false
+    if (this.#all.total + event.length > all_queued_event_bytes.value && bytes > queued_events_share.value) return false
+    this.#events ??= []
+    this.#events.push(event)
+    this.#count(event.length)
     return true
   }
   /** The oldest event, or undefined when there is none. */
   shift(): Buffer | undefined {
-    if (this.#events === null) return undefined
-    const event = this.#events.shift()
-    if (this.#events.length === 0) this.#events = null
+    const event = this.#events?.shift()
+    if (event) this.#count(-event.length)
+    if (this.#events?.length === 0) this.#events = null
     return event
+  }
+  clear(): void {
+    this.#events = null
+    this.#count(-this.#bytes)
+  }
+  #count(change: number): void {
+    this.#bytes += change
+    this.#all.total += change
   }
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { decodeMap } from '@parsec/shared/codec/msgpack'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { limits } from '@parsec/shared/limits'
 import type { ClientEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { ApiVersion } from '@parsec/shared/protocol/versions'
 import { HeardEvent, Organization } from './session.ts'
@@ -32,9 +33,8 @@ function member(organization: Organization, device_id: string, api_version: ApiV
   const peer = { offer: (event: Buffer) => void told.push(decodeMap(event).event), end: () => {} }
   const session = organization.join(device_id.split('@')[0]!, device_id, api_version, peer)
   if (subscribed) {
-    session.subscribed = true
-    session.user.keepRealms()
-    organization.subscribers.add(session)
+    organization.startCatchingUp(session)
+    organization.catchUp(session)
   }
   return { session, told }
 }
@@ -70,7 +70,7 @@ test('of role changes told in another order the newest certificate counts', () =
 test('what is heard while realms are read is told afterwards (01-wire §10.3)', () => {
   const organization = new Organization('Org')
   const { session, told } = member(organization, 'alice@dev1')
-  session.deferred = []
+  organization.startCatchingUp(session)
   organization.deliver(changed('bob@dev1'))
   assert.deepEqual(told, [])
   session.user.remember(REALM, true, new DateTime(1))
@@ -100,4 +100,27 @@ test('a session that ends on an event keeps no other from hearing it', () => {
   Object.assign(session.peer, { offer: () => organization.leave(session) })
   organization.deliver(role('alice', true, 1))
   assert.deepEqual([sessions[0]!.told.length, told.length, sessions[2]!.told.length], [1, 0, 1])
+})
+test('more events than a session can keep while its realms are read end it', async () => {
+  const organization = new Organization('Org')
+  const { session } = member(organization, 'alice@dev1')
+  const why: string[] = []
+  Object.assign(session.peer, { end: (reason: string) => why.push(reason) })
+  organization.startCatchingUp(session)
+  for (let i = 0; i < limits.deferred_events.value; i++) organization.deliver(role('alice', true, i))
+  while (session.deferred!.length < limits.deferred_events.value) await new Promise(setImmediate)
+  assert.deepEqual(why, [])
+  organization.deliver(role('alice', true, 1))
+  while (session.deferred!.length === limits.deferred_events.value) await new Promise(setImmediate)
+  assert.deepEqual(why, ['too many events while subscribing'])
+})
+test('realms are forgotten with the last that remembers them', () => {
+  const organization = new Organization('Org')
+  const [alice, bob] = ['alice@dev1', 'bob@dev1'].map(id => member(organization, id))
+  organization.deliver(role('alice', true, 1))
+  organization.deliver(role('bob', false, 2))
+  organization.leave(alice!.session)
+  assert.equal(organization.realms.size, 1)
+  organization.leave(bob!.session)
+  assert.equal(organization.realms.size, 0)
 })

@@ -2,17 +2,20 @@
  * Who is connected: authenticated sessions by organization and user, and the realms that each user hears of.
  *
  * The realms belong to the user, not to the connection: its sessions share one map, kept while one of them is subscribed.
+ * The organization knows who is in each realm, so that an event finds its recipients without asking all.
  */
 import { encode } from '@parsec/shared/codec/msgpack'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { limits } from '@parsec/shared/limits'
 import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { DeviceID, OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import { type ApiVersion, knowsEvent } from '@parsec/shared/protocol/versions'
+import { FanOut } from './fan-out.ts'
 
 /** What receives events: a WebSocket, or a stream of server-sent events. */
 export interface Peer {
-  /** Takes the encoded `events_listen` reply of an event; never throws. */
-  offer(event: Buffer): void
+  /** Takes the encoded `events_listen` reply of an event, which may have no field; never throws. */
+  offer(event: Buffer, hasNoField: boolean): void
   /** Ends the connection at once, without another word to the client; `why` is for the log. */
   end(why: string): void
 }
@@ -35,21 +38,26 @@ export class Session {
   }
 }
 
+/** A realm that somebody here has heard of, and who is in it. `mentions`: users that remember something of it. */
+type Realm = { readonly hex: string; readonly members: Set<User>; mentions: number }
+
 /** A user with at least one session. */
 export class User {
   readonly id: UserID
   readonly sessions: Session[] = []
+  readonly #organization: Organization
   /**
    * Per realm the timestamp (µs) of the newest role certificate that was heard of, negative when it took the role away.
    * Replicas may tell role changes in another order than they were committed; the newest certificate counts.
    */
-  #roles: Map<string, number> | null = null
-  constructor(id: UserID) {
+  #roles: Map<Realm, number> | null = null
+  constructor(id: UserID, organization: Organization) {
     this.id = id
+    this.#organization = organization
   }
 
-  isIn(realm: string): boolean {
-    return (this.#roles?.get(realm) ?? 0) > 0
+  isIn(hex: string): boolean {
+    return this.#organization.realms.get(hex)?.members.has(this) ?? false
   }
   /** Starts to keep realms; what is told from now on and what a later `remember` brings are merged. */
   keepRealms(): void {
@@ -57,12 +65,23 @@ export class User {
   }
   remember(realm_id: Uuid, has: boolean, certified_on: DateTime | undefined): void {
     if (this.#roles === null) return
-    const known = Math.abs(this.#roles.get(realm_id.hex) ?? 0)
+    const realm = this.#organization.realm(realm_id.hex)
+    const remembered = this.#roles.get(realm)
+    const known = Math.abs(remembered ?? 0)
     const on = certified_on?.us ?? known + 1
-    if (on >= known) this.#roles.set(realm_id.hex, has ? on : -on)
+    if (on < known) return
+    if (remembered === undefined) realm.mentions++
+    this.#roles.set(realm, has ? on : -on)
+    if (has) realm.members.add(this)
+    else realm.members.delete(this)
   }
   forgetRealmsUnlessSubscribed(): void {
-    if (!this.sessions.some(session => session.subscribed)) this.#roles = null
+    if (this.#roles === null || this.sessions.some(session => session.subscribed)) return
+    for (const realm of this.#roles.keys()) {
+      realm.members.delete(this)
+      if (--realm.mentions === 0) this.#organization.realms.delete(realm.hex)
+    }
+    this.#roles = null
   }
 }
 
@@ -76,6 +95,10 @@ export class HeardEvent {
     this.recipients = event.recipients
     this.fields = event.fields
     this.certified_on = event.certified_on
+  }
+  /** One says as much as several. */
+  get hasNoField(): boolean {
+    return this.fields.event === 'pki_enrollment.updated'
   }
   get reply(): Buffer {
     // In memory of its own: it may wait in queues for hours, and must not keep the encoder's pool alive.
@@ -93,16 +116,30 @@ export class Organization {
   readonly id: OrganizationID
   readonly users = new Map<UserID, User>()
   readonly subscribers = new Set<Session>()
+  /** Those of them whose realms are still being read. */
+  readonly catchingUp = new Set<Session>()
+  readonly realms = new Map<string, Realm>()
   /** Told of every order: commands that wait for one. */
   readonly watchers = new Set<(order: ControlEvent) => void>()
-  constructor(id: OrganizationID) {
+  readonly #fanOut: EventFanOut
+  constructor(id: OrganizationID, fanOut: EventFanOut = eventFanOut()) {
     this.id = id
+    this.#fanOut = fanOut
+  }
+
+  realm(hex: string): Realm {
+    let realm = this.realms.get(hex)
+    if (!realm) {
+      realm = { hex, members: new Set(), mentions: 0 }
+      this.realms.set(hex, realm)
+    }
+    return realm
   }
 
   join(user_id: UserID, device_id: DeviceID, api_version: ApiVersion, peer: Peer): Session {
     let user = this.users.get(user_id)
     if (!user) {
-      user = new User(user_id)
+      user = new User(user_id, this)
       this.users.set(user_id, user)
     }
     const session = new Session(user, device_id, api_version, peer)
@@ -113,55 +150,72 @@ export class Organization {
     const { user } = session
     session.subscribed = false
     this.subscribers.delete(session)
+    this.catchingUp.delete(session)
     const at = user.sessions.indexOf(session)
     if (at >= 0) user.sessions.splice(at, 1)
+    user.forgetRealmsUnlessSubscribed()
     if (user.sessions.length === 0) this.users.delete(user.id)
-    else user.forgetRealmsUnlessSubscribed()
   }
 
   /** Hands an event to the sessions that it is meant for (spec 01 §10.5). */
   deliver(event: HeardEvent): void {
     const { recipients, fields } = event
+    if (fields.event === 'realm.roles_updated' && recipients.to === 'users')
+      for (const user_id of recipients.user_ids)
+        this.users.get(user_id)?.remember(fields.realm_id, fields.role !== null, event.certified_on)
+    this.#fanOut.tell(this, this.#recipientsOf(recipients), event)
+  }
+  #recipientsOf(recipients: Recipients): Session[] {
     switch (recipients.to) {
       case 'users':
-        for (const user_id of recipients.user_ids) {
-          const user = this.users.get(user_id)
-          if (!user) continue
-          if (fields.event === 'realm.roles_updated')
-            user.remember(fields.realm_id, fields.role !== null, event.certified_on)
-          // Backwards: a session whose queue is full ends, and leaves the list.
-          for (let i = user.sessions.length - 1; i >= 0; i--) {
-            const session = user.sessions[i]
-            if (session?.subscribed) give(session, event)
-          }
-        }
-        return
+        return recipients.user_ids.flatMap(id => this.users.get(id)?.sessions.filter(isSubscribed) ?? [])
       case 'organization':
-        for (const session of this.subscribers) if (session.device_id !== recipients.except) give(session, event)
-        return
-      case 'realm':
-        for (const session of this.subscribers) {
-          if (session.device_id === recipients.except) continue
-          if (session.deferred !== null || session.user.isIn(recipients.realm_id.hex)) give(session, event)
-        }
+        return [...this.subscribers].filter(({ device_id }) => device_id !== recipients.except)
+      case 'realm': {
+        const sessions = [...this.catchingUp].filter(({ device_id }) => device_id !== recipients.except)
+        for (const user of this.realms.get(recipients.realm_id.hex)?.members ?? [])
+          for (const session of user.sessions)
+            if (session.subscribed && session.deferred === null && session.device_id !== recipients.except)
+              sessions.push(session)
+        return sessions
+      }
     }
+  }
+  /** The realms of the session are about to be read. */
+  startCatchingUp(session: Session): void {
+    session.subscribed = true
+    session.deferred = []
+    session.user.keepRealms()
+    this.subscribers.add(session)
+    this.catchingUp.add(session)
   }
   /** Hands over what was heard while the realms of the user were read. */
   catchUp(session: Session): void {
     const { deferred } = session
     session.deferred = null
-    for (const event of deferred ?? []) {
-      const { recipients } = event
-      if (recipients.to !== 'realm' || session.user.isIn(recipients.realm_id.hex)) give(session, event)
-    }
+    this.catchingUp.delete(session)
+    for (const event of deferred ?? []) give(session, event)
   }
 }
 
-/** Most events kept for a session whose realms are being read. */
-const MAX_DEFERRED_EVENTS = 1000
+/** Of all organizations of a gateway. */
+export type EventFanOut = FanOut<Organization, Session, HeardEvent>
+export const eventFanOut = (): EventFanOut =>
+  new FanOut(give, ({ subscribers }) => {
+    for (const session of [...subscribers]) session.peer.end('events come too fast')
+  })
 
+const isSubscribed = ({ subscribed }: Session): boolean => subscribed
+
+/** Some time may have passed since the session was found. */
 function give(session: Session, event: HeardEvent): void {
-  if (!knowsEvent(session.api_version, event.fields.event)) return
-  if (session.deferred === null) return session.peer.offer(event.reply)
-  if (session.deferred.push(event) > MAX_DEFERRED_EVENTS) session.peer.end('too many events while subscribing')
+  if (!session.subscribed || !knowsEvent(session.api_version, event.fields.event)) return
+  if (session.deferred !== null) {
+    if (session.deferred.push(event) > limits.deferred_events.value)
+      session.peer.end('too many events while subscribing')
+    return
+  }
+  const { recipients } = event
+  if (recipients.to !== 'realm' || session.user.isIn(recipients.realm_id.hex))
+    session.peer.offer(event.reply, event.hasNoField)
 }

@@ -263,6 +263,7 @@ export class HttpRpc {
       reply.raw,
       sseKeepaliveSeconds,
       log.child({ conn_id: caller.conn_id, organization_id }),
+      hub.queuedBytes,
     )
     const device_id = authorOf(request.headers)
     const session = device_id ? organization.join(userOf(device_id), device_id, caller.api_version, stream) : null

@@ -1,7 +1,7 @@
 /** A stream of server-sent events, as `events_listen` would tell them (spec 02 §9). */
 import type { ServerResponse } from 'node:http'
 import type { Log } from '@parsec/shared/log'
-import { EventQueue } from '../events/queue.ts'
+import { EventQueue, type QueuedBytes } from '../events/queue.ts'
 import type { Peer } from '../events/session.ts'
 
 const KEEPALIVE = ':keepalive\n\n'
@@ -11,12 +11,13 @@ export class EventStream implements Peer {
   readonly #response: ServerResponse
   readonly #keepaliveSeconds: number
   readonly #log: Log
-  readonly #queue = new EventQueue()
+  readonly #queue: EventQueue
   #state: 'new' | 'flowing' | 'blocked' | 'over' = 'new'
   #keepalive: NodeJS.Timeout | undefined
 
   /** `keepaliveSeconds` ≤ 0: only the first keep-alive is sent. */
-  constructor(response: ServerResponse, keepaliveSeconds: number, log: Log) {
+  constructor(response: ServerResponse, keepaliveSeconds: number, log: Log, queued: QueuedBytes) {
+    this.#queue = new EventQueue(queued)
     this.#response = response
     this.#keepaliveSeconds = keepaliveSeconds
     this.#log = log
@@ -44,9 +45,9 @@ export class EventStream implements Peer {
     }
     return closed
   }
-  offer(event: Buffer): void {
+  offer(event: Buffer, hasNoField: boolean): void {
     if (this.#state === 'flowing') this.#writeEvent(event)
-    else if (this.#state !== 'over' && !this.#queue.push(event)) this.end('event queue is full')
+    else if (this.#state !== 'over' && !this.#queue.push(event, hasNoField)) this.end('event queue is full')
   }
   end(why: string): void {
     const { isOver } = this
@@ -74,6 +75,7 @@ export class EventStream implements Peer {
     if (this.#state === 'over') return
     if (this.#state !== 'new') this.#log.info('Connection dropped', { reason: why })
     this.#state = 'over'
+    this.#queue.clear()
     clearInterval(this.#keepalive)
   }
 }

@@ -96,11 +96,12 @@ export class Connection implements Peer, LocalCaller, Owner {
   #leaving: Farewell | undefined
   /** Messages that came while they could not be taken up; null is a text message. */
   #pending: (Buffer | null)[] | undefined
-  readonly #events = new EventQueue()
+  readonly #events: EventQueue
 
   /** Greets the client; from here on the connection lives by itself. */
   constructor(all: Surroundings, socket: ClientSocket, raw: Socket, address: string, release: Context['release']) {
     this.#all = all
+    this.#events = new EventQueue(all.hub.queuedBytes)
     this.#socket = socket
     this.address = address
     this.#log = all.log.child({ conn_id: this.conn_id })
@@ -317,12 +318,12 @@ export class Connection implements Peer, LocalCaller, Owner {
   nextEvent(): Buffer | undefined {
     return this.#events.shift()
   }
-  offer(event: Buffer): void {
+  offer(event: Buffer, hasNoField: boolean): void {
     if (this.#state === 'ended') return
     // What waits without a call is `events_listen`.
     const listen = this.#state === 'waiting' && !this.#command?.call ? this.#command : undefined
     if (listen) this.#reply(listen, event)
-    else if (!this.#events.push(event)) this.end('event queue is full')
+    else if (!this.#events.push(event, hasNoField)) this.end('event queue is full')
   }
 
   // The end
@@ -371,6 +372,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#cancel()
     this.#gone?.abort(CLIENT_GONE)
     this.#pending = undefined
+    this.#events.clear()
     if (this.#client) this.#giveBack(this.#client)
     this.#client = undefined
   }
