@@ -28,3 +28,11 @@ test('the protocol table knows no deadline of its own', () => {
   }
   for (const [name, { deadlineMs }] of Object.entries(internalRequests)) assert.ok(known.has(deadlineMs), name)
 })
+
+test('a database that is silent, or a lock that is held, is given up within a command', () => {
+  assert.ok(d.DATABASE_LOCK_TIMEOUT_MS + d.ANSWER_MARGIN_MS < d.METADATA_DEADLINE_MS)
+  assert.ok(d.DATABASE_PROBE_MS + d.ANSWER_MARGIN_MS < d.METADATA_DEADLINE_MS)
+  assert.ok(d.DATABASE_WAIT_MS < d.METADATA_DEADLINE_MS && d.DATABASE_CONNECT_MS < d.METADATA_DEADLINE_MS)
+  // PostgreSQL's own end of a statement is for those that nobody is left to cancel.
+  assert.ok(Math.max(d.BLOCK_DEADLINE_MS, d.SEQUESTER_DEADLINE_MS) < d.DATABASE_STATEMENT_TIMEOUT_MS)
+})

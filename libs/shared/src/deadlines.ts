@@ -160,3 +160,8 @@ export const CLAIMER_RENEW_MS = 20_000
 export const EXCHANGE_POLL_MS = 5_000
 /** For the other side of an enrollment of API v1. */
 export const ENROLLMENT_WAIT_MS = 300_000
+/** A statement of a migration; its turn beside other runs; a lock, while all readers queue behind it; and the pause before it asks again. */
+export const MIGRATION_STATEMENT_MS = 6 * 60 * 60_000
+export const MIGRATION_TURN_MS = 600_000
+export const MIGRATION_LOCK_MS = 2_000
+export const MIGRATION_PAUSE_MS = 4_000

@@ -132,7 +132,9 @@ export class Connection {
     const { rows } = await this.query(sql`
       SELECT pg_backend_pid() AS pid, pg_is_in_recovery() AS standby,
         (SELECT count(set_config(name, value, FALSE)) FROM unnest(
-          ${Object.keys(settings)}::text[], ${Object.values(settings)}::text[]) AS setting (name, value))`)
+          ${Object.keys(settings)}::text[], ${Object.values(settings)}::text[]) AS setting (name, value)
+          WHERE name <> 'client_connection_check_interval'
+            OR current_setting('server_version_num')::int >= 140000 AND version() LIKE '%linux%')`)
     return rows[0] as Greeting
   }
 
@@ -290,7 +292,10 @@ function isWorthTheOtherWay(error: unknown): boolean {
   return /^28/.test(code) || /^(ERR_SSL|ERR_TLS|EPROTO|CERT_|UNABLE_|SELF_|DEPTH_)/.test(code)
 }
 
-/** What is believed of a session is set. `synchronous_commit` stays the operator's. */
+/**
+ * What is believed of a session is set. `synchronous_commit` stays the operator's. The last ones notice a client that is
+ * gone, and are left out where the server cannot do them: PGlite has no sockets.
+ */
 const sessionSettings = (statementTimeoutMs: number, { embedded }: Target): { readonly [name: string]: string } => ({
   TimeZone: 'UTC',
   DateStyle: 'ISO, YMD',
@@ -305,11 +310,11 @@ const sessionSettings = (statementTimeoutMs: number, { embedded }: Target): { re
   statement_timeout: String(statementTimeoutMs),
   lock_timeout: String(DATABASE_LOCK_TIMEOUT_MS),
   idle_in_transaction_session_timeout: String(DATABASE_IDLE_IN_TRANSACTION_MS),
-  // PGlite has no sockets.
   ...(!embedded && {
     tcp_keepalives_idle: '10',
     tcp_keepalives_interval: '5',
     tcp_keepalives_count: '3',
     tcp_user_timeout: '20000',
+    client_connection_check_interval: '2000',
   }),
 })

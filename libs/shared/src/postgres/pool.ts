@@ -39,7 +39,8 @@ const IDLE_MS = 300_000
 const PROBE = sql`SELECT TRUE`
 
 type Waiter = {
-  since: number
+  /** When it is told that it waited in vain; who waits with a signal sees to it himself. */
+  until: number
   resolve(connection: Connection): void
   reject(reason: unknown): void
 }
@@ -138,7 +139,7 @@ export class Pool {
     this.#closed = true
     this.#rejectAll(new Unavailable('database: closed'))
     this.#closeIdle(() => true)
-    if (this.#connections.size > 0) {
+    if (!this.#isEmpty) {
       await new Promise<void>(resolve => {
         const timer = setTimeout(resolve, deadlineMs)
         this.#onEmpty = () => {
@@ -170,7 +171,7 @@ export class Pool {
         signal?.removeEventListener('abort', giveUp)
       }
       const waiter: Waiter = {
-        since,
+        until: signal ? Infinity : since + DATABASE_WAIT_MS,
         resolve: connection => {
           settle()
           resolve(connection)
@@ -237,6 +238,7 @@ export class Pool {
       if (this.#connections.size === 0) this.#rejectAll(error)
       else this.#queue.shift()?.reject(error)
       this.#lost(reasonOf(error))
+      if (this.#isEmpty) this.#onEmpty?.()
     }
     this.#feed()
   }
@@ -261,7 +263,10 @@ export class Pool {
   #forget(connection: Connection): void {
     this.#connections.delete(connection)
     this.#idle = this.#idle.filter(other => other !== connection)
-    if (this.#connections.size === 0) this.#onEmpty?.()
+    if (this.#isEmpty) this.#onEmpty?.()
+  }
+  get #isEmpty(): boolean {
+    return this.#connections.size + this.#opening === 0
   }
   #closeIdle(which: (connection: Connection) => boolean): void {
     for (const connection of this.#idle.filter(which)) this.#remove(connection)
@@ -285,8 +290,10 @@ export class Pool {
       this.#suspect(since)
       this.condemn(connection, new Unavailable(`database: no answer within ${connection.patienceMs} ms`))
     }
-    while (this.#queue.length > 0 && now - this.#queue[0]!.since > DATABASE_WAIT_MS)
-      this.#queue.shift()!.reject(new Unavailable(`database: no connection free within ${DATABASE_WAIT_MS} ms`))
+    for (const waiter of this.#queue.filter(({ until }) => until < now)) {
+      this.#queue.splice(this.#queue.indexOf(waiter), 1)
+      waiter.reject(new Unavailable(`database: no connection free within ${DATABASE_WAIT_MS} ms`))
+    }
     const spare = this.#connections.size - this.#options.minConnections
     for (const connection of this.#idle.slice(0, Math.max(spare, 0)))
       if (now - connection.lastAnswer > IDLE_MS) this.#remove(connection)

@@ -51,7 +51,7 @@ async function openMocked(log: Log): Promise<OpenDatabase> {
       },
       log,
     )
-    const report = await applyMigrations(database)
+    const report = await applyMigrations(database, log)
     const failed = report.entries.find(entry => entry.state === 'failed')
     if (failed) throw new Error(`${failed.file}: ${failed.message}`)
     return {

@@ -1,23 +1,36 @@
 /**
- * The schema's history: numbered SQL files, each applied once, in order, in a transaction that also records it.
- * The folder is the list. Two runs at once take turns on an advisory lock.
+ * The schema's history: numbered SQL files, each applied once, in order, in a transaction that also records it. The folder
+ * is the list. Two runs at once take turns on an advisory lock. A step that has to wait for somebody else's lock gives up
+ * soon and tries again, because all readers of a table queue behind one that waits to change it.
  */
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { DatabaseConfig } from '@parsec/shared/config'
+import {
+  MIGRATION_LOCK_MS,
+  MIGRATION_PAUSE_MS,
+  MIGRATION_STATEMENT_MS,
+  MIGRATION_TURN_MS,
+} from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import type { Database } from '@parsec/shared/postgres/database'
 import { openPostgres } from '@parsec/shared/postgres/open'
-import { type Queryable, sql } from '@parsec/shared/postgres/sql'
+import { sqlState } from '@parsec/shared/postgres/outage'
+import { sql } from '@parsec/shared/postgres/sql'
+import { readHistory, type Step } from './history.ts'
 
 const FOLDER = new URL('../../migrations/', import.meta.url)
 /** Any constant that no other software uses on the same database. */
-const MIGRATION_LOCK = 7_277_300_001
+const TURN_LOCK = 7_277_300_001
+/** Times that a step asks for the locks that it needs. */
+const LOCK_ATTEMPTS = 15
+const LOCK_NOT_AVAILABLE = '55P03'
 
 export type MigrationReport = { entries: { file: string; state: 'already' | 'applied' | 'failed'; message?: string }[] }
 
-type Migration = { number: number; file: string; text: string; checksum: string }
+type Migration = Step & { file: string; text: string }
 
 function readMigrations(): Migration[] {
   return readdirSync(FOLDER)
@@ -25,35 +38,40 @@ function readMigrations(): Migration[] {
     .sort()
     .map(file => {
       const text = readFileSync(new URL(file, FOLDER), 'utf8')
-      return { number: Number(file.slice(0, 4)), file, text, checksum: createHash('sha256').update(text).digest('hex') }
+      const checksum = createHash('sha256').update(text).digest('hex')
+      return { number: Number(file.slice(0, 4)), name: file.slice(0, -4), checksum, file, text }
     })
 }
 
-/** Applies what is missing to the operator's database, or with `dryRun` only reports it. Stops at the first failure. */
+/**
+ * Applies what is missing to the operator's database, or with `dryRun` only reports it. Stops at the first failure. Throws
+ * an `OperatorError` when the database is not one of this program, or was made by another build of it.
+ */
 export async function migrate(
   config: Extract<DatabaseConfig, { kind: 'POSTGRESQL' }>,
-  options: { dryRun: boolean; log: Log },
+  { dryRun, log }: { dryRun: boolean; log: Log },
 ): Promise<MigrationReport> {
-  const database = await openPostgres(config, options.log)
+  const database = await openPostgres(config, log, { statementMs: MIGRATION_STATEMENT_MS })
   try {
-    return await applyMigrations(database, options)
+    return await applyMigrations(database, log, { dryRun })
   } finally {
     await database.close()
   }
 }
 
-export async function applyMigrations(database: Database, { dryRun = false } = {}): Promise<MigrationReport> {
+export async function applyMigrations(database: Database, log: Log, { dryRun = false } = {}): Promise<MigrationReport> {
   const entries: MigrationReport['entries'] = []
-  const level = await appliedLevel(database)
-  for (const migration of readMigrations()) {
+  const migrations = readMigrations()
+  const { applied } = await readHistory(database, migrations)
+  for (const migration of migrations) {
     const { file, number } = migration
-    if (number <= level) entries.push({ file, state: 'already' })
+    if (applied.has(number)) entries.push({ file, state: 'already' })
     else if (dryRun) entries.push({ file, state: 'applied' })
     else {
       try {
-        entries.push({ file, state: (await apply(database, migration)) ? 'applied' : 'already' })
+        entries.push({ file, state: (await apply(database, migration, migrations, log)) ? 'applied' : 'already' })
       } catch (error) {
-        entries.push({ file, state: 'failed', message: error instanceof Error ? error.message : String(error) })
+        entries.push({ file, state: 'failed', message: messageOf(error) })
         break
       }
     }
@@ -62,40 +80,54 @@ export async function applyMigrations(database: Database, { dryRun = false } = {
 }
 
 /** False when another run has applied it meanwhile. */
-function apply(database: Database, { number, file, text, checksum }: Migration): Promise<boolean> {
+async function apply(database: Database, migration: Migration, all: readonly Step[], log: Log): Promise<boolean> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await applyOnce(database, migration, all)
+    } catch (error) {
+      if (!isLocked(error) || attempt === LOCK_ATTEMPTS) throw error
+      log.warning('A migration waits for a lock that somebody else holds', { migration: migration.file, attempt })
+      await pause(MIGRATION_PAUSE_MS)
+    }
+  }
+}
+
+function applyOnce(
+  database: Database,
+  { number, name, text, checksum }: Migration,
+  all: readonly Step[],
+): Promise<boolean> {
   return database.transaction(async tx => {
-    await tx.run(sql`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`)
-    if ((await appliedLevel(tx)) >= number) return false
+    await tx.run(sql`SELECT set_config('lock_timeout', ${String(MIGRATION_TURN_MS)}, TRUE)`)
+    await tx.run(sql`SELECT pg_advisory_xact_lock(${TURN_LOCK})`)
+    if ((await readHistory(tx, all)).applied.has(number)) return false
+    await tx.run(sql`SELECT set_config('lock_timeout', ${String(MIGRATION_LOCK_MS)}, TRUE)`)
     await tx.run({ name: '', text, values: [] })
     await tx.run(
-      sql`INSERT INTO migration (_id, name, applied, checksum) VALUES (${number}, ${file.slice(0, -4)}, now(), ${checksum})`,
+      sql`INSERT INTO migration (_id, name, applied, checksum) VALUES (${number}, ${name}, now(), ${checksum})`,
     )
     return true
   })
 }
 
-/** The newest applied number; 1 for a schema from before the record was kept, 0 for none. */
-async function appliedLevel(database: Queryable): Promise<number> {
-  // A look into the catalogue: names resolved through the cache may miss what another run has just committed.
-  const tables = await database.one<{ has_record: boolean; has_schema: boolean }>(sql`
-    SELECT coalesce(bool_or(relname = 'migration'), FALSE) AS has_record,
-      coalesce(bool_or(relname = 'organization'), FALSE) AS has_schema
-    FROM pg_catalog.pg_class WHERE relname IN ('migration', 'organization') AND pg_catalog.pg_table_is_visible(oid)`)
-  if (!tables?.has_record) return tables?.has_schema ? 1 : 0
-  const newest = await database.one<{ level: number }>(sql`SELECT coalesce(max(_id), 0)::int AS level FROM migration`)
-  return newest?.level ?? 0
+const isLocked = (error: unknown): boolean => sqlState((error as Error).cause) === LOCK_NOT_AVAILABLE
+
+function messageOf(error: unknown): string {
+  if (isLocked(error))
+    return 'other sessions hold locks on tables that it changes, or another run of `parsec backend migrate` is at work: end them (pg_stat_activity and pg_locks tell which), then run it again'
+  return error instanceof Error ? error.message : String(error)
 }
 
-/** Refuses to work on a schema that is older than this release, or newer. */
+/**
+ * Refuses to work on a schema that lacks something of this release, or differs from it. One with more is fine: while a
+ * newer release is rolled out it has migrated already, and its migrations leave what this one needs.
+ */
 export async function requireMigrated(database: Database): Promise<void> {
-  const level = await appliedLevel(database)
-  const wanted = readMigrations().at(-1)!.number
-  if (level < wanted)
+  const migrations = readMigrations()
+  const { applied } = await readHistory(database, migrations)
+  const missing = migrations.find(({ number }) => !applied.has(number))
+  if (missing)
     throw new OperatorError(
-      `the database schema is at level ${level}, this release needs ${wanted}: run \`parsec backend migrate\` first`,
-    )
-  if (level > wanted)
-    throw new OperatorError(
-      `the database schema is at level ${level}, this release knows ${wanted}: install the release that migrated it`,
+      `the database schema lacks ${missing.file} of this release: run \`parsec backend migrate\` first`,
     )
 }
