@@ -12,8 +12,8 @@
 #
 # Settings (environment):
 #   STATE_DIR    state, logs, pid files, env file     (parsec-test-services in the system's temp folder)
-#   SERVICES     any of: postgres nats swift nginx    (all but nginx, which is only installed; swift brings
-#                memcached and keystone)
+#   SERVICES     any of: postgres nats swift nginx pgbouncer    (all but the last two, which are only installed;
+#                swift brings memcached and keystone)
 #   SWIFT_DATA   directory for the objects; "auto": STATE_DIR when it takes xattrs, else /dev/shm,
 #                else an ext4 image on a loop device  (auto)
 #   PORT_BASE    first port tried                     (17300)
@@ -58,6 +58,7 @@ install_packages() {
   want postgres && need+=(postgresql-15)
   want nats && need+=(nats-server)
   want nginx && need+=(nginx)     # the program only: tests start their own
+  want pgbouncer && need+=(pgbouncer)   # likewise
   want swift && need+=(swift-proxy swift-account swift-container swift-object keystone
                        python3-keystonemiddleware memcached)
   local missing=()

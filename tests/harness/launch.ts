@@ -13,6 +13,7 @@ import { createDatabase, isListening, startNats, type TestDatabase, type TestNat
 import { Child, type Environment } from './child.ts'
 import { type Front, startFront } from './front.ts'
 import { freePort } from './ports.ts'
+import { PostgresProxy } from './postgres-proxy.ts'
 
 export type Topology = 'single' | 'shared' | 'cluster'
 
@@ -52,6 +53,8 @@ export type LaunchOptions = {
   blockstore?: string
   /** Instead of the plain address that clients really use. */
   backendAddr?: string
+  /** Whether the processes reach their database through a network that can fail. */
+  isDatabaseProxied?: boolean
 }
 
 export class Cluster {
@@ -62,6 +65,7 @@ export class Cluster {
   readonly nats: TestNats | undefined
   readonly processes = new Map<string, ServerProcess>()
   #front: Front | undefined
+  #databaseProxy: PostgresProxy | undefined
 
   private constructor(
     topology: Topology,
@@ -76,7 +80,14 @@ export class Cluster {
   }
 
   /** Resolves when every process works. */
-  static async start({ topology, flags = [], debug = true, blockstore, backendAddr }: LaunchOptions): Promise<Cluster> {
+  static async start({
+    topology,
+    flags = [],
+    debug = true,
+    blockstore,
+    backendAddr,
+    isDatabaseProxied = false,
+  }: LaunchOptions): Promise<Cluster> {
     const inMemory = topology === 'single'
     const database = inMemory ? undefined : await createDatabase()
     const nats = inMemory ? undefined : await startNats()
@@ -89,12 +100,13 @@ export class Cluster {
         LC_ALL: 'C.UTF-8',
       }
       if (database) await migrate(database.url, env)
+      if (database && isDatabaseProxied) cluster.#databaseProxy = await PostgresProxy.start(database.url)
       const ports = await Promise.all(LAYOUTS[topology].map(freePort))
       const frontedPorts = LAYOUTS[topology].flatMap(([name], i) => (FRONTED.includes(name) ? [ports[i]!] : []))
       if (topology === 'cluster') cluster.#front = await startFront(frontedPorts, ports.at(-1)!)
       const common = [
         `--administration-token=${ADMINISTRATION_TOKEN}`,
-        `--db=${database?.url ?? 'MOCKED'}`,
+        `--db=${cluster.#databaseProxy?.url ?? database?.url ?? 'MOCKED'}`,
         `--blockstore=${blockstore ?? (inMemory ? 'MOCKED' : 'POSTGRESQL')}`,
         `--backend-addr=${backendAddr ?? `parsec://127.0.0.1:${cluster.#front?.port ?? ports[0]}?no_ssl=true`}`,
         ...(nats ? [`--nats-url=${nats.url}`] : []),
@@ -119,6 +131,10 @@ export class Cluster {
   get url(): string {
     return `ws://127.0.0.1:${this.#front?.port ?? this.processes.values().next().value!.port}`
   }
+  /** In front of the database, when that was asked for. */
+  get databaseProxy(): PostgresProxy | undefined {
+    return this.#databaseProxy
+  }
   process(name: string): ServerProcess {
     const found = this.processes.get(name)
     if (!found) throw new Error(`no process ${name} in ${[...this.processes.keys()]}`)
@@ -132,6 +148,7 @@ export class Cluster {
   async stop(): Promise<void> {
     await this.#front?.close()
     await Promise.all([...this.processes.values()].map(server => server.end()))
+    await this.#databaseProxy?.close()
     await this.nats?.stop()
     await this.database?.drop()
     await rm(this.folder, { recursive: true, force: true })

@@ -1,5 +1,6 @@
 /** `docs/configuration.md`, made from the option table so that it cannot differ from what the program does. */
 
+import { type Parameter, parameters } from '@parsec/shared/postgres/url'
 import { migrateOptions, runOptions, scrubOptions } from '../options.ts'
 import { toolOptions } from '../tool-options.ts'
 import { defaultText, optionSyntax } from './help.ts'
@@ -22,6 +23,9 @@ export function configurationPage(): string {
       `### \`parsec backend ${words}\``,
       table(Object.values(options).filter(o => !SHARED_NAMES.has(o.name))),
     ]),
+    DATABASE_URL,
+    parameterTable(),
+    DATABASE_URL_ENDING,
     ENDING,
   ].join('\n\n')
 }
@@ -69,6 +73,33 @@ of the value.
 
 A flag takes no value on the command line. What cannot be understood ends the program with exit code 2 and one line that
 names the option; what turns out not to work (a database that refuses, a port that is taken) ends it with exit code 1.`
+
+const DATABASE_URL = `## The database URL
+
+\`postgresql://user:password@host:port/database?parameter=value&…\` means what it means to libpq, the library of
+PostgreSQL's own programs. Every part may be missing: the variables of libpq stand in for it, then its defaults; without
+any host the sockets in \`/run/postgresql\`, \`/var/run/postgresql\`, \`/tmp\` and \`/private/tmp\` are tried, then
+localhost. Letters, digits and \`-._~\` stand for themselves in user and password; everything else is percent-encoded
+(\`/\` as \`%2F\`, \`#\` as \`%23\`, \`?\` as \`%3F\`, \`@\` as \`%40\`, \`:\` as \`%3A\`, \`%\` as \`%25\`). Several
+hosts are separated by commas and tried in order:
+\`postgresql://parsec@db1.example.com,db2.example.com:5433/parsec?target_session_attrs=read-write\`.`
+
+const DATABASE_URL_ENDING = `Every other parameter is a setting of the session, like \`search_path=parsec\` or
+\`synchronous_commit=remote_apply\`; PostgreSQL refuses those that it does not know, so a misspelt one is found at the
+start. What the server relies on it sets itself: time zone, date and interval style, isolation, and time-outs for
+statements, locks and idle transactions, whatever role and database say.
+
+A pooler in between, like PgBouncer, must work in session mode: in transaction mode these settings would hold for
+others, and the server refuses to start.`
+
+const parameterTable = (): string =>
+  [
+    '| Parameter | Variable | Meaning |',
+    '|---|---|---|',
+    ...Object.entries<Parameter>(parameters).map(
+      ([name, { variable, meaning }]) => `| \`${name}\` | ${variable ? `\`${variable}\`` : ''} | ${meaning} |`,
+    ),
+  ].join('\n')
 
 const RETIRED = `### Options of older releases
 

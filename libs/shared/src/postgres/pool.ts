@@ -10,7 +10,7 @@ import {
   DATABASE_SWEEP_MS,
   DATABASE_WAIT_MS,
 } from '../deadlines.ts'
-import { Unavailable } from '../errors.ts'
+import { OperatorError, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { Connection } from './connection.ts'
 import { reasonOf, unavailable } from './outage.ts'
@@ -37,6 +37,7 @@ export type PoolStatistics = {
 /** Connections above the minimum that nobody used for so long are closed. */
 const IDLE_MS = 300_000
 const PROBE = sql`SELECT TRUE`
+const PID = sql`SELECT pg_backend_pid() AS pid`
 
 type Waiter = {
   /** When it is told that it waited in vain; who waits with a signal sees to it himself. */
@@ -100,7 +101,9 @@ export class Pool {
   release(connection: Connection): void {
     if (connection.isDead) return
     if (connection.isBusy) void this.#settle(connection)
-    else if (connection.isTainted || this.#closed || (this.isReadOnly && connection.isStandby)) this.#remove(connection)
+    else if (connection.isTainted || this.#closed) this.#remove(connection)
+    // The next one may find a server that takes writes.
+    else if (connection.isStandby && this.isReadOnly && this.#queue.length === 0) this.#remove(connection)
     else this.#offer(connection)
   }
   async #settle(connection: Connection): Promise<void> {
@@ -131,7 +134,25 @@ export class Pool {
 
   /** Resolves to the first connection, or rejects with the driver's error. */
   async open(): Promise<void> {
-    this.release(await this.#connect())
+    const connection = await this.#connect()
+    try {
+      if (connection.isPooled) await this.#refuseSharedSessions(connection)
+    } finally {
+      this.release(connection)
+    }
+  }
+  /** Behind a pooler: each of our sessions must be one of PostgreSQL, too, or its settings would hold for others. */
+  async #refuseSharedSessions(connection: Connection): Promise<void> {
+    const other = await Connection.open(this.#options.target, this.#options.statementTimeoutMs)
+    try {
+      const now = (await connection.query(PID)).rows[0] as { pid: number }
+      if (other.greeting.pid === connection.greeting.pid || now.pid !== connection.greeting.pid)
+        throw new OperatorError(
+          'a pooler (PgBouncer, for example) gives each transaction another session: let it work in session mode, or connect to PostgreSQL itself',
+        )
+    } finally {
+      other.close()
+    }
   }
 
   /** Refuses new work; connections in use end when they are given back, at the latest after `deadlineMs`. */
