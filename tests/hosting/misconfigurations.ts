@@ -129,8 +129,15 @@ export const MISTAKES: readonly Mistake[] = [
     what: 'the database has no tables, or those of another release',
     options: scene => ({ ...ONCE, db: url(scene, scene.EMPTY_DATABASE) }),
     exit: 1,
-    line: 'Error: the database schema is at level 0, this release needs LEVEL: run `parsec backend migrate` first',
+    line: 'Error: the database schema lacks 0001_initial.sql of this release: run `parsec backend migrate` first',
     remedy: 'Run `parsec backend migrate --db …`.',
+  },
+  {
+    what: 'the password of the database is not percent-encoded',
+    options: () => ({ db: 'postgresql://parsec:pass#word@db.example.com/parsec' }),
+    exit: 1,
+    line: 'Error: invalid DSN: # has no meaning in it; characters of user and password other than letters, digits and -._~ must be percent-encoded (/ as %2F, # as %23, ? as %3F, @ as %40, : as %3A, % as %25)',
+    remedy: 'Encode it, or give it in `PGPASSWORD`.',
   },
   {
     what: 'the database is not PostgreSQL',
