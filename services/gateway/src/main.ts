@@ -57,7 +57,16 @@ export async function startGateway({
     config,
     http,
   )
-  const rpc = new HttpRpc({ bus, hub, log, forwarder, local, metrics, sseKeepaliveSeconds: config.sseKeepaliveSeconds })
+  const rpc = new HttpRpc({
+    bus,
+    hub,
+    log,
+    forwarder,
+    local,
+    metrics,
+    access: http.access,
+    sseKeepaliveSeconds: config.sseKeepaliveSeconds,
+  })
   registerPages(http.app, config.backendAddr)
   rpc.register(http.app)
 

@@ -22,7 +22,7 @@ import {
 import { OperatorError, Unavailable } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../log.ts'
-import { accessLine, pathOf } from './access-log.ts'
+import { AccessLog, pathOf } from './access-log.ts'
 import { carryBodies } from './bodies.ts'
 import { type ClientAddress, clientOf, trustOf } from './client-address.ts'
 import { InFlight } from './in-flight.ts'
@@ -38,6 +38,7 @@ export type HttpServer = {
   /** All bytes that clients make the process hold; WebSockets count theirs, too. */
   readonly inFlight: InFlight
   readonly sockets: OpenSockets
+  readonly access: AccessLog
   /** For what strangers can cause. */
   readonly seldom: Seldom
   /** Opens the port; throws `OperatorError` when it is taken. */
@@ -78,6 +79,7 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
   const isTrusted = trustOf(config.trustedProxies)
   const seldom = new Seldom(log)
   const inFlight = new InFlight()
+  const access = new AccessLog(log)
   const app = fastify({
     bodyLimit: limits.body.value,
     trustProxy: isTrusted,
@@ -94,7 +96,7 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
         sockets.serve(socket)
         response.once('close', () => {
           sockets.rest(socket)
-          log.info(accessLine(request, client, request.httpVersion, response, startedAt))
+          access.write(request, client, request.httpVersion, response, startedAt)
         })
         if (sockets.areTooMany) refuseRequest(request, response)
         else if (!enforceHttps(config, request, response)) {
@@ -115,6 +117,11 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
   })
   const sockets = new OpenSockets(app.server, config.maxConnections, seldom)
   carryBodies(app, inFlight)
+  app.addHook('onRequest', (request, _reply, done) => {
+    const { url: route } = request.routeOptions
+    if (route !== undefined) access.note(request.raw, { route })
+    done()
+  })
   app.setNotFoundHandler((_request, reply) => sendPage(reply, 404, 'Not found', 'There is nothing here.'))
   app.setErrorHandler((error, request, reply) => answerFailure(error, request, reply, log))
   const methods = methodsByPath(app)
@@ -128,6 +135,7 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
     app,
     inFlight,
     sockets,
+    access,
     seldom,
     clientOf: request => clientOf(request, isTrusted),
     renewTls(files) {

@@ -9,6 +9,7 @@ import { verifyDetached } from '@parsec/shared/certificates/crypto'
 import { organizationId, parse } from '@parsec/shared/codec/fields'
 import { encode } from '@parsec/shared/codec/msgpack'
 import { Unavailable } from '@parsec/shared/errors'
+import type { AccessLog } from '@parsec/shared/http/access-log'
 import { Rate } from '@parsec/shared/http/rate'
 import { limits } from '@parsec/shared/limits'
 import type { Log } from '@parsec/shared/log'
@@ -20,7 +21,15 @@ import { type ApiVersion, formatVersion, releaseOf } from '@parsec/shared/protoc
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { GONE, LATER, LocalCall, type LocalCommands, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
-import { encodeContext, type Forwarder, isSequestered, readMessage, statusOf } from '../websocket/forward.ts'
+import {
+  encodeContext,
+  type Forwarder,
+  fieldsAtFault,
+  isSequestered,
+  millisecondsSince,
+  readMessage,
+  statusOf,
+} from '../websocket/forward.ts'
 import { authenticatedContext } from '../websocket/handshake.ts'
 import {
   acceptsEventStream,
@@ -50,6 +59,7 @@ export type RpcDeps = {
   forwarder: Forwarder
   local: LocalCommands
   metrics: Metrics
+  access: AccessLog
   sseKeepaliveSeconds: number
 }
 
@@ -96,7 +106,9 @@ export class HttpRpc {
       const id = parse(organizationId(), (request.params as { organization_id: string }).organization_id)
       if (!id.ok) return reply.code(404).send()
       const release = releaseOf(request.headers['user-agent']) ?? null
-      const caller = { conn_id: randomUUID().replaceAll('-', ''), api_version: versions.client, release }
+      const conn_id = randomUUID().replaceAll('-', '')
+      this.#deps.access.note(request.raw, { conn_id })
+      const caller = { conn_id, api_version: versions.client, release }
       try {
         return await route.call(this, { request, reply, organization_id: id.value, caller })
       } catch (error) {
@@ -230,6 +242,8 @@ export class HttpRpc {
       ...('organization_id' in context && { organization_id: context.organization_id }),
       cmd: spec.cmd,
       status,
+      ms: millisecondsSince(startedAt),
+      ...fieldsAtFault(answer, status),
     })
     return sendMsgpack(reply, answer)
   }

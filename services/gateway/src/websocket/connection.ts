@@ -24,8 +24,17 @@ import type { EventHub } from '../events/hub.ts'
 import { EventQueue } from '../events/queue.ts'
 import type { Peer } from '../events/session.ts'
 import { CLOSE_NORMAL, CLOSE_TOO_MANY, CLOSE_UNAVAILABLE, type ClientSocket, type Owner } from './client-socket.ts'
-import { encodeContext, type Forwarder, GENERIC_REPLIES, isSequestered, readMessage, statusOf } from './forward.ts'
-import { type Accepted, type Judge, judgeAnswer, TEXT_ANSWER, type Verdict } from './handshake.ts'
+import {
+  encodeContext,
+  type Forwarder,
+  fieldsAtFault,
+  GENERIC_REPLIES,
+  isSequestered,
+  millisecondsSince,
+  readMessage,
+  statusOf,
+} from './forward.ts'
+import { type Accepted, type Judge, type Judgement, judgeAnswer, TEXT_ANSWER } from './handshake.ts'
 
 /** What all connections of a gateway share. */
 export type Surroundings = {
@@ -158,19 +167,23 @@ export class Connection implements Peer, LocalCaller, Owner {
   async #answer(data: Buffer | null): Promise<void> {
     const { challenge, release } = this.#handshake!
     this.#state = 'judged'
-    let verdict: Verdict
+    let verdict: Judgement
     try {
       const caller = { conn_id: this.conn_id, address: this.address ?? '', release, peer: this }
-      verdict = data === null ? { refused: TEXT_ANSWER } : await judgeAnswer(this.#all.judge, caller, challenge, data)
+      verdict =
+        data === null
+          ? { refused: TEXT_ANSWER, claimed: {} }
+          : await judgeAnswer(this.#all.judge, caller, challenge, data)
     } catch (error) {
       return this.#fail('handshake', error)
     }
     this.#socket.messageDone(data?.length ?? 0)
     if ('accepted' in verdict) return this.#accept(verdict.accepted)
     if (this.hasEnded) return
-    const { refused } = verdict
+    const { refused, claimed } = verdict
     this.#socket.send(resultMessage(refused))
-    this.#close('Connection dropped: bad handshake', { reason: `${refused.result}: ${refused.help}` })
+    const reason = `${refused.result}: ${refused.help}`
+    this.#close('Connection dropped: bad handshake', { reason, address: this.address, ...claimed })
   }
   async #accept(accepted: Accepted): Promise<void> {
     if (this.hasEnded) return this.#giveBack(accepted)
@@ -288,7 +301,7 @@ export class Connection implements Peer, LocalCaller, Owner {
   #reply({ cmd, bytes: asked, startedAt }: Command, reply: Exclude<LocalReply, typeof LATER | typeof GONE>): void {
     const bytes = Buffer.isBuffer(reply) ? reply : encode(reply)
     const status = statusOf(bytes)
-    this.#log.info('Request', { cmd, status })
+    this.#log.info('Request', { cmd, status, ms: millisecondsSince(startedAt), ...fieldsAtFault(bytes, status) })
     this.#all.metrics.request(cmd, status, (performance.now() - startedAt) / 1000)
     this.#command = undefined
     this.#socket.messageDone(asked)

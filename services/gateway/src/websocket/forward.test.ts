@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { encode } from '@parsec/shared/codec/msgpack'
-import { GENERIC_REPLIES, readMessage, statusOf } from './forward.ts'
+import { fieldsAtFault, GENERIC_REPLIES, readMessage, statusOf } from './forward.ts'
 
 test('a message names a command of its kind and era, or none (01-wire §8.1)', () => {
   const read = (message: Buffer, major = 3) => readMessage(message, 'authenticated', major)
@@ -22,4 +22,15 @@ test('the status of a reply is read without decoding it', () => {
   assert.equal(statusOf(encode({ status: 'bad_timestamp', ...wide })), 'bad_timestamp')
   for (const other of [Buffer.alloc(0), encode({}), encode({ pong: 'x', status: 'ok' }), encode({ status: 1 })])
     assert.equal(statusOf(other), '?')
+})
+
+test('of a bad_message the log learns the fields, and nothing of what was in them', () => {
+  const reply = encode({
+    status: 'bad_message',
+    reason: 'Invalid message.',
+    errors: new Map([['ping', ['Not a text: x']]]),
+  })
+  assert.deepEqual(fieldsAtFault(reply, 'bad_message'), { fields: ['ping'] })
+  assert.deepEqual(fieldsAtFault(encode({ status: 'bad_message', reason: 'x' }), 'bad_message'), {})
+  assert.deepEqual(fieldsAtFault(encode({ status: 'ok' }), 'ok'), {})
 })

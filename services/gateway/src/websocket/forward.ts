@@ -99,3 +99,14 @@ export function statusOf(reply: Buffer): string {
   const length = (reply[at] ?? 0) & 0x1f
   return ((reply[at] ?? 0) & 0xe0) === 0xa0 ? reply.toString('latin1', at + 1, at + 1 + length) : '?'
 }
+
+/** Key of a log line: the fields of which a `bad_message` complains. Never what was in them. */
+export function fieldsAtFault(reply: Buffer, status: string): { fields?: string[] } {
+  if (status !== 'bad_message') return {}
+  const { errors } = decodeMap(reply)
+  if (typeof errors !== 'object' || errors === null) return {}
+  return { fields: errors instanceof Map ? [...errors.keys()].map(String) : Object.keys(errors) }
+}
+
+/** To a tenth. */
+export const millisecondsSince = (startedAt: number): number => Math.round((performance.now() - startedAt) * 10) / 10

@@ -10,7 +10,7 @@ import { AdministrationGuard } from '@parsec/shared/http/administration-guard'
 import { createLog } from '@parsec/shared/log'
 import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
 import { EventHub } from '../events/hub.ts'
-import { judgeAnswer } from './handshake.ts'
+import { type Judgement, judgeAnswer } from './handshake.ts'
 
 const log = createLog({ level: 'CRITICAL', format: 'CONSOLE', file: null })
 const caller = { conn_id: 'c', address: '127.0.0.1', release: null, peer: { offer: () => {}, end: () => {} } }
@@ -46,6 +46,14 @@ async function judged(
   organization: OrganizationFacts | null = ORGANIZATION,
   device: DeviceFacts | null = DEVICE,
 ): Promise<string> {
+  const verdict = await verdictOn(answer, organization, device)
+  return 'accepted' in verdict ? 'ok' : `${verdict.refused.result}: ${verdict.refused.help}`
+}
+async function verdictOn(
+  answer: Buffer | { [field: string]: Encodable },
+  organization: OrganizationFacts | null = ORGANIZATION,
+  device: DeviceFacts | null = DEVICE,
+): Promise<Judgement> {
   const bus = new LocalBus()
   const handlers = { session_open: async () => ({ organization, device }), organization_expired: async () => ({}) }
   const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: () => ({}) } as const
@@ -55,7 +63,7 @@ async function judged(
   const bytes = Buffer.isBuffer(answer) ? answer : encode(answer)
   const verdict = await judgeAnswer(judge, caller, challenge, bytes)
   await hub.stop()
-  return 'accepted' in verdict ? 'ok' : `${verdict.refused.result}: ${verdict.refused.help}`
+  return verdict
 }
 const answerOf = (answer: Buffer, client_api_version: [number, number] = [3, 4], type = 'AUTHENTICATED') => ({
   handshake: 'answer',
@@ -111,4 +119,16 @@ test('the administration token (01-wire §7.4)', async () => {
   const answer = (token: string) => ({ handshake: 'answer', type: 'administration', client_api_version: [1, 3], token })
   assert.equal(await judged(answer('s3cr3t')), 'ok')
   assert.equal(await judged(answer('s3cr3')), 'bad_admin_token: Invalid administration token')
+})
+
+test('a refusal says for the log who the client claims to be, as far as that is well-formed', async () => {
+  const answer = answerOf(signed(Buffer.from('another challenge')))
+  const { organization_id, device_id } = answer
+  const claimedBy = async (sent: { [field: string]: Encodable }) => {
+    const verdict = await verdictOn(sent)
+    return 'refused' in verdict ? verdict.claimed : 'accepted'
+  }
+  assert.deepEqual(await claimedBy(answer), { client_api_version: '3.4', organization_id, device_id })
+  assert.deepEqual(await claimedBy({ ...answer, device_id: 'a\nb' }), { client_api_version: '3.4' })
+  assert.deepEqual(await claimedBy({ ...answer, handshake: 'x' }), {})
 })

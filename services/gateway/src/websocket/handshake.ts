@@ -6,7 +6,7 @@ import { parse } from '@parsec/shared/codec/fields'
 import { CLIENT_MESSAGE, decodeMap, type Encodable, type Value } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
 import type { AdministrationGuard } from '@parsec/shared/http/administration-guard'
-import type { Log } from '@parsec/shared/log'
+import type { Log, LogKeys } from '@parsec/shared/log'
 import type { Context } from '@parsec/shared/protocol/context'
 import {
   type AdministrationAnswer,
@@ -20,7 +20,7 @@ import {
 } from '@parsec/shared/protocol/handshake'
 import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
 import { type OrganizationID, userOf } from '@parsec/shared/protocol/types'
-import { type ApiVersion, answersWithMap, noOverlap, settle } from '@parsec/shared/protocol/versions'
+import { type ApiVersion, answersWithMap, formatVersion, noOverlap, settle } from '@parsec/shared/protocol/versions'
 import type { EventHub } from '../events/hub.ts'
 import type { Organization, Peer, Session } from '../events/session.ts'
 import { Claimer } from '../invite/claimer.ts'
@@ -47,11 +47,26 @@ const badAnswer = (errors: Encodable) => refuse('bad_protocol', errorsText(error
 
 export const TEXT_ANSWER = refuse('bad_protocol', 'Expected bytes message in websocket').refused
 
+/** With keys for the log: who a refused client says that it is. */
+export type Judgement = { accepted: Accepted } | { refused: HandshakeRefusal; claimed: LogKeys }
 /**
  * Judges an answer. Rejects with `Unavailable` or `RemoteFailure` when the facts are not to be had.
  * An accepted or refused session may have been told to end meanwhile: its peer knows.
  */
-export async function judgeAnswer(judge: Judge, caller: Caller, challenge: Buffer, bytes: Buffer): Promise<Verdict> {
+export async function judgeAnswer(judge: Judge, caller: Caller, challenge: Buffer, bytes: Buffer): Promise<Judgement> {
+  const claimed: Claimed = {}
+  const verdict = await judged(judge, caller, challenge, bytes, claimed)
+  return 'refused' in verdict ? { ...verdict, claimed } : verdict
+}
+type Claimed = { client_api_version?: string; organization_id?: string; device_id?: string }
+
+async function judged(
+  judge: Judge,
+  caller: Caller,
+  challenge: Buffer,
+  bytes: Buffer,
+  claimed: Claimed,
+): Promise<Verdict> {
   let answer: { [field: string]: Value }
   try {
     answer = decodeMap(bytes, CLIENT_MESSAGE)
@@ -61,12 +76,17 @@ export async function judgeAnswer(judge: Judge, caller: Caller, challenge: Buffe
   const opening = parse(answerOpening, answer)
   if (!opening.ok) return badAnswer(opening.errors)
   const api_version = opening.value.client_api_version
+  claimed.client_api_version = formatVersion(api_version)
   if (!settle(api_version)) return refuse('bad_protocol', noOverlap(api_version))
 
   const known = answerSchema(api_version[0], answer.type)
   if (!known) return badAnswer(new Map([['type', ['Unsupported value.']]]))
   const fields = parse(known.schema as never, answer) as ReturnType<typeof parse<unknown>>
   if (!fields.ok) return badAnswer(fields.errors)
+  // Well-formed by now.
+  const { organization_id, device_id } = answer
+  if (typeof organization_id === 'string') claimed.organization_id = organization_id
+  if (typeof device_id === 'string') claimed.device_id = device_id
   const hello = { ...caller, api_version }
   switch (known.kind) {
     case 'authenticated':

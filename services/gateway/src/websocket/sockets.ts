@@ -5,11 +5,9 @@ import type { Duplex } from 'node:stream'
 import { maxClientMessage } from '@parsec/shared/bus/rpc'
 import type { GatewayConfig } from '@parsec/shared/config'
 import { CLOSE_FRAME_MS, TCP_KEEPALIVE_MS } from '@parsec/shared/deadlines'
-import { accessLine } from '@parsec/shared/http/access-log'
 import { refuseSocket } from '@parsec/shared/http/refusal'
 import { type HttpServer, serverHeader } from '@parsec/shared/http/server'
 import { limits } from '@parsec/shared/limits'
-import type { Log } from '@parsec/shared/log'
 import { releaseOf } from '@parsec/shared/protocol/versions'
 import { type Server, WebSocketServer } from 'ws'
 import { ClientSocket } from './client-socket.ts'
@@ -19,7 +17,6 @@ export class Sockets {
   readonly connections = new Set<Connection>()
   isDraining = false
   readonly #surroundings: Surroundings
-  readonly #log: Log
   readonly #server: Server<typeof ClientSocket>
   readonly #serverHeader: string
   readonly #http: HttpServer
@@ -38,7 +35,6 @@ export class Sockets {
       known: connection => this.#settleAddress(connection),
       gone: connection => this.#remove(connection),
     }
-    this.#log = surroundings.log
     this.#serverHeader = serverHeader(config.debug)
     this.#server = new WebSocketServer({
       noServer: true,
@@ -77,7 +73,6 @@ export class Sockets {
       const raw = socket as Socket
       if (raw instanceof Socket) raw.setKeepAlive(true, TCP_KEEPALIVE_MS)
       this.#halfOpen.set(address, halfOpen + 1)
-      this.#log.info(accessLine(request, from, 'ws', { statusCode: 101, getHeader: () => undefined }, startedAt))
       const connection = new Connection(
         this.#surroundings,
         client,
@@ -85,6 +80,8 @@ export class Sockets {
         address,
         releaseOf(request.headers['user-agent']) ?? null,
       )
+      this.#http.access.note(request, { conn_id: connection.conn_id })
+      this.#http.access.write(request, from, 'ws', { statusCode: 101, getHeader: () => undefined }, startedAt)
       this.connections.add(connection)
       this.#surroundings.metrics.connections(1)
     })
