@@ -1,5 +1,6 @@
 /** Every command by its words, as oclif finds them. */
 import { HumanAccesses } from './commands/backend/human-accesses.ts'
+import { Import } from './commands/backend/import.ts'
 import { Init } from './commands/backend/init.ts'
 import { Migrate } from './commands/backend/migrate.ts'
 import { Run } from './commands/backend/run.ts'
@@ -17,6 +18,7 @@ export const COMMANDS = {
   'backend:migrate': Migrate,
   'backend:init': Init,
   'backend:scrub': Scrub,
+  'backend:import': Import,
   'backend:human_accesses': HumanAccesses,
   'backend:sequester:create_service': CreateService,
   'backend:sequester:generate_service_certificate': GenerateServiceCertificate,

@@ -4,6 +4,7 @@ import { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { flag, type OptionTable, optional, required, type Values, withDefault } from './command-line/option.ts'
 import { choice, FILE, NON_EMPTY, POSTGRESQL_URL, TEXT, type ValueType } from './command-line/values.ts'
 import { runOptions } from './options.ts'
+import { takeoverOptions } from './takeover/options.ts'
 
 const ORGANIZATION: ValueType<string> = {
   metavar: 'ID',
@@ -216,6 +217,7 @@ export const extractRealmExportOptions = {
 
 /** Every table by the words of its command. */
 export const toolOptions = {
+  ...takeoverOptions,
   human_accesses: humanAccessesOptions,
   'sequester create_service': createServiceOptions,
   'sequester generate_service_certificate': generateServiceCertificateOptions,

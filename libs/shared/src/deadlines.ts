@@ -111,6 +111,8 @@ export const SCRUB_OPERATION_MS = 60_000
 export const SCRUB_YOUNG_MS = 60_000
 /** Longer than any create takes from its check to its end. */
 export const SCRUB_CLAIM_MS = 60_000
+/** For one block that an import or an export writes, reads or removes. */
+export const BLOCK_COPY_MS = 60_000
 
 // Clients
 

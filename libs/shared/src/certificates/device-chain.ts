@@ -32,7 +32,7 @@ export function trustedDevices<K>(
 }
 
 /** Who a certificate says that it is by, unverified. */
-function claimedAuthor(certificate: Buffer): DeviceID | null | undefined {
+export function claimedAuthor(certificate: Buffer): DeviceID | null | undefined {
   const author = inflateMap(certificate.subarray(SIGNATURE_BYTES), limits.certificate.value)?.author
   return author === null || typeof author === 'string' ? author : undefined
 }

@@ -268,7 +268,7 @@ export class Connection {
 const CANCEL_REQUEST = 80_877_102
 
 /** The driver connects a socket that it is given; ours is connected. */
-function adopted(socket: Socket): Socket {
+export function adopted(socket: Socket): Socket {
   socket.connect = () => {
     process.nextTick(() => socket.emit('connect'))
     return socket

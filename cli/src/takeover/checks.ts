@@ -1,0 +1,118 @@
+/** Whether the rows of an organization hold together (spec 07 §4): each query finds those that do not. */
+import type { BulkSession } from '@parsec/shared/postgres/bulk'
+import type { Found } from './finding.ts'
+import type { Place } from './measure.ts'
+
+type Check = { kind: Found['kind']; table: string; why: string; query: (organization: number) => string }
+
+const ATOMS = `realm JOIN vlob_encryption_revision revision ON revision.realm = realm._id
+  JOIN vlob_atom entry ON entry.vlob_encryption_revision = revision._id`
+/** An atom whose vlob belongs to another realm. */
+const STRAY = (o: number) => `
+  (SELECT DISTINCT ON (entry.vlob_id) entry.vlob_id, revision.realm FROM ${ATOMS} WHERE realm.organization = ${o}
+   ORDER BY entry.vlob_id, entry._id) home`
+
+/** Each query gives what to call the row, in a column `row`. */
+const CHECKS: readonly Check[] = [
+  {
+    kind: 'left_out',
+    table: 'vlob_atom',
+    why: 'its vlob belongs to another realm, where it was first',
+    query:
+      o => `SELECT replace(entry.vlob_id::text, '-', '') || ' version ' || entry.version || ' in realm ' || replace(realm.realm_id::text, '-', '') || ' (_id ' || entry._id || ')' AS row
+      FROM ${ATOMS} JOIN ${STRAY(o)} ON home.vlob_id = entry.vlob_id AND home.realm <> revision.realm
+      WHERE realm.organization = ${o} ORDER BY entry._id`,
+  },
+  {
+    kind: 'left_out',
+    table: 'realm_change',
+    why: 'its vlob belongs to another realm, where it was first',
+    query: o => `SELECT replace(realm.realm_id::text, '-', '') || ' change ' || change.index AS row
+      FROM ${ATOMS} JOIN realm_vlob_update change ON change.vlob_atom = entry._id
+      JOIN ${STRAY(o)} ON home.vlob_id = entry.vlob_id AND home.realm <> change.realm
+      WHERE realm.organization = ${o} ORDER BY entry._id`,
+  },
+  {
+    kind: 'left_out',
+    table: 'sequester_blob',
+    why: 'its version is not in the change log, or its vlob belongs to another realm',
+    query: o => `SELECT 'version (_id ' || blob.vlob_atom || ') for service (_id ' || blob.service || ')' AS row
+      FROM sequester_service service JOIN sequester_service_vlob_atom blob ON blob.service = service._id
+      LEFT JOIN realm_vlob_update change ON change.vlob_atom = blob.vlob_atom
+      LEFT JOIN vlob_atom entry ON entry._id = blob.vlob_atom
+      LEFT JOIN ${STRAY(o)} ON home.vlob_id = entry.vlob_id
+      WHERE service.organization = ${o} AND (change.realm IS NULL OR home.realm IS DISTINCT FROM change.realm)`,
+  },
+  {
+    kind: 'kept',
+    table: 'realm_change',
+    why: 'the change log has gaps: its numbers are kept, the newest is the checkpoint',
+    query:
+      o => `SELECT replace(realm.realm_id::text, '-', '') || ': ' || count(*) || ' changes, the newest is ' || max(change.index) AS row
+      FROM realm JOIN realm_vlob_update change ON change.realm = realm._id WHERE realm.organization = ${o}
+      GROUP BY realm.realm_id HAVING max(change.index) <> count(*) OR min(change.index) <> 1`,
+  },
+  {
+    kind: 'kept',
+    table: 'vlob_atom',
+    why: 'versions are missing: those that are there keep their numbers',
+    query:
+      o => `SELECT replace(entry.vlob_id::text, '-', '') || ': ' || count(DISTINCT entry.version) || ' versions, the newest is ' || max(entry.version) AS row
+      FROM ${ATOMS} WHERE realm.organization = ${o} GROUP BY entry.vlob_id
+      HAVING max(entry.version) <> count(DISTINCT entry.version) OR min(entry.version) <> 1`,
+  },
+  {
+    kind: 'kept',
+    table: 'vlob_atom',
+    why: 'the size is not that of the blob: the blob counts',
+    query:
+      o => `SELECT replace(entry.vlob_id::text, '-', '') || ' version ' || entry.version || ' (_id ' || entry._id || ')' AS row
+      FROM ${ATOMS} WHERE realm.organization = ${o} AND entry.size <> octet_length(entry.blob)`,
+  },
+  {
+    kind: 'kept',
+    table: 'block',
+    why: 'the size is not that of its data',
+    query: o => `SELECT replace(block.block_id::text, '-', '') || ' (_id ' || block._id || ')' AS row
+      FROM organization JOIN block_data content ON content.organization_id = organization.organization_id
+      JOIN block ON block.organization = organization._id AND block.block_id = content.block_id
+      WHERE organization._id = ${o} AND block.size <> octet_length(content.data)`,
+  },
+  {
+    kind: 'kept',
+    table: 'message',
+    why: 'several messages have one number: each gets its own, none is lost',
+    query:
+      o => `SELECT user_.user_id || ' message ' || message.index AS row FROM message JOIN user_ ON user_._id = message.recipient
+      WHERE message.organization = ${o} GROUP BY user_.user_id, message.index HAVING count(*) > 1`,
+  },
+  {
+    kind: 'kept',
+    table: 'realm',
+    why: 'it has no role certificate, so nobody can enter it',
+    query: o => `SELECT replace(realm_id::text, '-', '') AS row FROM realm
+      WHERE organization = ${o} AND NOT EXISTS (SELECT FROM realm_user_role WHERE realm = realm._id)`,
+  },
+  {
+    kind: 'broken',
+    table: 'realm_change',
+    why: 'a vlob of the realm has no such version any more',
+    query: o => `SELECT replace(realm.realm_id::text, '-', '') || ' change ' || change.index AS row
+      FROM realm JOIN realm_vlob_update change ON change.realm = realm._id
+      LEFT JOIN vlob_atom entry ON entry._id = change.vlob_atom
+      LEFT JOIN vlob_encryption_revision revision ON revision._id = entry.vlob_encryption_revision AND revision.realm = realm._id
+      WHERE realm.organization = ${o} AND revision._id IS NULL`,
+  },
+]
+
+/** Rows of a kind that are named one by one; more are counted. */
+const PAGE = 1000
+
+export async function* checkRows(reader: BulkSession, { organization, measures }: Place): AsyncGenerator<Found> {
+  for (const { kind, table, why, query } of CHECKS.filter(({ table }) => measures[table]))
+    for await (const rows of reader.pages<{ row: string }>(query(organization), PAGE))
+      for (const { row } of rows) yield { kind, table, row, why }
+}
+
+/** Whether some recipient has two messages of the same number. */
+export const isDoubledMessage = ({ table }: Found): boolean => table === 'message'

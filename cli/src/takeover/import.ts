@@ -1,0 +1,250 @@
+/** Takes over the organizations of an old server, one transaction each (spec 07 §1). */
+import { Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { BlockStore } from '@parsec/blockstore/stores/store'
+import { CONDUITS, FIGURES } from '@parsec/metadata/storage/figures'
+import { OperatorError } from '@parsec/shared/errors'
+import { BulkSession } from '@parsec/shared/postgres/bulk'
+import type { Target } from '@parsec/shared/postgres/target'
+import { copyBlocks } from './blocks.ts'
+import { checkCertificates } from './chains.ts'
+import { checkRows, isDoubledMessage } from './checks.ts'
+import type { Finding, Found } from './finding.ts'
+import { differences, type Measure, type Measures, measureSource, measureTarget, NONE } from './measure.ts'
+import { copyPeople, type Defaults } from './people.ts'
+import type { ImportReport } from './report.ts'
+import { Source, type SourceOrganization } from './source.ts'
+import { type Origin, tablesAt } from './tables.ts'
+import { findPresent, type Present, recordImport, reserveKeys } from './target.ts'
+
+/** Organizations at once. */
+const WORKERS = 3
+/** Findings of an organization that are kept: one that is that broken needs no complete list. */
+const MAX_FINDINGS = 10_000
+
+export type ImportOptions = {
+  readonly from: Target
+  readonly db: Target
+  /** Empty: all. */
+  readonly organizations: readonly string[]
+  readonly dryRun: boolean
+  readonly skipVerification: boolean
+  /** What becomes of contents of blocks in the source's database. */
+  readonly blockData: { kind: 'copy' } | { kind: 'leave' } | { kind: 'store'; store: BlockStore }
+  readonly defaults: Defaults
+  readonly report: ImportReport
+}
+
+export async function importOrganizations(options: ImportOptions): Promise<void> {
+  const source = await Source.open(options.from)
+  try {
+    await new Import(source, options).run()
+  } finally {
+    await source.close()
+  }
+}
+
+class Import {
+  readonly #source: Source
+  readonly #options: ImportOptions
+  #measures = new Map<number, Measures>()
+  #present: Present = { organizations: new Set(), records: new Map() }
+  #base = 0
+
+  constructor(source: Source, options: ImportOptions) {
+    this.#source = source
+    this.#options = options
+  }
+
+  async run(): Promise<void> {
+    const { report, dryRun, db } = this.#options
+    const chosen = await this.#choose()
+    const session = await BulkSession.open(db, '--db')
+    try {
+      this.#present = await findPresent(
+        session,
+        chosen.map(({ organization_id }) => organization_id),
+      )
+      this.#refusePresent()
+      if (!dryRun) this.#base = await reserveKeys(session)
+    } finally {
+      await session.close()
+    }
+    this.#measures = await measureSource((text, values) => this.#source.rows(text, values), this.#source.level)
+    report.begin(this.#source, chosen.length, sumOf(chosen.map(({ key }) => sumOf(Object.values(this.#of(key))))))
+    await this.#work(chosen)
+  }
+
+  async #choose(): Promise<SourceOrganization[]> {
+    const all = await this.#source.organizations()
+    const { organizations } = this.#options
+    if (organizations.length === 0) return all
+    const unknown = organizations.filter(id => !all.some(({ organization_id }) => organization_id === id))
+    if (unknown.length > 0) throw new OperatorError(`--organization: not in the source: ${unknown.join(', ')}`)
+    return all.filter(({ organization_id }) => organizations.includes(organization_id))
+  }
+
+  #refusePresent(): void {
+    const foreign = [...this.#present.organizations].filter(id => !this.#present.records.get(id)?.isComplete).sort()
+    if (foreign.length > 0)
+      throw new OperatorError(
+        `organizations of these names are in --db already, and no import brought them; take others with --organization, or delete these first:\n${foreign.join('\n')}`,
+      )
+  }
+
+  /** A failure ends all of it. */
+  async #work(chosen: readonly SourceOrganization[]): Promise<void> {
+    const queue = chosen.values()
+    const stopping = { failed: false }
+    const worker = async () => {
+      const reader = await this.#source.reader()
+      const writer = await BulkSession.open(this.#options.db, '--db').catch(async error => {
+        await reader.close()
+        throw error
+      })
+      try {
+        for (const organization of queue) {
+          if (stopping.failed) return
+          await this.#one(reader, writer, organization)
+        }
+      } catch (error) {
+        stopping.failed = true
+        throw error
+      } finally {
+        await Promise.all([reader.close(), writer.close()])
+      }
+    }
+    const ends = await Promise.allSettled(Array.from({ length: Math.min(WORKERS, chosen.length) }, worker))
+    const failure = ends.find(end => end.status === 'rejected')
+    if (failure) throw failure.reason
+  }
+
+  async #one(reader: BulkSession, writer: BulkSession, { key, organization_id }: SourceOrganization): Promise<void> {
+    const { report, dryRun, skipVerification } = this.#options
+    const record = this.#present.records.get(organization_id)
+    const size = sumOf(Object.values(this.#of(key)))
+    if (record?.isComplete) {
+      report.moved(size.rows, size.bytes)
+      return report.settle(organization_id, 'skipped')
+    }
+    const findings = await this.#check(reader, key, organization_id)
+    report.findings(organization_id, findings)
+    const broken = findings.filter(({ kind }) => kind === 'broken' || (kind === 'certificate' && !skipVerification))
+    if (broken.length > 0) {
+      report.moved(size.rows, size.bytes)
+      const remedy = broken.every(({ kind }) => kind === 'certificate') ? '; --skip-verification takes it as it is' : ''
+      return report.settle(
+        organization_id,
+        'refused',
+        `${broken.length} findings, the first: ${broken[0]!.table} ${broken[0]!.row}: ${broken[0]!.why}${remedy}`,
+      )
+    }
+    if (dryRun) {
+      report.moved(size.rows, size.bytes)
+      report.took(this.#of(key))
+      return report.settle(organization_id, 'checked')
+    }
+    const origin: Origin = {
+      level: this.#source.level,
+      organization: key,
+      organization_id,
+      base: this.#base,
+      hasDoubledMessages: findings.some(isDoubledMessage),
+    }
+    if (!(await this.#copy(reader, writer, origin, findings))) return report.settle(organization_id, 'skipped')
+    report.settle(organization_id, 'taken')
+  }
+
+  async #check(reader: BulkSession, organization: number, organization_id: string): Promise<Finding[]> {
+    const findings: Finding[] = []
+    const place = { level: this.#source.level, organization, measures: this.#of(organization) }
+    const add = (found: Found) => {
+      if (findings.length < MAX_FINDINGS) findings.push({ organization_id, ...found })
+    }
+    for await (const found of checkRows(reader, place)) add(found)
+    for await (const found of checkCertificates(reader, place)) add(found)
+    return findings
+  }
+
+  /** False when another import has brought it meanwhile. */
+  async #copy(
+    reader: BulkSession,
+    writer: BulkSession,
+    origin: Origin,
+    findings: readonly Finding[],
+  ): Promise<boolean> {
+    const { blockData, defaults, report } = this.#options
+    const { organization, organization_id, level, base } = origin
+    const measures = this.#of(organization)
+    const source = this.#source.place
+    if (blockData.kind === 'store' && measures['block_data'])
+      await copyBlocks({ reader, writer, store: blockData.store }, origin, {
+        source,
+        record: this.#present.records.get(organization_id),
+        onBlock: bytes => report.moved(1, bytes),
+      })
+    await writer.run('BEGIN')
+    if (!(await recordImport(writer, { organization_id, source, measures }))) {
+      await writer.run('ROLLBACK')
+      return false
+    }
+    const people = await copyPeople({ reader, writer }, origin, defaults)
+    report.moved(
+      Object.values(people).reduce((sum, rows) => sum + rows, 0),
+      0,
+    )
+    for (const { table, into, query } of tablesAt(level)) {
+      if (!isNeeded(table, measures) || (table === 'block_data' && blockData.kind !== 'copy')) continue
+      const rows = await stream(reader, query(origin), writer, into, bytes => report.moved(0, bytes))
+      report.moved(rows, 0)
+    }
+    for (const statement of [CONDUITS, ...FIGURES]) await writer.run(statement, [organization + base])
+    const taken = await measureTarget(writer, organization + base)
+    const leftOut = new Map(
+      [
+        ...Map.groupBy(
+          findings.filter(({ kind }) => kind === 'left_out'),
+          ({ table }) => table,
+        ),
+      ].map(([table, list]) => [table, list.length]),
+    )
+    const differing = differences(measures, taken, leftOut, { withBlockData: blockData.kind === 'copy' })
+    if (differing.length > 0)
+      throw new OperatorError(
+        `${organization_id} did not arrive as it is in the source, nothing of it was written: ${differing.join('; ')}`,
+      )
+    await writer.run('COMMIT')
+    report.took(taken)
+    return true
+  }
+
+  #of(organization: number): Measures {
+    return this.#measures.get(organization) ?? {}
+  }
+}
+
+/** The number of rows that went from one database into the other. */
+async function stream(
+  reader: BulkSession,
+  query: string,
+  writer: BulkSession,
+  into: string,
+  onBytes: (bytes: number) => void,
+): Promise<number> {
+  const rows = reader.read(query)
+  const meter = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      onBytes(chunk.length)
+      done(null, chunk)
+    },
+  })
+  await pipeline(rows, meter, writer.write(into))
+  return rows.rowCount
+}
+
+/** Whether the source has rows that a table is made of. */
+const isNeeded = (table: string, measures: Measures): boolean =>
+  measures[table === 'realm_user' ? 'realm' : table] !== undefined
+
+const sumOf = (measures: readonly Measure[]): Measure =>
+  measures.reduce((sum, { rows, bytes }) => ({ rows: sum.rows + rows, bytes: sum.bytes + bytes }), NONE)

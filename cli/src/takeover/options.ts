@@ -1,0 +1,81 @@
+/** Options of the commands that take organizations over, out and away (spec 07). */
+import { organizationId, parse } from '@parsec/shared/codec/fields'
+import { flag, type OptionTable, optional, required, type Values, withDefault } from '../command-line/option.ts'
+import { TEXT, type ValueType } from '../command-line/values.ts'
+import { migrateOptions, runOptions } from '../options.ts'
+
+const ORGANIZATIONS: ValueType<readonly string[]> = {
+  metavar: 'ID',
+  parse: text => ORGANIZATIONS.parseAll!([text]),
+  parseAll: texts =>
+    texts.map(text => {
+      const id = parse(organizationId(), text)
+      if (!id.ok) throw new Error(`'${text}' is not a valid organization id.`)
+      return id.value
+    }),
+}
+const PATH = { ...TEXT, metavar: 'PATH' }
+
+const { debug, logLevel, logFormat, logFile } = runOptions
+const common = {
+  json: flag({ name: 'json', group: 'General', text: 'Print one JSON object a line.' }),
+  logLevel,
+  logFormat,
+  logFile,
+  debug,
+} as const
+const blockstore = optional({
+  ...runOptions.blockstore,
+  required: undefined as never,
+  text: 'The block store of this server, written as for `parsec backend run`.',
+})
+
+export const importOptions = {
+  from: required(true, {
+    name: 'from',
+    type: { ...TEXT, metavar: 'URL|FILE' },
+    secret: true,
+    group: 'Database',
+    text: 'What to take over: the database of an original Parsec server, postgresql://user:password@host:port/database, which is only read; or a file made by `parsec backend export`.',
+  }),
+  db: required(true, {
+    ...migrateOptions.db,
+    text: 'PostgreSQL database of this server, prepared by `parsec backend migrate`.',
+  }),
+  organization: withDefault<readonly string[]>([], {
+    name: 'organization',
+    type: ORGANIZATIONS,
+    repeatable: true,
+    defaultText: 'all',
+    group: 'Organizations',
+    text: 'Take this organization only; may be given several times.',
+  }),
+  blockstore,
+  copyBlocks: flag({
+    name: 'copy-blocks',
+    group: 'Block storage',
+    text: 'Write the blocks that the source keeps in its database to --blockstore, whatever that is. Each is read back.',
+  }),
+  dryRun: flag({ name: 'dry-run', group: 'General', text: 'Read and check everything, write nothing.' }),
+  skipVerification: flag({
+    name: 'skip-verification',
+    group: 'Organizations',
+    text: 'Take organizations whose certificates do not verify as they are; the report names them.',
+  }),
+  verify: flag({
+    name: 'verify',
+    group: 'General',
+    text: 'Compare what was taken over with the source, and sample blocks of --blockstore; write nothing.',
+  }),
+  report: withDefault('parsec-import-report.jsonl', {
+    name: 'report',
+    type: PATH,
+    group: 'General',
+    text: 'File to which everything odd is appended, one JSON object a line.',
+  }),
+  organizationInitialUserProfileOutsiderAllowed: runOptions.organizationInitialUserProfileOutsiderAllowed,
+  ...common,
+} as const satisfies OptionTable
+export type ImportValues = Values<typeof importOptions>
+
+export const takeoverOptions = { import: importOptions } as const

@@ -1,0 +1,94 @@
+/** The database of the original server, as it was at one moment (spec 07 §1, §2). Nothing is ever written there. */
+import { NEWEST_LEVEL, OLDEST_LEVEL, originalOf } from '@parsec/metadata/storage/original'
+import { OperatorError } from '@parsec/shared/errors'
+import { BulkSession } from '@parsec/shared/postgres/bulk'
+import { placeOf, type Target } from '@parsec/shared/postgres/target'
+
+const READ_ONLY = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
+
+export type SourceOrganization = { readonly key: number; readonly organization_id: string }
+
+export class Source {
+  /** Names it for people, without a secret. */
+  readonly place: string
+  readonly level: number
+  readonly #target: Target
+  readonly #keeper: BulkSession
+  readonly #snapshot: string
+
+  private constructor(target: Target, keeper: BulkSession, level: number, snapshot: string) {
+    this.#target = target
+    this.#keeper = keeper
+    this.place = placeOf(target)
+    this.level = level
+    this.#snapshot = snapshot
+  }
+
+  /** Throws an `OperatorError` that names the remedy when it is none that can be taken over. */
+  static async open(target: Target): Promise<Source> {
+    const keeper = await BulkSession.open(target, '--from')
+    try {
+      await keeper.run(READ_ONLY)
+      const level = await levelOf(keeper)
+      const [row] = await keeper.rows<{ snapshot: string }>('SELECT pg_export_snapshot() AS snapshot')
+      return new Source(target, keeper, level, row!.snapshot)
+    } catch (error) {
+      await keeper.close()
+      throw error
+    }
+  }
+
+  /** A session that sees the same moment. */
+  async reader(): Promise<BulkSession> {
+    const session = await BulkSession.open(this.#target, '--from')
+    try {
+      await session.run(READ_ONLY)
+      await session.run(`SET TRANSACTION SNAPSHOT '${this.#snapshot}'`)
+      return session
+    } catch (error) {
+      await session.close()
+      throw error
+    }
+  }
+
+  organizations(): Promise<SourceOrganization[]> {
+    return this.#keeper.rows(
+      'SELECT _id::bigint AS key, organization_id::text AS organization_id FROM organization ORDER BY organization_id COLLATE "C"',
+    )
+  }
+  rows<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
+    return this.#keeper.rows(text, values)
+  }
+  close(): Promise<void> {
+    return this.#keeper.close()
+  }
+}
+
+async function levelOf(session: BulkSession): Promise<number> {
+  const columns = await session.rows<{ name: string }>(
+    "SELECT attname::text AS name FROM pg_attribute WHERE attrelid = to_regclass('migration') AND attnum > 0",
+  )
+  const names = columns.map(column => column.name)
+  const tables = await session.rows<{ name: string | null }>(
+    `SELECT to_regclass(name)::text AS name FROM unnest(ARRAY['organization', 'user_', 'device', 'realm', 'vlob_atom']) AS name`,
+  )
+  if (names.includes('checksum'))
+    throw new OperatorError(
+      '--from: this is a database of this server, not of an older one: take organizations from it with `parsec backend export`',
+    )
+  const isWhole = names.includes('_id') && names.includes('name') && tables.every(table => table.name !== null)
+  const original = isWhole
+    ? originalOf(await session.rows('SELECT _id::int4 AS _id, name::text AS name FROM migration'))
+    : undefined
+  if (!original) throw new OperatorError('--from: this is no database of a Parsec server of v1.14 to v2.17')
+  const { level } = original
+  if (level < OLDEST_LEVEL)
+    throw new OperatorError(
+      `--from: the schema is at level ${level}, levels ${OLDEST_LEVEL} to ${NEWEST_LEVEL} are taken: run \`parsec backend migrate\` of the old server (v1.14 or later) on it first`,
+    )
+  if (level > NEWEST_LEVEL)
+    throw new OperatorError(
+      `--from: the schema is at level ${level}, levels ${OLDEST_LEVEL} to ${NEWEST_LEVEL} are taken: it belongs to a release of the old server after v2.17`,
+    )
+  return level
+}

@@ -1,0 +1,151 @@
+/** Organizations of released servers move in: their devices see what they saw before (spec 07). */
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import type { TestDatabase } from '../harness/backing.ts'
+import { dumpOf, expectedOf, keysOf, migrated, parsec, RELEASES, type Release, restore } from './data-set.ts'
+import { unexpected } from './differences.ts'
+import { serve } from './server.ts'
+import { compare, snapshot } from './snapshot.ts'
+
+/** One organization of so many is asked; `import.manual.ts` asks all. */
+const STRIDE = 12
+const folder = await mkdtemp(join(tmpdir(), 'parsec-takeover-'))
+const opened: TestDatabase[] = []
+after(async () => {
+  await Promise.all(opened.map(database => database.drop()))
+  await rm(folder, { recursive: true, force: true })
+})
+const open = async (database: Promise<TestDatabase>): Promise<TestDatabase> => {
+  opened.push(await database)
+  return database
+}
+
+const sources = new Map<Release, TestDatabase>()
+before(async () => {
+  for (const release of RELEASES) sources.set(release, await open(restore(release)))
+})
+
+for (const release of RELEASES)
+  test(`what devices saw of ${release} they see here (07 §6)`, async () => {
+    const source = sources.get(release)!
+    const target = await open(migrated())
+    const keys = keysOf(release)
+    const chosen = Object.keys(keys.organizations).filter((_, i) => i % STRIDE === 0)
+    const before = await dumpOf(source)
+
+    const report = join(folder, `${release}.jsonl`)
+    const options = [`--from=${source.url}`, `--db=${target.url}`, `--report=${report}`]
+    const selection = chosen.map(organization_id => `--organization=${organization_id}`)
+    const imported = await parsec('import', ...options, ...selection, '--skip-verification', '--json')
+    assert.ok([0, 3].includes(imported.code), imported.output)
+    const end = JSON.parse(imported.output.trim().split('\n').at(-1)!) as { kind: string; taken: number }
+    assert.deepEqual([end.kind, end.taken], ['end', chosen.length])
+    assert.equal(await dumpOf(source), before, 'the source is as it was')
+    await assertFigures(target)
+
+    const again = await parsec('import', ...options, ...selection, '--json')
+    assert.equal(again.code, 0, again.output)
+    assert.match(again.output, new RegExp(`"taken":0,"checked":0,"skipped":${chosen.length}`))
+
+    await using server = await serve(target)
+    const seen = await snapshot(server.url, keys, chosen)
+    const expected = expectedOf(release)
+    const differences = chosen.flatMap(id => compare(expected[id], seen[id], [id]))
+    assert.deepEqual(unexpected(release, differences), [])
+  })
+
+test('a name that is there already is refused, with all of its kind, before anything is copied (07 §1)', async () => {
+  const source = sources.get('2.17.0')!
+  const target = await open(migrated())
+  const [first, second] = Object.keys(keysOf('2.17.0').organizations) as [string, string]
+  await target.query(
+    `INSERT INTO organization (organization_id, bootstrap_token, user_profile_outsider_allowed, created_on)
+     VALUES ($1, 'token', TRUE, now())`,
+    [second],
+  )
+  const options = [`--from=${source.url}`, `--db=${target.url}`, `--organization=${first}`, `--organization=${second}`]
+  const refused = await parsec('import', ...options)
+  assert.equal(refused.code, 1)
+  assert.match(refused.output, new RegExp(`in --db already.*\\n${second}\\n$`))
+  assert.equal((await target.query('SELECT FROM organization')).length, 1)
+})
+
+test('certificates that do not verify refuse their organization, and say how to take it (07 §4)', async () => {
+  const source = sources.get('2.17.0')!
+  const target = await open(migrated())
+  const bad = await source.query<{ organization_id: string }>(
+    "SELECT organization_id FROM organization WHERE organization_id = 'Orgd6b3b3f504cb681c'",
+  )
+  const report = join(folder, 'refused.jsonl')
+  const options = [`--from=${source.url}`, `--db=${target.url}`, `--report=${report}`]
+  const organization = `--organization=${bad[0]!.organization_id}`
+  const checked = await parsec('import', ...options, organization, '--dry-run')
+  assert.equal(checked.code, 1)
+  const refused = await parsec('import', ...options, organization)
+  assert.equal(refused.code, 1)
+  assert.match(refused.output, /refused: 2 findings.*--skip-verification/)
+  assert.equal((await target.query('SELECT FROM organization')).length, 0)
+  assert.equal((await readFile(report, 'utf8')).trim().split('\n').length, 4)
+  assert.equal((await parsec('import', ...options, organization, '--skip-verification')).code, 0)
+})
+
+test('rows that cannot be taken are left out, named, and told by the exit status (07 §4)', async () => {
+  const source = sources.get('2.17.0')!
+  const target = await open(migrated())
+  const report = join(folder, 'left-out.jsonl')
+  const done = await parsec(
+    ...['import', `--from=${source.url}`, `--db=${target.url}`, `--report=${report}`],
+    '--organization=Org49442c9f70e6b897',
+  )
+  assert.equal(done.code, 3, done.output)
+  const findings = (await readFile(report, 'utf8')).trim().split('\n')
+  assert.deepEqual(
+    findings.map(line => (JSON.parse(line) as { kind: string; table: string }).table),
+    ['vlob_atom', 'realm_change'],
+  )
+})
+
+test('what is no database of the original is refused by what it is (07 §2)', async () => {
+  const target = await open(migrated())
+  const strange = await open(restore('1.15.2'))
+  const refusal = async (from: string) => {
+    const { code, output } = await parsec('import', `--from=${from}`, `--db=${target.url}`)
+    assert.equal(code, 1)
+    return output
+  }
+  assert.match(await refusal(target.url), /a database of this server/)
+  await strange.query('DELETE FROM migration WHERE _id > 4')
+  assert.match(await refusal(strange.url), /level 4.*parsec backend migrate/)
+  await strange.query("INSERT INTO migration VALUES (99, 'later', now())")
+  assert.match(await refusal(strange.url), /level 99.*after v2\.17/)
+  await strange.query("UPDATE migration SET name = 'other ' || _id")
+  assert.match(await refusal(strange.url), /no database of a Parsec server/)
+})
+
+/** Figures that are kept are those that counting gives. */
+async function assertFigures(database: TestDatabase): Promise<void> {
+  const wrong = await database.query(`
+    SELECT realm._id FROM realm
+    WHERE vlobs_size <> (SELECT coalesce(sum(size), 0) FROM realm_change WHERE realm = realm._id)
+      OR vlobs_size + copies_size <> (SELECT coalesce(sum(size), 0) FROM vlob_atom JOIN vlob ON vlob._id = vlob WHERE vlob.realm = realm._id)
+      OR (SELECT coalesce(sum(size), 0) FROM realm_blocks WHERE realm = realm._id) <> (SELECT coalesce(sum(size), 0) FROM block WHERE realm = realm._id AND deleted_on IS NULL)
+      OR checkpoint < (SELECT coalesce(max(index), 0) FROM realm_change WHERE realm = realm._id)
+    UNION ALL
+    SELECT vlob._id FROM vlob WHERE version <> (SELECT max(version) FROM vlob_atom WHERE vlob = vlob._id)
+      OR changed <> (SELECT coalesce(max(index), 0) FROM realm_change WHERE vlob = vlob._id)
+    UNION ALL
+    SELECT user_._id FROM user_ WHERE message_count <> (SELECT coalesce(max(index), 0) FROM message WHERE recipient = user_._id)
+    UNION ALL
+    SELECT tally.organization FROM organization_tally tally
+    WHERE realms <> (SELECT count(*) FROM realm WHERE organization = tally.organization)
+      OR data_size <> (SELECT coalesce(sum(size), 0) FROM block WHERE organization = tally.organization AND deleted_on IS NULL)
+      OR metadata_size <> (SELECT coalesce(sum(vlob_atom.size), 0) FROM vlob_atom JOIN vlob ON vlob._id = vlob WHERE vlob.organization = tally.organization)
+    UNION ALL
+    SELECT organization._id FROM organization
+    WHERE (SELECT coalesce(sum(active), 0) FROM organization_users WHERE organization = organization._id)
+      <> (SELECT count(*) FROM user_ WHERE organization = organization._id AND revoked_on IS NULL)`)
+  assert.deepEqual(wrong, [])
+}
