@@ -53,6 +53,18 @@ export class Budget {
     return Math.min(ms, this.msLeft)
   }
 
+  /** What becomes of `work`, or a rejection with the signal's reason when that comes first; the work itself goes on. */
+  race<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this
+    return new Promise((resolve, reject) => {
+      const giveUp = () => reject(signal.reason)
+      const settle = () => signal.removeEventListener('abort', giveUp)
+      work.finally(settle).then(resolve, reject)
+      if (signal.aborted) giveUp()
+      else signal.addEventListener('abort', giveUp, { once: true })
+    })
+  }
+
   /** Nobody wants the work any more. */
   cancel(reason: Unavailable): void {
     if (this.#ended || this.#reason) return

@@ -28,6 +28,23 @@ export const SMTP_MS = 30_000
 export const SMTP_CONNECT_MS = 10_000
 export const SMTP_SILENCE_MS = 20_000
 
+// Events
+
+/** Between a publication and the deletion of its row, so that many rows go at once; and the deletion. */
+export const OUTBOX_DELETE_AFTER_MS = 100
+export const OUTBOX_DELETION_MS = 5_000
+/** A sweep takes rows of this age: younger ones belong to the process that wrote them. */
+export const OUTBOX_SWEEP_AGE_MS = 1_000
+export const OUTBOX_SWEEP_EVERY_MS = 1_000
+export const OUTBOX_SWEEP_MS = 10_000
+/** No transaction lives so long. */
+export const OUTBOX_SETTLED_MS = 120_000
+/** Sweeps skip what they have seen empty, for so long. */
+export const OUTBOX_WHOLE_SWEEP_MS = 600_000
+/** Between two looks for claimers whose gateway is silent, and one look. */
+export const PRESENCE_SWEEP_EVERY_MS = 10_000
+export const PRESENCE_SWEEP_MS = 10_000
+
 // Shut-down
 
 /** What of a service's drain time stays for the answers of the requests that it had to abort. */

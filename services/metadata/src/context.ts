@@ -4,7 +4,7 @@ import type * as rpc from '@parsec/shared/bus/rpc'
 import type { DateTime } from '@parsec/shared/codec/values'
 import type { MetadataConfig } from '@parsec/shared/config'
 import type { Log } from '@parsec/shared/log'
-import type { Database } from '@parsec/shared/postgres/database'
+import type { Transactional } from '@parsec/shared/postgres/database'
 import type { InternalName } from '@parsec/shared/protocol/internal'
 import type { CallerOf, CommandName } from '@parsec/shared/protocol/registry'
 import type { Mailer } from './invite/mail.ts'
@@ -16,7 +16,7 @@ import type { VlobWrites } from './vlob/writes.ts'
 export type Deps = {
   bus: Bus
   /** Within the budget of the request. */
-  db: Database
+  db: Transactional
   outbox: Outbox
   /** What commands do together, each in its own budget. */
   sessions: Sessions

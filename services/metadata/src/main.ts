@@ -1,4 +1,5 @@
 /** The metadata service: everything but block data lives here. Stateless: any replica may be killed at any time. */
+import type { Budget } from '@parsec/shared/budget'
 import { admissionOf } from '@parsec/shared/bus/admission'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { serveCommands, serveInternal } from '@parsec/shared/bus/rpc'
@@ -13,7 +14,7 @@ import type { Service } from '@parsec/shared/service'
 import type { Deps } from './context.ts'
 import { commandHandlers, internalHandlers } from './handlers.ts'
 import { Mailer } from './invite/mail.ts'
-import { PresenceSweep } from './invite/presence.ts'
+import { presenceSweep } from './invite/presence.ts'
 import { requireMigrated } from './storage/migrations.ts'
 import { Outbox } from './storage/outbox.ts'
 import { Sessions } from './user/sessions.ts'
@@ -55,10 +56,11 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
     stopping.abort(STOPPING)
     admission.stop(STOPPING)
   }
-  const presenceSweep = new PresenceSweep(own)
+  const presence = presenceSweep(own, database)
   outbox.start()
-  presenceSweep.start()
-  const service = { bus, service: 'metadata', log, admission, scope: () => own } as const
+  presence.start()
+  const scope = (budget: Budget): Deps => ({ ...own, db: database.within(budget) })
+  const service = { bus, service: 'metadata', log, admission, scope } as const
   const serving = [await serveInternal(service, internalHandlers), await serveCommands(service, commandHandlers)]
   let draining = false
   return {
@@ -71,7 +73,7 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
       draining = true
       const timer = setTimeout(stopWork, Math.max(deadlineMs - ABORT_MARGIN_MS, 0))
       await Promise.all(serving.map(subscription => subscription.close())).finally(() => clearTimeout(timer))
-      await presenceSweep.drain()
+      await presence.stop()
       await outbox.drain()
     },
     stop: async () => stopWork(),

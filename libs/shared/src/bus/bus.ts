@@ -41,6 +41,11 @@ export interface Bus {
   /** False while the connection to the broker is lost: requests and publications then fail at once. */
   readonly connected: boolean
   /**
+   * Grows with each connection that is lost. What was published on a connection may have gone with it, and a flush on a
+   * later one says nothing about it.
+   */
+  readonly epoch: number
+  /**
    * Asks one replica. Rejects with `Unavailable` (nobody serves the subject, connection lost, time-out),
    * `RemoteFailure` (the server threw) or `RangeError` (payload over `maxPayload`).
    */

@@ -56,6 +56,7 @@ export class NatsBus implements Bus {
   #requests = 0
   #maxPayload: number
   #connected = true
+  #epoch = 0
   #state: 'open' | 'draining' | 'closed' = 'open'
   #drained: Promise<void> | undefined
 
@@ -89,6 +90,9 @@ export class NatsBus implements Bus {
 
   get maxPayload(): number {
     return this.#maxPayload
+  }
+  get epoch(): number {
+    return this.#epoch
   }
   get connected(): boolean {
     return this.#connected && this.#state !== 'closed'
@@ -295,6 +299,7 @@ export class NatsBus implements Bus {
   #onLost(): void {
     if (!this.#connected) return
     this.#connected = false
+    this.#epoch++
     this.#log.warning('NATS connection lost')
     // Replies stay: who waits for one may be connected elsewhere. They are never more than what was being served.
     this.#outgoing = this.#outgoing.filter(message => message.isReply)

@@ -33,6 +33,8 @@ export type ControlEvent =
   | { control: 'user.revoked'; user_id: UserID }
   | { control: 'user.frozen'; user_id: UserID }
   | { control: 'organization.expired' }
+  /** An event could not be told: whoever may have missed it must connect anew. */
+  | { control: 'events.lost' }
   | { control: 'invitation.deleted'; token: Uuid }
   /** Somebody talked, or took what the other said (spec 04 §6.2); `attempt` is theirs. */
   | { control: 'invite.conduit_updated'; token: Uuid; attempt: Uuid }
@@ -45,11 +47,11 @@ export type ControlEvent =
 /**
  * As published. `id` is unique for ever: delivery is at least once, and receivers drop what they saw.
  * Role events carry the timestamp of their certificate: two replicas may publish in another order than they committed,
- * and only the newest certificate says whether the user is in the realm. They also carry the realm's checkpoint, after
- * which its changes are told in order.
+ * and only the newest certificate says whether the user is in the realm. `place`: events of a realm count 1, 2, 3… in the
+ * order of their commits, and are told in it.
  */
 export type BusEvent = { id: string; organization_id: string } & (
-  | { recipients: Recipients; fields: ClientEvent; certified_on?: DateTime; checkpoint?: number }
+  | { recipients: Recipients; fields: ClientEvent; certified_on?: DateTime; place?: number }
   | { control: ControlEvent }
 )
 

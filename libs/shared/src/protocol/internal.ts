@@ -85,10 +85,10 @@ type Requests = {
   }
   /** Re-tells every gateway that the organization has expired (spec 01 §7.4). */
   organization_expired: { request: { organization_id: OrganizationID }; reply: Record<never, never> }
-  /** The realms in which the user has a role now, and how far their changes and the user's messages have come. */
+  /** The realms in which the user has a role now, and how far their events and the user's messages have come. */
   realm_memberships: {
     request: { organization: number; user: number }
-    reply: { realms: { realm_id: Uuid; certified_on: DateTime; checkpoint: number }[]; message_count: number }
+    reply: { realms: { realm_id: Uuid; certified_on: DateTime; place: number }[]; message_count: number }
   }
 
   /** Stores an API v1 invitation of a user or device; a later one replaces it (spec 03 §6.3). */

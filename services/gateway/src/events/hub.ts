@@ -9,7 +9,7 @@ import * as subjects from '@parsec/shared/bus/subjects'
 import { decode } from '@parsec/shared/codec/msgpack'
 import { ORGANIZATION_LINGER_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
-import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
+import type { BusEvent, ControlEvent } from '@parsec/shared/protocol/events'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { EventOrder } from './order.ts'
 import { QueuedBytes } from './queue.ts'
@@ -94,9 +94,9 @@ export class EventHub {
     await this.#hearClientEvents(organization)
     const { realms, message_count } = await callInternal(this.#bus, 'realm_memberships', keys)
     const order = this.#entries.get(organization.id)?.order
-    for (const { realm_id, certified_on, checkpoint } of realms) {
+    for (const { realm_id, certified_on, place } of realms) {
       session.user.remember(realm_id, true, certified_on)
-      order?.startAfter(realm_id.hex, checkpoint)
+      order?.startAfter(realm_id.hex, place)
     }
     order?.startAfter(`@${session.user.id}`, message_count)
     if (session.subscribed) organization.catchUp(session)
@@ -139,9 +139,9 @@ export class EventHub {
       if (this.#seen.add(event.id)) return
       if ('control' in event) obey(organization, event.control)
       else {
-        if (event.fields.event === 'realm.roles_updated' && event.checkpoint !== undefined)
-          order.startAfter(event.fields.realm_id.hex, event.checkpoint)
-        const place = placeOf(event.recipients, event.fields)
+        const place = placeOf(event)
+        // Whoever gets a role hears from here on: nothing earlier is missed.
+        if (place && event.fields.event === 'realm.roles_updated') order.startAfter(place.series, place.index - 1)
         if (place) order.add(place.series, place.index, new HeardEvent(event))
         else organization.deliver(new HeardEvent(event))
       }
@@ -151,13 +151,15 @@ export class EventHub {
   }
 }
 
-/** Where an event stands in a series that counts 1, 2, 3…: the changes of a realm, the messages of a user. */
-function placeOf(recipients: Recipients, fields: ClientEvent): { series: string; index: number } | undefined {
-  if (fields.event === 'realm.vlobs_updated') return { series: fields.realm_id.hex, index: fields.checkpoint }
+/** Where an event stands in a series that counts 1, 2, 3…: the events of a realm, the messages of a user. */
+function placeOf({ recipients, fields, place }: Told): { series: string; index: number } | undefined {
+  if ('realm_id' in fields && place !== undefined) return { series: fields.realm_id.hex, index: place }
   if (fields.event === 'message.received' && recipients.to === 'users')
     return { series: `@${recipients.user_ids[0]}`, index: fields.index }
   return undefined
 }
+
+type Told = Extract<BusEvent, { fields: unknown }>
 
 function obey(organization: Organization, order: ControlEvent): void {
   for (const watcher of [...organization.watchers]) watcher(order)
@@ -167,6 +169,9 @@ function obey(organization: Organization, order: ControlEvent): void {
       // A copy: each session that ends leaves the list.
       for (const session of [...(organization.users.get(order.user_id)?.sessions ?? [])])
         session.peer.end(order.control)
+      return
+    case 'events.lost':
+      for (const session of [...organization.subscribers]) session.peer.end(order.control)
       return
     case 'organization.expired':
       for (const user of [...organization.users.values()])

@@ -3,17 +3,17 @@
  * was killed lapse. The database's clock counts, not that of a replica.
  */
 import type { Uuid } from '@parsec/shared/codec/values'
-import { Unavailable } from '@parsec/shared/errors'
+import { PRESENCE_SWEEP_EVERY_MS, PRESENCE_SWEEP_MS } from '@parsec/shared/deadlines'
+import type { Database } from '@parsec/shared/postgres/database'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { Deps, InternalHandlers } from '../context.ts'
+import { Periodic } from '../storage/periodic.ts'
 import { type Tx, transaction } from '../storage/transaction.ts'
 import { lockInvitation, tellGreeters } from './invitation.ts'
 
 /** Seconds that a claimer counts as connected after its gateway has last said so. */
 const LEASE_SECONDS = 60
-/** Milliseconds between two looks for leases that have lapsed. */
-const SWEEP_EVERY_MS = 10_000
 const SWEEP_BATCH = 100
 
 export const presenceRequests: InternalHandlers<'claimer_present' | 'claimer_gone'> = {
@@ -70,43 +70,23 @@ async function tellLeft(
 }
 
 /** Ends leases that have lapsed. */
-export class PresenceSweep {
-  readonly #deps: Deps
-  #timer: NodeJS.Timeout | undefined
-  #working: Promise<void> = Promise.resolve()
-  #stopped = false
-  constructor(deps: Deps) {
-    this.#deps = deps
-  }
+export const presenceSweep = (deps: Deps, database: Database): Periodic =>
+  new Periodic({
+    name: 'presence',
+    everyMs: PRESENCE_SWEEP_EVERY_MS,
+    deadlineMs: PRESENCE_SWEEP_MS,
+    log: deps.log,
+    work: budget => endAllLapsed({ ...deps, db: database.within(budget) }),
+  })
 
-  start(): void {
-    this.#timer = setTimeout(() => {
-      this.#working = this.#sweep().finally(() => {
-        if (!this.#stopped) this.start()
-      })
-    }, SWEEP_EVERY_MS)
-  }
-  async drain(): Promise<void> {
-    this.#stopped = true
-    clearTimeout(this.#timer)
-    await this.#working
-  }
-
-  async #sweep(): Promise<void> {
-    const { db, log } = this.#deps
-    try {
-      const lapsed = await db.all<{ organization_id: OrganizationID; organization: number; token: Uuid }>(sql`
-        SELECT DISTINCT organization.organization_id, organization._id AS organization, invitation.token
-        FROM invitation_claimer JOIN invitation ON invitation._id = invitation_claimer.invitation
-        JOIN organization ON organization._id = invitation.organization
-        WHERE invitation_claimer.expires_on <= clock_timestamp() LIMIT ${SWEEP_BATCH}`)
-      for (const { organization_id, organization, token } of lapsed)
-        await transaction(this.#deps, organization_id, tx => endLapsed(tx, organization, token))
-    } catch (error) {
-      if (error instanceof Unavailable) log.warning('Service unavailable', { cmd: 'presence', cause: error.message })
-      else log.error('Unexpected crash', { cmd: 'presence', error })
-    }
-  }
+async function endAllLapsed(deps: Deps): Promise<void> {
+  const lapsed = await deps.db.all<{ organization_id: OrganizationID; organization: number; token: Uuid }>(sql`
+    SELECT DISTINCT organization.organization_id, organization._id AS organization, invitation.token
+    FROM invitation_claimer JOIN invitation ON invitation._id = invitation_claimer.invitation
+    JOIN organization ON organization._id = invitation.organization
+    WHERE invitation_claimer.expires_on <= clock_timestamp() LIMIT ${SWEEP_BATCH}`)
+  for (const { organization_id, organization, token } of lapsed)
+    await transaction(deps, organization_id, tx => endLapsed(tx, organization, token))
 }
 
 async function endLapsed(tx: Tx, organization: number, token: Uuid): Promise<{ status: 'ok' | 'not_found' }> {

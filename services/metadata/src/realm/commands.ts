@@ -31,7 +31,7 @@ export const realm: Handlers<keyof typeof table> = {
       tx.emit(
         { to: 'users', user_ids: [user_id] },
         { event: 'realm.roles_updated', realm_id, role: 'OWNER' },
-        { certified_on: timestamp, checkpoint: 0 },
+        { certified_on: timestamp },
       )
       return { status: 'ok' }
     })
@@ -109,7 +109,7 @@ export const realm: Handlers<keyof typeof table> = {
       tx.emit(
         { to: 'users', user_ids: [certificate.user_id] },
         { event: 'realm.roles_updated', realm_id, role },
-        { certified_on: timestamp, checkpoint: facts.checkpoint! },
+        { certified_on: timestamp },
       )
       if (recipient_message !== null && recipient_message.length > 0)
         await appendMessage(
@@ -188,7 +188,6 @@ type Sharing = RealmFacts &
     revoked_on: DateTime | null
     /** Null when there is no such realm. */
     realm: number | null
-    checkpoint: number | null
     target_role: RealmRole | null
     target_certified_on: DateTime | null
   }
@@ -201,7 +200,7 @@ const sharing = (
   author: number,
 ) =>
   tx.one<Sharing>(sql`
-    SELECT user_._id AS user, user_.profile, user_.revoked_on, realm._id AS realm, realm.checkpoint, ${GATES},
+    SELECT user_._id AS user, user_.profile, user_.revoked_on, realm._id AS realm, ${GATES},
       target.role AS target_role, target.certified_on AS target_certified_on, target.last_role_change,
       target.last_vlob_update, target.last_archiving_change
     FROM user_

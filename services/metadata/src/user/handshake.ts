@@ -70,8 +70,8 @@ export const sessionRequests: InternalHandlers<Names> = {
 
   realm_memberships: async ({ db }, { user }) => {
     const [realms, counted] = await Promise.all([
-      db.all<{ realm_id: Uuid; certified_on: DateTime; checkpoint: number }>(sql`
-        SELECT realm.realm_id, realm_user.certified_on, realm.checkpoint
+      db.all<{ realm_id: Uuid; certified_on: DateTime; place: number }>(sql`
+        SELECT realm.realm_id, realm_user.certified_on, realm.checkpoint + realm.steps AS place
         FROM realm_user JOIN realm ON realm._id = realm_user.realm
         WHERE realm_user.user_ = ${user} AND realm_user.role IS NOT NULL`),
       db.one<{ message_count: number }>(sql`SELECT message_count FROM user_ WHERE _id = ${user}`),

@@ -14,6 +14,8 @@ export type LockedRealm = RealmFacts & {
   realm_id: Uuid
   /** Index of the newest change. */
   checkpoint: number
+  /** With it, the place of the newest event. */
+  steps: number
 }
 export type LockedVlob = LockedRealm & {
   vlob: number
@@ -44,12 +46,12 @@ export class Write {
     return this.#batch.creates(this.#context.organization, this.#vlob_id)
   }
   /** The next version of a vlob. */
-  append({ realm, realm_id, vlob, version }: LockedVlob, written: NewVersion): void {
-    this.#batch.add({ ...this.#common, ...written, realm, realm_id, vlob, version: version + 1 })
+  append({ realm, realm_id, steps, vlob, version }: LockedVlob, written: NewVersion): void {
+    this.#batch.add({ ...this.#common, ...written, realm, realm_id, steps, vlob, version: version + 1 })
   }
   /** A vlob with its first version. */
-  create({ realm, realm_id }: LockedRealm, written: NewVersion): void {
-    this.#batch.add({ ...this.#common, ...written, realm, realm_id, vlob: null, version: 1 })
+  create({ realm, realm_id, steps }: LockedRealm, written: NewVersion): void {
+    this.#batch.add({ ...this.#common, ...written, realm, realm_id, steps, vlob: null, version: 1 })
   }
   get #common() {
     return { context: this.#context, vlob_id: this.#vlob_id, blobs: this.#blobs }
@@ -60,6 +62,7 @@ type Version = NewVersion & {
   context: AuthenticatedContext
   realm: number
   realm_id: Uuid
+  steps: number
   vlob_id: Uuid
   /** Null: to be created. */
   vlob: number | null
@@ -93,7 +96,7 @@ export class Batch {
     return { ...place, checkpoint, version, timestamp }
   }
   add(version: Version): void {
-    const { context, realm, realm_id, vlob, vlob_id, timestamp } = version
+    const { context, realm, realm_id, steps, vlob, vlob_id, timestamp } = version
     const checkpoint = this.#checkpoints.get(realm)! + 1
     this.#checkpoints.set(realm, checkpoint)
     if (vlob === null) this.#created.add(`${context.organization} ${vlob_id.hex}`)
@@ -106,7 +109,8 @@ export class Batch {
       src_id: vlob_id,
       src_version: version.version,
     } as const
-    this.events.push(clientEvent(context.organization_id, { to: 'realm', realm_id, except: context.device_id }, fields))
+    const recipients = { to: 'realm', realm_id, except: context.device_id } as const
+    this.events.push(clientEvent(context.organization_id, recipients, fields, { place: checkpoint + steps }))
   }
 
   async write(tx: Queryable, now: DateTime): Promise<void> {
@@ -161,7 +165,7 @@ export const lockRealms = (tx: Queryable, wanted: readonly Wanted[]) =>
 /** `n`: which of the wanted it is for, from 1. */
 export const findPlaces = (tx: Queryable, wanted: readonly Wanted[]) =>
   tx.all<Place & { n: number }>(sql`
-    SELECT q.n, vlob._id AS vlob, vlob.version, vlob.timestamp, realm._id AS realm, realm.realm_id, realm.checkpoint, ${GATES}
+    SELECT q.n, vlob._id AS vlob, vlob.version, vlob.timestamp, realm._id AS realm, realm.realm_id, realm.checkpoint, realm.steps, ${GATES}
     FROM unnest((SELECT ${wanted.map(w => w.context.organization)}::bigint[]), (SELECT ${wanted.map(w => w.vlob_id)}::uuid[]),
       (SELECT ${wanted.map(w => w.realm_id)}::uuid[]), (SELECT ${wanted.map(w => w.context.user)}::bigint[]))
       WITH ORDINALITY AS q (organization, vlob_id, realm_id, user_, n)
