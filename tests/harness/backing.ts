@@ -58,11 +58,11 @@ const NATS_MAX_PAYLOAD = 17 * 1024 * 1024
 export type TestNats = { readonly url: string; readonly child: Child; stop(): Promise<void> }
 
 /** A NATS server of its own, so that clusters under test never hear each other. */
-export async function startNats(): Promise<TestNats> {
+export async function startNats(maxPayload = NATS_MAX_PAYLOAD): Promise<TestNats> {
   const port = await freePort()
   const folder = await mkdtemp(join(tmpdir(), 'parsec-nats-'))
   const config = join(folder, 'nats.conf')
-  await writeFile(config, `listen: "127.0.0.1:${port}"\nmax_payload: ${NATS_MAX_PAYLOAD}\n`)
+  await writeFile(config, `listen: "127.0.0.1:${port}"\nmax_payload: ${maxPayload}\n`)
   const child = new Child('nats', 'nats-server', ['-c', config], { PATH: `${process.env.PATH}:/usr/sbin` })
   await child.until(() => isListening(port))
   return {

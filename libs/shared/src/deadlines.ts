@@ -36,14 +36,14 @@ export const OUTBOX_DELETION_MS = 5_000
 /** A sweep takes rows of this age: younger ones belong to the process that wrote them. */
 export const OUTBOX_SWEEP_AGE_MS = 1_000
 export const OUTBOX_SWEEP_EVERY_MS = 1_000
-export const OUTBOX_SWEEP_MS = 10_000
+export const OUTBOX_SWEEP_MS = 5_000
 /** No transaction lives so long. */
 export const OUTBOX_SETTLED_MS = 120_000
 /** Sweeps skip what they have seen empty, for so long. */
 export const OUTBOX_WHOLE_SWEEP_MS = 600_000
 /** Between two looks for claimers whose gateway is silent, and one look. */
 export const PRESENCE_SWEEP_EVERY_MS = 10_000
-export const PRESENCE_SWEEP_MS = 10_000
+export const PRESENCE_SWEEP_MS = 5_000
 
 // Shut-down
 

@@ -1,0 +1,99 @@
+/** Events reach a session in the order of their commits, however the replicas of the metadata service tell them. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { admissionOf } from '@parsec/shared/bus/admission'
+import { LocalBus } from '@parsec/shared/bus/local'
+import { serveInternal } from '@parsec/shared/bus/rpc'
+import * as subjects from '@parsec/shared/bus/subjects'
+import { decodeMap, type Encodable, encode } from '@parsec/shared/codec/msgpack'
+import { DateTime, Uuid } from '@parsec/shared/codec/values'
+import type { Log } from '@parsec/shared/log'
+import type { BusEvent, ClientEvent, ControlEvent } from '@parsec/shared/protocol/events'
+import { EventHub } from './hub.ts'
+
+const log: Log = { debug() {}, info() {}, warning() {}, error() {}, critical() {}, child: () => log }
+const REALM = Uuid.random()
+const ORGANIZATION = 'Org'
+
+type Told = Omit<Extract<BusEvent, { fields: unknown }>, 'id' | 'organization_id'>
+
+const changed = (checkpoint: number, place: number): Told => ({
+  recipients: { to: 'realm', realm_id: REALM, except: 'mallory@pc' },
+  fields: { event: 'realm.vlobs_updated', realm_id: REALM, checkpoint, src_id: REALM, src_version: checkpoint },
+  place,
+})
+const role = (place: number, role: 'READER' | null): Told => ({
+  recipients: { to: 'users', user_ids: ['bob'] },
+  fields: { event: 'realm.roles_updated', realm_id: REALM, role },
+  certified_on: new DateTime(place),
+  place,
+})
+
+/** Alice is in the realm from its first event on, bob is not; both have subscribed. */
+async function world() {
+  const bus = new LocalBus()
+  const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: () => ({}) } as const
+  await serveInternal(service, {
+    realm_memberships: async (_ctx, { user }) => ({
+      realms: user === 1 ? [{ realm_id: REALM, certified_on: new DateTime(1), place: 1 }] : [],
+      message_count: 0,
+    }),
+  })
+  const hub = new EventHub(bus, log)
+  const member = async (user: number, user_id: string) => {
+    const told: ClientEvent[] = []
+    const ends: string[] = []
+    const organization = await hub.enter(ORGANIZATION)
+    const offer = (event: Buffer) => void told.push(decodeMap(event) as unknown as ClientEvent)
+    const peer = { offer, end: (why: string) => void ends.push(why) }
+    const session = organization.join(user_id, `${user_id}@pc`, [3, 4], peer)
+    await hub.subscribe(organization, session, { organization: 1, user })
+    return { told, ends, shown: () => told.map(event => ('checkpoint' in event ? event.checkpoint : event.event)) }
+  }
+  const [alice, bob] = [await member(1, 'alice'), await member(2, 'bob')]
+  const tell = async (...events: Told[]) => {
+    for (const event of events) {
+      const sent = { id: Uuid.random().hex, organization_id: ORGANIZATION, ...event } as unknown as Encodable
+      bus.publish(subjects.clientEvents(ORGANIZATION), encode(sent))
+    }
+    await nextTurn()
+    await nextTurn()
+  }
+  const order = async (control: ControlEvent) => {
+    bus.publish(
+      subjects.controlEvents(ORGANIZATION),
+      encode({ id: Uuid.random().hex, organization_id: ORGANIZATION, control }),
+    )
+    await nextTurn()
+    await nextTurn()
+  }
+  return { hub, alice, bob, tell, order }
+}
+
+test('changes that overtake the role which was granted before them wait for it (01-wire §10.5)', async () => {
+  const { hub, alice, bob, tell } = await world()
+  await tell(changed(1, 2), changed(2, 4))
+  assert.deepEqual(alice.shown(), [1])
+  await tell(role(3, 'READER'))
+  assert.deepEqual(alice.shown(), [1, 2])
+  assert.deepEqual(bob.shown(), ['realm.roles_updated', 2])
+  await hub.stop()
+})
+
+test('who lost the role before a change does not hear of it, though its event comes first (01-wire §10.5)', async () => {
+  const { hub, alice, bob, tell } = await world()
+  await tell(role(2, 'READER'), changed(1, 4), changed(2, 5))
+  assert.deepEqual(bob.shown(), ['realm.roles_updated'])
+  await tell(role(3, null))
+  assert.deepEqual(bob.shown(), ['realm.roles_updated', 'realm.roles_updated'])
+  assert.deepEqual(alice.shown(), [1, 2])
+  await hub.stop()
+})
+
+test('when an event is lost for good, whoever may have missed it is sent away', async () => {
+  const { hub, alice, bob, order } = await world()
+  await order({ control: 'events.lost' })
+  assert.deepEqual([alice.ends, bob.ends], [['events.lost'], ['events.lost']])
+  await hub.stop()
+})

@@ -1,0 +1,170 @@
+/**
+ * Events and what becomes of them when the bus breaks: nothing that was committed is lost, everything is told in the
+ * order of commits, and what cannot be told holds up nothing (spec 01 §10.5, DESIGN §4).
+ */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { migrate } from '@parsec/metadata/storage/migrations'
+import { controlEvent, Outbox, type OutboxEvent } from '@parsec/metadata/storage/outbox'
+import type { Bus } from '@parsec/shared/bus/bus'
+import { NatsBus } from '@parsec/shared/bus/nats'
+import { decode } from '@parsec/shared/codec/msgpack'
+import type { Log, LogKeys } from '@parsec/shared/log'
+import type { Database } from '@parsec/shared/postgres/database'
+import { openPostgres } from '@parsec/shared/postgres/open'
+import { readDatabaseUrl } from '@parsec/shared/postgres/url'
+import type { BusEvent } from '@parsec/shared/protocol/events'
+import { createDatabase, startNats, type TestDatabase, type TestNats } from '../harness/backing.ts'
+import { PostgresProxy as TcpProxy } from '../harness/postgres-proxy.ts'
+
+const PATIENCE_MS = 20_000
+const SMALL_PAYLOAD = 64 * 1024
+
+let postgres: TestDatabase
+let nats: TestNats
+let database: Database
+const errors: { event: string; keys: LogKeys }[] = []
+const log: Log = {
+  debug() {},
+  info() {},
+  warning() {},
+  error: (event, keys = {}) => void errors.push({ event, keys }),
+  critical: (event, keys = {}) => void errors.push({ event, keys }),
+  child: () => log,
+}
+
+before(async () => {
+  postgres = await createDatabase()
+  nats = await startNats(SMALL_PAYLOAD)
+  const config = configOf(postgres.url, 4)
+  await migrate(config, { dryRun: false, log })
+  database = await openPostgres(config, log)
+})
+after(async () => {
+  await database.close()
+  await nats.stop()
+  await postgres.drop()
+})
+
+const configOf = (url: string, maxConnections: number) =>
+  ({
+    kind: 'POSTGRESQL',
+    target: readDatabaseUrl(url),
+    minConnections: 0,
+    maxConnections,
+    maxAttempts: 1,
+    retryPauseSeconds: 1,
+  }) as const
+const connect = (url = nats.url): Promise<NatsBus> => NatsBus.connect({ url, name: 'test', log })
+
+/** Ids of the attempts that are told, in their order; `payload` makes an event large. */
+const event = (name: string, payload = Buffer.alloc(0)): OutboxEvent =>
+  controlEvent('Org', { control: 'enrollment.claimed', invited: name, encrypted_claim: payload })
+
+/** What is heard on the bus, without repetitions, as gateways hear it. */
+async function listener(bus: Bus): Promise<string[]> {
+  const heard: string[] = []
+  const ids = new Set<string>()
+  await bus.subscribe('parsec.event.>', payload => {
+    const event = decode(payload) as unknown as Extract<BusEvent, { control: unknown }>
+    if (ids.has(event.id)) return
+    ids.add(event.id)
+    heard.push('invited' in event.control ? event.control.invited : event.control.control)
+  })
+  return heard
+}
+async function commit(outbox: Outbox, ...events: OutboxEvent[]): Promise<void> {
+  const rows = await database.transaction(tx => Outbox.insert(tx, events))
+  outbox.publish(events, rows)
+}
+const waiting = () => postgres.query<{ subject: string }>('SELECT subject FROM outbox')
+async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + PATIENCE_MS; !(await holds()); await pause(20)) {
+    if (Date.now() > end) throw new Error(`not in time: ${what}`)
+  }
+}
+
+test('an event that a lost connection took along is told again, though the next one is there before its row goes', async () => {
+  const proxy = await TcpProxy.start(nats.url)
+  const [bus, ears] = [await connect(proxy.url), await connect()]
+  const heard = await listener(ears)
+  const outbox = new Outbox(database, bus, log)
+  // Bytes go into the void, then the connection breaks and is back: a flush on the new one succeeds.
+  proxy.forget()
+  await commit(outbox, event('lost'))
+  const { epoch } = bus
+  proxy.reset()
+  await until('connected again', () => bus.epoch > epoch && bus.connected)
+  await outbox.drain()
+  assert.equal((await waiting()).length, 1)
+
+  const other = new Outbox(database, ears, log)
+  other.start()
+  await until('told by a sweep', () => heard.includes('lost'))
+  await until('the outbox is empty', async () => (await waiting()).length === 0)
+  await other.drain()
+  await Promise.all([bus.drain(), ears.drain()])
+  await proxy.close()
+})
+
+test('sweeps of two replicas tell in the order of the rows', async () => {
+  const bus = await connect()
+  const heard = await listener(bus)
+  const names = Array.from({ length: 1200 }, (_, i) => `swept${i}`)
+  await database.transaction(tx =>
+    Outbox.insert(
+      tx,
+      names.map(name => event(name)),
+    ),
+  )
+  const replicas = [await connect(), await connect()].map(bus => ({ bus, outbox: new Outbox(database, bus, log) }))
+  for (const { outbox } of replicas) outbox.start()
+  await until('all are told', () => heard.length >= names.length)
+  assert.deepEqual(heard, names)
+  await until('the outbox is empty', async () => (await waiting()).length === 0)
+  for (const { outbox, bus } of replicas) {
+    await outbox.drain()
+    await bus.drain()
+  }
+  await bus.drain()
+})
+
+test('an event that the bus will never take is set aside, told as lost, and holds up nothing', async () => {
+  const bus = await connect()
+  const heard = await listener(bus)
+  const outbox = new Outbox(database, bus, log)
+  outbox.start()
+  await commit(outbox, event('before'), event('too large', Buffer.alloc(SMALL_PAYLOAD)), event('behind'))
+  await until('the rest is told', () => heard.includes('behind'))
+  assert.deepEqual([...heard].sort(), ['before', 'behind', 'events.lost'])
+  await until('the outbox is empty', async () => (await waiting()).length === 0)
+  const [kept] = await postgres.query<{ reason: string; size: number }>(
+    'SELECT reason, length(event) AS size FROM outbox_failed',
+  )
+  assert.match(kept!.reason, /message of \d+ bytes/)
+  assert.ok(kept!.size > SMALL_PAYLOAD)
+  assert.deepEqual(
+    errors.map(({ event }) => event),
+    ['Event set aside, its organization connects anew'],
+  )
+  await outbox.drain()
+  await bus.drain()
+})
+
+test('a sweep whose question is never answered does not end the sweeps', async () => {
+  const proxy = await TcpProxy.start(postgres.url)
+  const bus = await connect()
+  const heard = await listener(bus)
+  const config = configOf(proxy.url, 1)
+  const behind = await openPostgres(config, log)
+  const outbox = new Outbox(behind, bus, log)
+  proxy.set({ kind: 'silent', only: 'open' })
+  outbox.start()
+  await database.transaction(tx => Outbox.insert(tx, [event('patient')]))
+  await until('told', () => heard.includes('patient'))
+  await outbox.drain()
+  await behind.close()
+  await bus.drain()
+  await proxy.close()
+})
