@@ -207,6 +207,10 @@ export class ServerProcess {
   get pid(): number {
     return this.#child?.pid ?? 0
   }
+  /** Null while it runs, and when a signal ended it. */
+  get exitCode(): number | null {
+    return this.#child?.exitCode ?? null
+  }
   get isRunning(): boolean {
     return this.#child !== undefined && !this.#child.isOver
   }

@@ -7,6 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { OpenDatabase } from '@parsec/metadata/storage/database'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { MAX_CLIENT_MESSAGE_BYTES, MAX_ENVELOPE_BYTES } from '@parsec/shared/bus/rpc'
+import { ABANDON_DRAIN_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import type { AdministrationGuard } from '@parsec/shared/http/administration-guard'
 import type { HttpServer } from '@parsec/shared/http/server'
@@ -20,8 +21,6 @@ import type { NatsSettings, ServerSettings } from '../settings.ts'
 /** At start, brokers and servers often come up together: NATS is given this long. */
 const NATS_ATTEMPTS = 10
 const NATS_PAUSE_MS = 1_000
-/** Where a start fails, what had started gets this long to end. */
-const ABANDON_DRAIN_MS = 1_000
 
 export class ServerProcess {
   readonly #settings: ServerSettings
@@ -80,21 +79,14 @@ export class ServerProcess {
     this.#stopping ??= this.#stopAll(drainMs)
     return this.#stopping
   }
-  async #stopAll(drainMs: number): Promise<void> {
-    await shutDown(this.#services, this.#log, drainMs)
+  #stopAll(drainMs: number): Promise<void> {
     const rest = [
-      () => this.#http?.close(),
-      () => this.#bus?.drain(),
-      () => this.#database?.close(),
-      () => this.#monitor?.close(),
+      { name: 'http', close: () => this.#http?.close() },
+      { name: 'bus', close: () => this.#bus?.drain() },
+      { name: 'database', close: () => this.#database?.close() },
+      { name: 'monitor', close: () => this.#monitor?.close() },
     ]
-    for (const close of rest) {
-      try {
-        await close()
-      } catch (error) {
-        this.#log.error('Process did not end in order', { error })
-      }
-    }
+    return shutDown(this.#services, rest, this.#log, drainMs)
   }
 
   /** Serves a renewed certificate to new connections; the old one stays when the files do not work. */

@@ -47,6 +47,16 @@ export const PRESENCE_SWEEP_MS = 5_000
 
 // Shut-down
 
+/** What the services behind the gateway have for their own drain, each; never more than a quarter of all. */
+export const DRAIN_RESERVE_MS = 1_000
+/** How late a drain may be until it is left behind. */
+export const DRAIN_LATE_MS = 500
+/** After the drain: everything that is stopped and closed, and one of it. A supervisor waits ten seconds for it. */
+export const SHUT_DOWN_MS = 8_000
+export const SHUT_DOWN_STEP_MS = 2_000
+/** Where a start fails, what had started gets this long to end. */
+export const ABANDON_DRAIN_MS = 1_000
+
 /** What of a service's drain time stays for the answers of the requests that it had to abort. */
 export const ABORT_MARGIN_MS = 500
 
@@ -139,7 +149,7 @@ export const HANDSHAKE_MS = 60_000
 export const TLS_HANDSHAKE_MS = 10_000
 export const HTTP_HEAD_MS = 15_000
 export const HTTP_REQUEST_MS = 60_000
-export const HTTP_CLOSE_GRACE_MS = 3_000
+export const HTTP_CLOSE_GRACE_MS = 1_500
 /** How often what came of them is looked at. */
 export const HTTP_SWEEP_MS = 2_000
 /**

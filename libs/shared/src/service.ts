@@ -1,4 +1,5 @@
 /** The life of a service, and of a group of services that one process runs. */
+import { DRAIN_LATE_MS, DRAIN_RESERVE_MS, SHUT_DOWN_MS, SHUT_DOWN_STEP_MS } from './deadlines.ts'
 import type { Log } from './log.ts'
 
 /** What `/readyz` shows; `detail` names what is missing or degraded. */
@@ -14,11 +15,31 @@ export type Service = {
   stop(): Promise<void>
 }
 
-/** Drains, then stops, in reverse order of start; a step that fails or is late is logged and does not stop the others. */
-export async function shutDown(services: readonly Service[], log: Log, drainMs: number): Promise<void> {
-  for (const service of services.toReversed())
-    await step(log, service.name, 'drain', drainMs + 1_000, () => service.drain(drainMs))
-  for (const service of services.toReversed()) await step(log, service.name, 'stop', 5_000, () => service.stop())
+/** Something that a process closes when its services have stopped. */
+export type Closer = { readonly name: string; close(): Promise<void> | undefined }
+
+/**
+ * Drains in reverse order of start within `drainMs` together, then stops the services and closes the rest within
+ * `SHUT_DOWN_MS`. A step that fails or is late is logged and left behind: it does not stop the others.
+ */
+export async function shutDown(
+  services: readonly Service[],
+  rest: readonly Closer[],
+  log: Log,
+  drainMs: number,
+): Promise<void> {
+  const drained = performance.now() + drainMs
+  const reserveMs = Math.min(DRAIN_RESERVE_MS, drainMs / 4)
+  for (const [i, service] of services.toReversed().entries()) {
+    // What clients are connected to comes first, and leaves time for the services that it asks.
+    const behind = services.length - 1 - i
+    const deadlineMs = Math.max(drained - performance.now() - reserveMs * behind, 0)
+    await step(log, service.name, 'drain', deadlineMs + DRAIN_LATE_MS, () => service.drain(deadlineMs))
+  }
+  const end = performance.now() + SHUT_DOWN_MS
+  const left = () => Math.max(Math.min(SHUT_DOWN_STEP_MS, end - performance.now()), 0)
+  for (const service of services.toReversed()) await step(log, service.name, 'stop', left(), async () => service.stop())
+  for (const { name, close } of rest) await step(log, name, 'close', left(), async () => close())
 }
 
 async function step(
@@ -30,7 +51,7 @@ async function step(
 ): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done within ${deadlineMs} ms`)), deadlineMs)
+    timer = setTimeout(() => reject(new Error(`not done within ${Math.round(deadlineMs)} ms`)), deadlineMs)
   })
   try {
     await Promise.race([run(), late])
