@@ -1,4 +1,6 @@
 /** What a handler is given beside its request: who calls, and what this replica works with. */
+import type { Budget } from '@parsec/shared/budget'
+import type { Gate } from '@parsec/shared/bus/admission'
 import type { Bus } from '@parsec/shared/bus/bus'
 import type * as rpc from '@parsec/shared/bus/rpc'
 import type { DateTime } from '@parsec/shared/codec/values'
@@ -14,6 +16,7 @@ import type { VlobReads } from './vlob/reads.ts'
 import type { VlobWrites } from './vlob/writes.ts'
 
 export type Deps = {
+  budget: Budget
   bus: Bus
   /** Within the budget of the request. */
   db: Transactional
@@ -22,6 +25,8 @@ export type Deps = {
   sessions: Sessions
   vlobReads: VlobReads
   vlobWrites: VlobWrites
+  /** Who may begin a transaction: no organization takes all connections, though all its writers wait for one lock. */
+  turns: Gate
   config: MetadataConfig
   /** Null: mails cannot be sent. */
   mailer: Mailer | null

@@ -1,6 +1,6 @@
 /** The metadata service: everything but block data lives here. Stateless: any replica may be killed at any time. */
 import type { Budget } from '@parsec/shared/budget'
-import { admissionOf } from '@parsec/shared/bus/admission'
+import { admissionOf, Gate } from '@parsec/shared/bus/admission'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { serveCommands, serveInternal } from '@parsec/shared/bus/rpc'
 import { DateTime } from '@parsec/shared/codec/values'
@@ -38,11 +38,12 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
   const mailer = config.mail && (await Mailer.open(config.mail, config.backendAddr, log))
   const stopping = new AbortController()
   const admission = admissionOf(heavyWidth(config))
-  metrics.lanes('metadata', () => admission.figures())
-  const own: Deps = {
+  const turns = connectionTurns(config)
+  metrics.lanes('metadata', () => ({ ...admission.figures(), transactions: turns.figures() }))
+  const own = {
     bus,
-    db: database,
     outbox,
+    turns,
     sessions: new Sessions(database),
     vlobReads: new VlobReads(database),
     vlobWrites: new VlobWrites({ db: database, outbox, now: DateTime.now }),
@@ -59,7 +60,7 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
   const presence = presenceSweep(own, database)
   outbox.start()
   presence.start()
-  const scope = (budget: Budget): Deps => ({ ...own, db: database.within(budget) })
+  const scope = (budget: Budget): Deps => ({ ...own, budget, db: database.within(budget) })
   const service = { bus, service: 'metadata', log, admission, scope } as const
   const serving = [await serveInternal(service, internalHandlers), await serveCommands(service, commandHandlers)]
   let draining = false
@@ -82,6 +83,14 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
 
 const STOPPING = new Unavailable('the server stops')
 
-/** Heavy requests have half of the connections at most; the embedded database has but one. */
-const heavyWidth = ({ database }: MetadataConfig): number =>
-  database.kind === 'POSTGRESQL' ? Math.max(Math.floor(database.maxConnections / 2), 1) : 1
+/** The embedded database has but one. */
+const connectionsOf = ({ database }: MetadataConfig): number =>
+  database.kind === 'POSTGRESQL' ? database.maxConnections : 1
+/** Heavy requests have half of the connections at most. */
+const heavyWidth = (config: MetadataConfig): number => Math.max(Math.floor(connectionsOf(config) / 2), 1)
+/** … and so have the transactions of one organization. */
+const connectionTurns = (config: MetadataConfig): Gate => {
+  const width = connectionsOf(config)
+  return new Gate({ width, share: Math.ceil(width / 2), queue: MAX_WAITING_TRANSACTIONS })
+}
+const MAX_WAITING_TRANSACTIONS = 4096

@@ -70,13 +70,13 @@ async function tellLeft(
 }
 
 /** Ends leases that have lapsed. */
-export const presenceSweep = (deps: Deps, database: Database): Periodic =>
+export const presenceSweep = (deps: Omit<Deps, 'db' | 'budget'>, database: Database): Periodic =>
   new Periodic({
     name: 'presence',
     everyMs: PRESENCE_SWEEP_EVERY_MS,
     deadlineMs: PRESENCE_SWEEP_MS,
     log: deps.log,
-    work: budget => endAllLapsed({ ...deps, db: database.within(budget) }),
+    work: budget => endAllLapsed({ ...deps, budget, db: database.within(budget) }),
   })
 
 async function endAllLapsed(deps: Deps): Promise<void> {

@@ -22,6 +22,20 @@ export type Tx = Queryable & {
 
 /** Runs `body`; commits when its reply is `ok`, else rolls back. `ok` is returned only after the commit. */
 export async function transaction<R extends { status: string }>(
+  { db, outbox, turns, budget }: Pick<Deps, 'db' | 'outbox' | 'turns' | 'budget'>,
+  organization_id: OrganizationID,
+  body: (tx: Tx) => Promise<R>,
+): Promise<R> {
+  const turn = turns.enter(organization_id, budget)
+  if (turn) await turn
+  try {
+    return await transactionInTurn({ db, outbox }, organization_id, body)
+  } finally {
+    turns.leave(organization_id)
+  }
+}
+
+async function transactionInTurn<R extends { status: string }>(
   { db, outbox }: Pick<Deps, 'db' | 'outbox'>,
   organization_id: OrganizationID,
   body: (tx: Tx) => Promise<R>,
