@@ -66,7 +66,7 @@ const event = (name: string, payload = Buffer.alloc(0)): OutboxEvent =>
 async function listener(bus: Bus): Promise<string[]> {
   const heard: string[] = []
   const ids = new Set<string>()
-  await bus.subscribe('parsec.event.>', payload => {
+  await bus.subscribe('event.>', payload => {
     const event = decode(payload) as unknown as Extract<BusEvent, { control: unknown }>
     if (ids.has(event.id)) return
     ids.add(event.id)

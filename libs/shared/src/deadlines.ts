@@ -67,6 +67,8 @@ export const NATS_RECONNECT_WAIT_MS = 200
 /** A broker that does not answer is given up after `NATS_PING_INTERVAL_MS` × (`NATS_MAX_PINGS_OUT` + 1). */
 export const NATS_PING_INTERVAL_MS = 5_000
 export const NATS_MAX_PINGS_OUT = 2
+/** Whoever takes a large reply in pieces asks for the next ones within this time. */
+export const NATS_PIECE_WAIT_MS = 10_000
 
 // The log
 

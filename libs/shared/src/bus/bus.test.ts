@@ -1,7 +1,7 @@
 /** The contract of the bus, for both drivers; and what only a broker can do: refuse, vanish, come back. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
@@ -11,7 +11,7 @@ import { after, before, describe, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { RemoteFailure, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
-import type { Bus } from './bus.ts'
+import { type Bus, MAX_REPLY_BYTES } from './bus.ts'
 import { LocalBus } from './local.ts'
 import { NatsBus } from './nats.ts'
 
@@ -62,7 +62,7 @@ class Broker {
   }
   async run(maxPayload: number): Promise<void> {
     const config = join(this.#folder, 'nats.conf')
-    const denied = '{ deny: "forbidden.>" }'
+    const denied = '{ deny: "*.forbidden.>" }'
     writeFileSync(
       config,
       `max_payload: ${maxPayload}
@@ -99,8 +99,8 @@ class Broker {
   url(user = 'any', password = PASSWORD): string {
     return `nats://${user}:${encodeURIComponent(password)}@127.0.0.1:${this.port}`
   }
-  async connect(user?: string, password?: string): Promise<NatsBus> {
-    const bus = await NatsBus.connect({ url: this.url(user, password), name: 'test', log: silent })
+  async connect(user?: string, password?: string, prefix = 'parsec'): Promise<NatsBus> {
+    const bus = await NatsBus.connect({ url: this.url(user, password), name: 'test', log: silent, prefix })
     this.#buses.push(bus)
     return bus
   }
@@ -298,7 +298,7 @@ function contract(name: string, driver: Driver, set: { up(): Promise<void>; down
       const subject = subjectOf('size')
       assert.equal(asker.maxPayload, MAX_PAYLOAD)
       await server.serve(subject, 'q', async payload =>
-        payload.length === 1 ? Buffer.alloc(MAX_PAYLOAD + 1) : payload,
+        payload.length === 1 ? Buffer.alloc(MAX_REPLY_BYTES + 1) : payload,
       )
       const heard = deferred<Buffer>()
       await server.subscribe(`${subject}.event`, heard.resolve)
@@ -310,6 +310,28 @@ function contract(name: string, driver: Driver, set: { up(): Promise<void>; down
       asker.publish(`${subject}.event`, largest)
       assert.deepEqual(await heard.promise, largest)
       assert.deepEqual(await asker.request(subject, bytes('ok'), LONG), bytes('ok'))
+      await close(asker, server)
+    })
+
+    test('a reply may be larger than a message, up to its own limit', async () => {
+      const [asker, server] = await ends()
+      const subject = subjectOf('large')
+      await server.serve(subject, 'q', async payload => randomBytes(Number(payload.toString())))
+      const lengths = [MAX_PAYLOAD + 1, 3 * MAX_PAYLOAD, MAX_REPLY_BYTES]
+      const replies = await Promise.all(lengths.map(length => asker.request(subject, bytes(`${length}`), LONG)))
+      assert.deepEqual(
+        replies.map(reply => reply.length),
+        lengths,
+      )
+      await close(asker, server)
+    })
+
+    test('a large reply comes whole', async () => {
+      const [asker, server] = await ends()
+      const subject = subjectOf('whole')
+      const reply = randomBytes(MAX_REPLY_BYTES)
+      await server.serve(subject, 'q', async () => reply)
+      assert.ok((await asker.request(subject, bytes(''), LONG)).equals(reply))
       await close(asker, server)
     })
 
@@ -507,6 +529,31 @@ describe('NATS alone', () => {
     bus.publish('with space', bytes('x'))
     await bus.flush()
     await bus.drain()
+  })
+
+  test('a large reply that is given up in the middle leaves nothing behind', async () => {
+    const [asker, server] = [await own.connect(), await own.connect()]
+    const subject = subjectOf('given-up')
+    const given = new AbortController()
+    await server.serve(subject, 'q', async () => {
+      setImmediate(() => given.abort(new Unavailable('given up')))
+      return Buffer.alloc(MAX_REPLY_BYTES)
+    })
+    const asked = failureOf(asker.request(subject, bytes(''), { ...LONG, signal: given.signal }))
+    assert.equal((await asked).message, 'given up')
+    // The server's drain waits for whoever takes its pieces.
+    await Promise.all([asker.drain(), server.drain()])
+  })
+
+  test('deployments with different prefixes do not hear each other', async () => {
+    const subject = subjectOf('shared')
+    const [one, other] = [await own.connect(), await own.connect(undefined, undefined, 'other')]
+    await one.serve(subject, 'q', async () => bytes('one'))
+    await assert.rejects(other.request(subject, bytes(''), LONG), /nobody serves/)
+    await other.serve(subject, 'q', async () => bytes('other'))
+    assert.equal((await one.request(subject, bytes(''), LONG)).toString(), 'one')
+    assert.equal((await other.request(subject, bytes(''), LONG)).toString(), 'other')
+    await Promise.all([one.drain(), other.drain()])
   })
 
   test('a listener that throws stops nothing', async () => {

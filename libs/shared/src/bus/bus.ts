@@ -35,8 +35,11 @@ export interface Subscription {
   close(): Promise<void>
 }
 
+/** Most bytes of a reply, whatever the broker's messages hold (DESIGN §11). */
+export const MAX_REPLY_BYTES = 64 * 1024 * 1024
+
 export interface Bus {
-  /** Most bytes that one message may have. */
+  /** Most bytes that a request or an event may have. */
   readonly maxPayload: number
   /** False while the connection to the broker is lost: requests and publications then fail at once. */
   readonly connected: boolean

@@ -3,10 +3,19 @@
  * that code which leans on shared memory or on synchronous delivery fails here too and not only on NATS.
  */
 import { RemoteFailure, Unavailable } from '../errors.ts'
-import type { Bus, Caller, Listener, RequestOptions, Server, Subscription } from './bus.ts'
+import {
+  type Bus,
+  type Caller,
+  type Listener,
+  MAX_REPLY_BYTES,
+  type RequestOptions,
+  type Server,
+  type Subscription,
+} from './bus.ts'
 import { matches } from './subjects.ts'
 
-export const LOCAL_MAX_PAYLOAD = 64 * 1024 * 1024
+/** No broker is in the way. */
+const MAX_PAYLOAD = 64 * 1024 * 1024
 
 type Serving = { pattern: string; queue: string; server: Server; inFlight: Set<Promise<unknown>> }
 type Message = { payload: Buffer; tail: Buffer | undefined }
@@ -22,7 +31,7 @@ export class LocalBus implements Bus {
   #turn = 0
   #inFlight = new Set<Promise<unknown>>()
 
-  constructor(maxPayload = LOCAL_MAX_PAYLOAD) {
+  constructor(maxPayload = MAX_PAYLOAD) {
     this.maxPayload = maxPayload
   }
   get connected(): boolean {
@@ -79,7 +88,7 @@ export class LocalBus implements Bus {
   async #answer({ server }: Serving, { payload, tail }: Message, subject: string, caller: Caller): Promise<Buffer> {
     try {
       const reply = await server(payload, subject, tail, caller)
-      if (reply.length > this.maxPayload) throw new RangeError(`reply of ${reply.length} bytes on ${subject}`)
+      if (reply.length > MAX_REPLY_BYTES) throw new RangeError(`reply of ${reply.length} bytes on ${subject}`)
       return reply
     } catch (error) {
       if (error instanceof Unavailable) throw new Unavailable(error.message)

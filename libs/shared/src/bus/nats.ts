@@ -6,11 +6,11 @@
  * inbox, rejects it on a disconnection, and lets nothing escape from a callback. Messages that one turn of the event
  * loop produces leave in one write; their bytes must not change before the turn ends.
  */
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import {
   type ConnectionOptions,
   connect,
-  createInbox,
   credsAuthenticator,
   errors,
   headers,
@@ -19,10 +19,25 @@ import {
   type NatsConnection,
   type Status,
 } from '@nats-io/transport-node'
-import { NATS_DIAL_MS, NATS_MAX_PINGS_OUT, NATS_PING_INTERVAL_MS, NATS_RECONNECT_WAIT_MS } from '../deadlines.ts'
+import {
+  NATS_DIAL_MS,
+  NATS_MAX_PINGS_OUT,
+  NATS_PIECE_WAIT_MS,
+  NATS_PING_INTERVAL_MS,
+  NATS_RECONNECT_WAIT_MS,
+} from '../deadlines.ts'
 import { RemoteFailure, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
-import type { Bus, Caller, Listener, RequestOptions, Server, Subscription } from './bus.ts'
+import {
+  type Bus,
+  type Caller,
+  type Listener,
+  MAX_REPLY_BYTES,
+  type RequestOptions,
+  type Server,
+  type Subscription,
+} from './bus.ts'
+import { Assembly, isPiece, piecesOf } from './pieces.ts'
 
 export type NatsOptions = {
   /** `nats://` or `tls://` addresses, separated by commas; credentials as `user:password@` or `token@` of the first. */
@@ -32,22 +47,31 @@ export type NatsOptions = {
   tls?: { ca?: Buffer | string; cert?: Buffer | string; key?: Buffer | string }
   /** Shown by the broker's monitoring. */
   name: string
+  /** What all subjects of a deployment begin with; another deployment on the same brokers has another one. */
+  prefix?: string
+  /** Part of the subjects of replies, so that the broker lets each service hear its own only. */
+  inbox?: string
   log: Log
 }
+
+/** What subjects begin with unless the operator says otherwise. */
+export const DEFAULT_PREFIX = 'parsec'
 
 /** Header of a reply that reports a failure; its payload is the text. */
 const ERROR_HEADER = 'Parsec-Error'
 const MAX_ERROR_TEXT = 512
 const NO_RESPONDERS = 503
 
-type Waiting = { subject: string; resolve(reply: Buffer): void; reject(error: unknown): void }
+type Waiting = { subject: string; assembly?: Assembly; resolve(reply: Buffer): void; reject(error: unknown): void }
 type Outgoing = { subject: string; payload: Uint8Array; reply?: string; headers?: MsgHdrs; isReply: boolean }
 type Serving = { close(): Promise<void> }
 
 export class NatsBus implements Bus {
   readonly #nats: NatsConnection
   readonly #log: Log
-  readonly #inbox = `${createInbox()}.`
+  /** With its dot. */
+  readonly #prefix: string
+  readonly #inbox: string
   readonly #waiting = new Map<string, Waiting>()
   readonly #serving = new Set<Serving>()
   readonly #flushing = new Set<(error: Unavailable) => void>()
@@ -72,12 +96,14 @@ export class NatsBus implements Bus {
     } catch (error) {
       throw new Error(`cannot connect to NATS at ${servers.join(', ')}: ${textOf(error)}`, { cause: error })
     }
-    return new NatsBus(nats, options.log)
+    return new NatsBus(nats, options)
   }
 
-  private constructor(nats: NatsConnection, log: Log) {
+  private constructor(nats: NatsConnection, { log, prefix = DEFAULT_PREFIX, inbox = 'any' }: NatsOptions) {
     this.#nats = nats
     this.#log = log
+    this.#prefix = `${prefix}.`
+    this.#inbox = `${prefix}.inbox.${inbox}.${randomUUID().replaceAll('-', '')}.`
     this.#maxPayload = nats.info!.max_payload
     nats.subscribe(`${this.#inbox}*`, {
       callback: (error, message) => {
@@ -123,7 +149,7 @@ export class NatsBus implements Bus {
       const giveUp = (reason: unknown) => {
         waiting.reject(reason)
         if (this.#refusal()) return
-        this.#send({ subject: goneSubject(subject), payload: Buffer.from(this.#inbox + token), isReply: false })
+        this.#tellServer(subject, GONE, token)
       }
       const onAbort = () => giveUp(signal!.reason)
       const timer = setTimeout(
@@ -133,7 +159,7 @@ export class NatsBus implements Bus {
       signal?.addEventListener('abort', onAbort, { once: true })
       this.#waiting.set(token, waiting)
       const message = tail ? Buffer.concat([payload, tail]) : payload
-      this.#send({ subject, payload: message, reply: this.#inbox + token, isReply: false })
+      this.#send({ subject: this.#prefix + subject, payload: message, reply: this.#inbox + token, isReply: false })
     })
   }
   #onReply(message: Msg): void {
@@ -141,8 +167,28 @@ export class NatsBus implements Bus {
     // Nobody waits any more after a time-out or an abort.
     if (!waiting) return
     const head = message.headers
-    if (!head) waiting.resolve(bufferOf(message.data))
-    else waiting.reject(failureOf(waiting.subject, head, bufferOf(message.data).toString()))
+    const payload = bufferOf(message.data)
+    if (!head) waiting.resolve(payload)
+    else if (isPiece(head)) this.#onPiece(waiting, message, head, payload)
+    else waiting.reject(failureOf(waiting.subject, head, payload.toString()))
+  }
+  #onPiece(waiting: Waiting, message: Msg, head: MsgHdrs, payload: Buffer): void {
+    waiting.assembly ??= new Assembly()
+    const token = message.subject.slice(this.#inbox.length)
+    try {
+      const whole = waiting.assembly.add(head, payload)
+      if (whole === 'more') this.#tellServer(waiting.subject, MORE, token)
+      else if (whole) waiting.resolve(whole)
+    } catch (error) {
+      waiting.reject(new Unavailable(`${waiting.subject}: ${textOf(error)}`))
+      this.#tellServer(waiting.subject, GONE, token)
+    }
+  }
+  /** Every replica hears it; one of them knows the request. */
+  #tellServer(subject: string, word: typeof GONE | typeof MORE, token: string): void {
+    if (this.#refusal()) return
+    const payload = Buffer.from(word + this.#inbox + token)
+    this.#send({ subject: this.#prefix + callerSubject(subject), payload, isReply: false })
   }
 
   async serve(pattern: string, queue: string, server: Server): Promise<Subscription> {
@@ -151,27 +197,27 @@ export class NatsBus implements Bus {
       const caller = inFlight.enter(message.reply!)
       void this.#answer(server, message, caller).finally(() => inFlight.leave(message.reply!))
     }
-    // Every member of the queue hears who has gone; one of them knows the request.
-    const gone = await this.subscribe(goneSubject(pattern), reply => inFlight.gone(reply.toString()))
+    const words = await this.subscribe(callerSubject(pattern), word => inFlight.hear(word.toString()))
     const subscription = await this.#listen(pattern, queue, take)
     const serving: Serving = {
       close: async () => {
         this.#serving.delete(serving)
         await subscription.close()
         await inFlight.idle()
-        await gone.close()
+        await words.close()
       },
     }
     this.#serving.add(serving)
     return serving
   }
-  async #answer(server: Server, message: Msg, caller: Caller): Promise<void> {
-    const { subject, reply } = message
+  async #answer(server: Server, message: Msg, caller: Answering): Promise<void> {
+    const { reply } = message
+    const subject = message.subject.slice(this.#prefix.length)
     try {
       const payload = await server(bufferOf(message.data), subject, undefined, caller)
-      const tooLarge = this.#tooLarge(subject, payload.length)
-      if (tooLarge) throw tooLarge
-      this.#send({ subject: reply!, payload, isReply: true })
+      if (payload.length > MAX_REPLY_BYTES) throw new RangeError(`reply of ${payload.length} bytes on ${subject}`)
+      if (payload.length <= this.#maxPayload) this.#send({ subject: reply!, payload, isReply: true })
+      else await this.#answerInPieces(reply!, payload, caller)
     } catch (error) {
       const head = headers()
       head.set(ERROR_HEADER, error instanceof Unavailable ? 'unavailable' : 'failure')
@@ -184,19 +230,28 @@ export class NatsBus implements Bus {
     }
   }
 
+  async #answerInPieces(reply: string, payload: Buffer, caller: Answering): Promise<void> {
+    for (const { isPause, ...piece } of piecesOf(payload, this.#maxPayload)) {
+      this.#send({ subject: reply, ...piece, isReply: true })
+      if (isPause && !(await caller.wantsMore())) return
+    }
+  }
+
   publish(subject: string, payload: Uint8Array): void {
     const refusal = this.#refusal() ?? this.#tooLarge(subject, payload.length)
     if (refusal) throw refusal
-    this.#send({ subject, payload, isReply: false })
+    this.#send({ subject: this.#prefix + subject, payload, isReply: false })
   }
   subscribe(pattern: string, listener: Listener): Promise<Subscription> {
-    return this.#listen(pattern, undefined, message => listener(bufferOf(message.data), message.subject))
+    return this.#listen(pattern, undefined, message =>
+      listener(bufferOf(message.data), message.subject.slice(this.#prefix.length)),
+    )
   }
   /** A subscription that the broker has confirmed. */
   async #listen(pattern: string, queue: string | undefined, onMessage: (message: Msg) => void): Promise<Subscription> {
     if (this.#state !== 'open') throw new Unavailable('the bus is closed')
     let refusal: Error | undefined
-    const subscription = this.#nats.subscribe(pattern, {
+    const subscription = this.#nats.subscribe(this.#prefix + pattern, {
       ...(queue && { queue }),
       callback: (error, message) => {
         try {
@@ -325,7 +380,7 @@ export class NatsBus implements Bus {
     this.#log.error('NATS error', { error })
     if (!(error instanceof errors.PermissionViolationError) || error.operation !== 'publish') return
     for (const waiting of [...this.#waiting.values()]) {
-      if (waiting.subject === error.subject)
+      if (this.#prefix + waiting.subject === error.subject)
         waiting.reject(new Unavailable(`NATS refuses messages on ${error.subject}`))
     }
   }
@@ -350,15 +405,44 @@ function failureOf(subject: string, head: MsgHdrs, text: string): Unavailable | 
   return new RemoteFailure(`${subject}: ${text || head.status}`)
 }
 
-/** Where callers say that they do not wait any more: of a subject, or of all subjects of a pattern. */
-const goneSubject = (subject: string): string => `${subject}.gone`
+/** Where callers tell the server of a subject, or of all subjects of a pattern, what becomes of their requests. */
+const callerSubject = (subject: string): string => `${subject}.caller`
+const GONE = '-'
+const MORE = '+'
+
+/** A request that is being answered. */
+class Answering implements Caller {
+  onGone: (() => void) | undefined
+  #isGone = false
+  #onWord: ((more: boolean) => void) | undefined
+  gone(): void {
+    this.#isGone = true
+    this.onGone?.()
+    this.#onWord?.(false)
+  }
+  more(): void {
+    this.#onWord?.(true)
+  }
+  /** Whether the caller asks for more pieces of its answer, before it leaves or falls silent. */
+  wantsMore(): Promise<boolean> {
+    if (this.#isGone) return Promise.resolve(false)
+    return new Promise(resolve => {
+      const timer = setTimeout(resolve, NATS_PIECE_WAIT_MS, false)
+      this.#onWord = more => {
+        clearTimeout(timer)
+        this.#onWord = undefined
+        resolve(more)
+      }
+    })
+  }
+}
 
 /** The requests that are being answered, by reply subject; the library's own drain does not wait for asynchronous work. */
 class InFlight {
-  readonly #callers = new Map<string, Caller>()
+  readonly #callers = new Map<string, Answering>()
   #whenIdle: (() => void)[] = []
-  enter(reply: string): Caller {
-    const caller: Caller = { onGone: undefined }
+  enter(reply: string): Answering {
+    const caller = new Answering()
     this.#callers.set(reply, caller)
     return caller
   }
@@ -367,8 +451,10 @@ class InFlight {
     if (this.#callers.size > 0) return
     for (const resolve of this.#whenIdle.splice(0)) resolve()
   }
-  gone(reply: string): void {
-    this.#callers.get(reply)?.onGone?.()
+  hear(word: string): void {
+    const caller = this.#callers.get(word.slice(1))
+    if (word.startsWith(MORE)) caller?.more()
+    else caller?.gone()
   }
   idle(): Promise<void> {
     return this.#callers.size === 0 ? Promise.resolve() : new Promise(resolve => this.#whenIdle.push(resolve))

@@ -15,7 +15,7 @@ import {
 } from './subjects.ts'
 
 test('commands and internal requests fall under the pattern of their service only', () => {
-  assert.equal(command('metadata', 'vlob_read'), 'parsec.cmd.metadata.vlob_read')
+  assert.equal(command('metadata', 'vlob_read'), 'cmd.metadata.vlob_read')
   assert.ok(matches(everyCommandOf('metadata'), command('metadata', 'vlob_read')))
   assert.ok(!matches(everyCommandOf('blockstore'), command('metadata', 'vlob_read')))
   assert.ok(!matches(everyCommandOf('metadata'), internal('metadata', 'open_session')))
@@ -24,8 +24,8 @@ test('commands and internal requests fall under the pattern of their service onl
 })
 
 test('an organization id is one token, and no two ids share it', () => {
-  assert.equal(clientEvents('Org-1_x'), 'parsec.event.Org-1_x.client')
-  assert.equal(controlEvents('é'), 'parsec.event.=c3=a9.control')
+  assert.equal(clientEvents('Org-1_x'), 'event.Org-1_x.client')
+  assert.equal(controlEvents('é'), 'event.=c3=a9.control')
   const ids = fc.string({ unit: 'grapheme', minLength: 1 })
   fc.assert(
     fc.property(ids, ids, (a, b) => {

@@ -1,18 +1,17 @@
-/** Every subject of the bus. */
+/** Every subject of the bus, without what a deployment's subjects begin with at its brokers. */
 import type { ServiceName } from '../protocol/command.ts'
 import type { OrganizationID } from '../protocol/types.ts'
 
-export const command = (service: ServiceName, name: string): string => `parsec.cmd.${service}.${name}`
-export const everyCommandOf = (service: ServiceName): string => `parsec.cmd.${service}.*`
+export const command = (service: ServiceName, name: string): string => `cmd.${service}.${name}`
+export const everyCommandOf = (service: ServiceName): string => `cmd.${service}.*`
 
-export const internal = (service: ServiceName, name: string): string => `parsec.internal.${service}.${name}`
-export const everyInternalOf = (service: ServiceName): string => `parsec.internal.${service}.*`
+export const internal = (service: ServiceName, name: string): string => `internal.${service}.${name}`
+export const everyInternalOf = (service: ServiceName): string => `internal.${service}.*`
 
 /** Events for clients; a gateway listens only while a client of that organization has subscribed. */
-export const clientEvents = (organization_id: OrganizationID): string => `parsec.event.${token(organization_id)}.client`
+export const clientEvents = (organization_id: OrganizationID): string => `event.${token(organization_id)}.client`
 /** Orders to gateways about their connections of an organization. */
-export const controlEvents = (organization_id: OrganizationID): string =>
-  `parsec.event.${token(organization_id)}.control`
+export const controlEvents = (organization_id: OrganizationID): string => `event.${token(organization_id)}.control`
 
 /** An id as one subject token: ASCII letters, digits, `_` and `-` stay, any other byte of its UTF-8 form becomes `=XX`. */
 export const token = (id: string): string =>
