@@ -22,6 +22,7 @@ import {
   NATS_URL,
   NETWORKS,
   POSTGRESQL_URL,
+  SUBJECT_PREFIX,
   TEXT,
   TOKEN,
 } from './command-line/values.ts'
@@ -393,6 +394,13 @@ export const runOptions = {
     defaultText: 'the services talk inside the process',
     group: 'Several processes',
     text: 'NATS server (nats://[user:password@]host:port, several separated by commas) over which services of several processes talk.',
+  }),
+  natsSubjectPrefix: withDefault('parsec', {
+    name: 'nats-subject-prefix',
+    env: ['PARSEC_NATS_SUBJECT_PREFIX'],
+    type: SUBJECT_PREFIX,
+    group: 'Several processes',
+    text: 'What all subjects on NATS begin with. Deployments that share NATS servers need different ones.',
   }),
   natsCreds: optional({
     name: 'nats-creds',

@@ -31,6 +31,7 @@ export type NatsSettings = {
   url: string
   credsFile: string | null
   tls: { ca: string; cert?: string; key?: string } | null
+  subjectPrefix: string
 }
 export type SentrySettings = {
   dsn: string
@@ -283,7 +284,7 @@ function tlsFiles(keyFile: string | undefined, certFile: string | undefined): Tl
 }
 
 function natsSettings(values: RunValues): NatsSettings | null {
-  const { natsUrl: url, natsCreds, natsTlsCa, natsTlsCert, natsTlsKey } = values
+  const { natsUrl: url, natsCreds, natsTlsCa, natsTlsCert, natsTlsKey, natsSubjectPrefix: subjectPrefix } = values
   if (!url) return null
   if (!natsTlsCa && (natsTlsCert || natsTlsKey)) return refuse('--nats-tls-cert and --nats-tls-key need --nats-tls-ca')
   if (Boolean(natsTlsCert) !== Boolean(natsTlsKey)) return refuse('--nats-tls-cert and --nats-tls-key go together')
@@ -295,7 +296,7 @@ function natsSettings(values: RunValues): NatsSettings | null {
         ...(natsTlsKey && { key: read(natsTlsKey) }),
       }
     : null
-  return { url, credsFile: natsCreds ?? null, tls }
+  return { url, credsFile: natsCreds ?? null, tls, subjectPrefix }
 }
 
 /** Every secret among the options. */

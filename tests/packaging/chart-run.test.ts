@@ -166,7 +166,7 @@ async function assertHelmTest(resources: readonly Resource[], address: string, p
 /** A service hears and asks at NATS what it must, nothing else; nobody does without a password. */
 async function assertRights(port: number): Promise<void> {
   const admin = { user: 'admin', pass: 'nats-secret-admin' }
-  assert.match(await natsAnswer(port, admin, 'SUB _INBOX.x 1'), /^PONG/m)
+  assert.match(await natsAnswer(port, admin, 'SUB parsec.inbox.admin.x.y 1'), /^PONG/m)
   assert.match(await natsAnswer(port, admin, 'SUB parsec.cmd.> 1'), /^-ERR 'Permissions Violation for Subscription/m)
   assert.match(
     await natsAnswer(port, admin, 'PUB parsec.event.x.client 0\r\n'),

@@ -193,6 +193,16 @@ export const NATS_URL: ValueType<string> = {
   },
 }
 
+/** What subjects of NATS begin with: tokens joined by dots. */
+export const SUBJECT_PREFIX: ValueType<string> = {
+  metavar: 'TEXT',
+  parse(text) {
+    if (!/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(text))
+      throw new Error('must consist of letters, digits, `_` and `-`, with dots in between.')
+    return text
+  },
+}
+
 /** A PostgreSQL URL. */
 export const POSTGRESQL_URL: ValueType<string> = {
   metavar: 'URL',

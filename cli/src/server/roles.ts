@@ -199,6 +199,8 @@ async function connectNats(
     ...(nats.credsFile && { credsFile: nats.credsFile }),
     ...(nats.tls && { tls: nats.tls }),
     name: `parsec ${services.join(',')}`,
+    prefix: nats.subjectPrefix,
+    inbox: services.join('-'),
     log,
   }
   for (let attempt = 1; ; attempt++) {

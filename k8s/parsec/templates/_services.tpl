@@ -1,6 +1,6 @@
 {{/*
 THE table of services: what differs between them. `secrets` are keys of the Secret, `http` is whether clients connect,
-`publish` and `subscribe` are the service's subjects on NATS.
+`publish` and `subscribe` are the service's subjects on NATS, as libs/shared/src/bus/permissions.ts has them.
 */}}
 {{- define "parsec.table" -}}
 {{- if eq .Values.services "all" -}}
@@ -15,26 +15,88 @@ gateway:
   http: true
   secrets: [PARSEC_ADMINISTRATION_TOKEN]
   optionalSecrets: []
-  publish: [parsec.cmd.>, parsec.internal.>]
-  subscribe: [parsec.event.>]
+  publish:
+    - parsec.cmd.metadata.*
+    - parsec.cmd.metadata.*.caller
+    - parsec.cmd.blockstore.*
+    - parsec.cmd.blockstore.*.caller
+    - parsec.internal.metadata.session_open
+    - parsec.internal.metadata.session_open.caller
+    - parsec.internal.metadata.session_open_invited
+    - parsec.internal.metadata.session_open_invited.caller
+    - parsec.internal.metadata.organization_find
+    - parsec.internal.metadata.organization_find.caller
+    - parsec.internal.metadata.organization_expired
+    - parsec.internal.metadata.organization_expired.caller
+    - parsec.internal.metadata.realm_memberships
+    - parsec.internal.metadata.realm_memberships.caller
+    - parsec.internal.metadata.legacy_invite
+    - parsec.internal.metadata.legacy_invite.caller
+    - parsec.internal.metadata.legacy_claim
+    - parsec.internal.metadata.legacy_claim.caller
+    - parsec.internal.metadata.conduit_talk
+    - parsec.internal.metadata.conduit_talk.caller
+    - parsec.internal.metadata.conduit_listen
+    - parsec.internal.metadata.conduit_listen.caller
+    - parsec.internal.metadata.claimer_present
+    - parsec.internal.metadata.claimer_present.caller
+    - parsec.internal.metadata.claimer_gone
+    - parsec.internal.metadata.claimer_gone.caller
+  subscribe:
+    - parsec.inbox.gateway.>
+    - parsec.event.*.*
 metadata:
   http: false
   secrets: [PARSEC_DB]
   optionalSecrets: [PARSEC_EMAIL_HOST_PASSWORD]
-  publish: [parsec.event.>]
-  subscribe: [parsec.cmd.metadata.>, parsec.internal.metadata.>]
+  publish:
+    - parsec.event.*.*
+    - parsec.presence.metadata
+  subscribe:
+    - parsec.inbox.metadata.>
+    - parsec.presence.metadata
+    - parsec.cmd.metadata.*
+    - parsec.cmd.metadata.*.caller
+    - parsec.internal.metadata.*
+    - parsec.internal.metadata.*.caller
 blockstore:
   http: false
   secrets: [PARSEC_BLOCKSTORE]
   optionalSecrets: []
-  publish: [parsec.internal.metadata.>]
-  subscribe: [parsec.cmd.blockstore.>, parsec.internal.blockstore.>]
+  publish:
+    - parsec.internal.metadata.block_check
+    - parsec.internal.metadata.block_check.caller
+    - parsec.internal.metadata.block_commit
+    - parsec.internal.metadata.block_commit.caller
+    - parsec.internal.metadata.block_abandon
+    - parsec.internal.metadata.block_abandon.caller
+    - parsec.internal.metadata.block_access
+    - parsec.internal.metadata.block_access.caller
+  subscribe:
+    - parsec.inbox.blockstore.>
+    - parsec.cmd.blockstore.*
+    - parsec.cmd.blockstore.*.caller
 admin:
   http: true
   secrets: [PARSEC_ADMINISTRATION_TOKEN]
   optionalSecrets: []
-  publish: [parsec.internal.metadata.>]
-  subscribe: []
+  publish:
+    - parsec.internal.metadata.administration_create
+    - parsec.internal.metadata.administration_create.caller
+    - parsec.internal.metadata.administration_status
+    - parsec.internal.metadata.administration_status.caller
+    - parsec.internal.metadata.administration_update
+    - parsec.internal.metadata.administration_update.caller
+    - parsec.internal.metadata.administration_stats
+    - parsec.internal.metadata.administration_stats.caller
+    - parsec.internal.metadata.administration_server_stats
+    - parsec.internal.metadata.administration_server_stats.caller
+    - parsec.internal.metadata.administration_users
+    - parsec.internal.metadata.administration_users.caller
+    - parsec.internal.metadata.administration_freeze
+    - parsec.internal.metadata.administration_freeze.caller
+  subscribe:
+    - parsec.inbox.admin.>
 {{- end -}}
 {{- end }}
 

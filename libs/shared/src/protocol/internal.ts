@@ -194,33 +194,42 @@ export type InternalName = keyof Requests
 export type InternalRequest<N extends InternalName> = Requests[N]['request']
 export type InternalReply<N extends InternalName> = Requests[N]['reply']
 
-/** Who answers each, in which lane, and how many milliseconds whoever asks waits. */
-export type InternalSpec = { readonly service: ServiceName; readonly lane: Lane; readonly deadlineMs: number }
+/** Who answers each and who may ask, in which lane, and how many milliseconds whoever asks waits. */
+export type InternalSpec = {
+  readonly service: ServiceName
+  readonly from: readonly ServiceName[]
+  readonly lane: Lane
+  readonly deadlineMs: number
+}
 
-const ofMetadata: InternalSpec = { service: 'metadata', lane: 'light', deadlineMs: METADATA_DEADLINE_MS }
-const heavyOfMetadata: InternalSpec = { ...ofMetadata, lane: 'heavy' }
+const asked = (from: ServiceName, lane: Lane = 'light', deadlineMs = METADATA_DEADLINE_MS): InternalSpec => ({
+  service: 'metadata',
+  from: [from],
+  lane,
+  deadlineMs,
+})
 
 export const internalRequests: { readonly [N in InternalName]: InternalSpec } = {
-  session_open: ofMetadata,
-  session_open_invited: ofMetadata,
-  organization_find: ofMetadata,
-  organization_expired: ofMetadata,
-  realm_memberships: ofMetadata,
-  legacy_invite: ofMetadata,
-  legacy_claim: ofMetadata,
-  conduit_talk: ofMetadata,
-  conduit_listen: ofMetadata,
-  claimer_present: ofMetadata,
-  claimer_gone: ofMetadata,
-  block_check: ofMetadata,
-  block_commit: ofMetadata,
-  block_abandon: ofMetadata,
-  block_access: ofMetadata,
-  administration_create: ofMetadata,
-  administration_status: ofMetadata,
-  administration_update: ofMetadata,
-  administration_stats: heavyOfMetadata,
-  administration_server_stats: { ...heavyOfMetadata, deadlineMs: SERVER_STATS_DEADLINE_MS },
-  administration_users: heavyOfMetadata,
-  administration_freeze: ofMetadata,
+  session_open: asked('gateway'),
+  session_open_invited: asked('gateway'),
+  organization_find: asked('gateway'),
+  organization_expired: asked('gateway'),
+  realm_memberships: asked('gateway'),
+  legacy_invite: asked('gateway'),
+  legacy_claim: asked('gateway'),
+  conduit_talk: asked('gateway'),
+  conduit_listen: asked('gateway'),
+  claimer_present: asked('gateway'),
+  claimer_gone: asked('gateway'),
+  block_check: asked('blockstore'),
+  block_commit: asked('blockstore'),
+  block_abandon: asked('blockstore'),
+  block_access: asked('blockstore'),
+  administration_create: asked('admin'),
+  administration_status: asked('admin'),
+  administration_update: asked('admin'),
+  administration_stats: asked('admin', 'heavy'),
+  administration_server_stats: asked('admin', 'heavy', SERVER_STATS_DEADLINE_MS),
+  administration_users: asked('admin', 'heavy'),
+  administration_freeze: asked('admin'),
 }
