@@ -24,12 +24,10 @@ type Name = (typeof SERVICES)[number]
 const LONG = { timeoutMs: 30_000 }
 const log: Log = { debug() {}, info() {}, warning() {}, error() {}, critical() {}, child: () => log }
 
-let broker: Child
-let folder: string
-let port: number
+const own = {} as { broker: Child; folder: string; port: number }
 before(async () => {
-  port = await freePort()
-  folder = await mkdtemp(join(tmpdir(), 'parsec-rights-'))
+  const port = await freePort()
+  const folder = await mkdtemp(join(tmpdir(), 'parsec-rights-'))
   const monitor = await freePort()
   const config = (await readFile(CONFIG, 'utf8'))
     .replace('0.0.0.0:4222', `127.0.0.1:${port}`)
@@ -37,17 +35,18 @@ before(async () => {
   await writeFile(join(folder, 'nats.conf'), config)
   const passwords = SERVICES.map(name => [`NATS_${name.toUpperCase()}_PASSWORD`, `secret-${name}`])
   const environment = { PATH: `${process.env['PATH']}:/usr/sbin`, ...Object.fromEntries(passwords) }
-  broker = await new Child('nats', 'nats-server', ['-c', join(folder, 'nats.conf')], environment).until(() =>
+  const broker = await new Child('nats', 'nats-server', ['-c', join(folder, 'nats.conf')], environment).until(() =>
     isListening(port),
   )
+  Object.assign(own, { broker, folder, port })
 })
 after(async () => {
-  await broker.end()
-  await rm(folder, { recursive: true, force: true })
+  await own.broker.end()
+  await rm(own.folder, { recursive: true, force: true })
 })
 
 const connect = (name: Name, inbox: string = name): Promise<NatsBus> =>
-  NatsBus.connect({ url: `nats://${name}:secret-${name}@127.0.0.1:${port}`, name, inbox, log })
+  NatsBus.connect({ url: `nats://${name}:secret-${name}@127.0.0.1:${own.port}`, name, inbox, log })
 const bytes = (text: string): Buffer => Buffer.from(text)
 const refused = (promise: Promise<unknown>) => assert.rejects(promise, /refuses/)
 

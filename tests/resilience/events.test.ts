@@ -21,9 +21,7 @@ import { PostgresProxy as TcpProxy } from '../harness/postgres-proxy.ts'
 const PATIENCE_MS = 20_000
 const SMALL_PAYLOAD = 64 * 1024
 
-let postgres: TestDatabase
-let nats: TestNats
-let database: Database
+const own = {} as { postgres: TestDatabase; nats: TestNats; database: Database }
 const errors: { event: string; keys: LogKeys }[] = []
 const log: Log = {
   debug() {},
@@ -35,16 +33,16 @@ const log: Log = {
 }
 
 before(async () => {
-  postgres = await createDatabase()
-  nats = await startNats(SMALL_PAYLOAD)
-  const config = configOf(postgres.url, 4)
+  own.postgres = await createDatabase()
+  own.nats = await startNats(SMALL_PAYLOAD)
+  const config = configOf(own.postgres.url, 4)
   await migrate(config, { dryRun: false, log })
-  database = await openPostgres(config, log)
+  own.database = await openPostgres(config, log)
 })
 after(async () => {
-  await database.close()
-  await nats.stop()
-  await postgres.drop()
+  await own.database.close()
+  await own.nats.stop()
+  await own.postgres.drop()
 })
 
 const configOf = (url: string, maxConnections: number) =>
@@ -56,7 +54,7 @@ const configOf = (url: string, maxConnections: number) =>
     maxAttempts: 1,
     retryPauseSeconds: 1,
   }) as const
-const connect = (url = nats.url): Promise<NatsBus> => NatsBus.connect({ url, name: 'test', log })
+const connect = (url = own.nats.url): Promise<NatsBus> => NatsBus.connect({ url, name: 'test', log })
 
 /** Ids of the attempts that are told, in their order; `payload` makes an event large. */
 const event = (name: string, payload = Buffer.alloc(0)): OutboxEvent =>
@@ -75,10 +73,10 @@ async function listener(bus: Bus): Promise<string[]> {
   return heard
 }
 async function commit(outbox: Outbox, ...events: OutboxEvent[]): Promise<void> {
-  const rows = await database.transaction(tx => Outbox.insert(tx, events))
+  const rows = await own.database.transaction(tx => Outbox.insert(tx, events))
   outbox.publish(events, rows)
 }
-const waiting = () => postgres.query<{ subject: string }>('SELECT subject FROM outbox')
+const waiting = () => own.postgres.query<{ subject: string }>('SELECT subject FROM outbox')
 async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   for (const end = Date.now() + PATIENCE_MS; !(await holds()); await pause(20)) {
     if (Date.now() > end) throw new Error(`not in time: ${what}`)
@@ -86,10 +84,10 @@ async function until(what: string, holds: () => boolean | Promise<boolean>): Pro
 }
 
 test('an event that a lost connection took along is told again, though the next one is there before its row goes', async () => {
-  const proxy = await TcpProxy.start(nats.url)
+  const proxy = await TcpProxy.start(own.nats.url)
   const [bus, ears] = [await connect(proxy.url), await connect()]
   const heard = await listener(ears)
-  const outbox = new Outbox(database, bus, log)
+  const outbox = new Outbox(own.database, bus, log)
   // Bytes go into the void, then the connection breaks and is back: a flush on the new one succeeds.
   proxy.forget()
   await commit(outbox, event('lost'))
@@ -99,7 +97,7 @@ test('an event that a lost connection took along is told again, though the next 
   await outbox.drain()
   assert.equal((await waiting()).length, 1)
 
-  const other = new Outbox(database, ears, log)
+  const other = new Outbox(own.database, ears, log)
   other.start()
   await until('told by a sweep', () => heard.includes('lost'))
   await until('the outbox is empty', async () => (await waiting()).length === 0)
@@ -112,13 +110,13 @@ test('sweeps of two replicas tell in the order of the rows', async () => {
   const bus = await connect()
   const heard = await listener(bus)
   const names = Array.from({ length: 1200 }, (_, i) => `swept${i}`)
-  await database.transaction(tx =>
+  await own.database.transaction(tx =>
     Outbox.insert(
       tx,
       names.map(name => event(name)),
     ),
   )
-  const replicas = [await connect(), await connect()].map(bus => ({ bus, outbox: new Outbox(database, bus, log) }))
+  const replicas = [await connect(), await connect()].map(bus => ({ bus, outbox: new Outbox(own.database, bus, log) }))
   for (const { outbox } of replicas) outbox.start()
   await until('all are told', () => heard.length >= names.length)
   assert.deepEqual(heard, names)
@@ -133,13 +131,13 @@ test('sweeps of two replicas tell in the order of the rows', async () => {
 test('an event that the bus will never take is set aside, told as lost, and holds up nothing', async () => {
   const bus = await connect()
   const heard = await listener(bus)
-  const outbox = new Outbox(database, bus, log)
+  const outbox = new Outbox(own.database, bus, log)
   outbox.start()
   await commit(outbox, event('before'), event('too large', Buffer.alloc(SMALL_PAYLOAD)), event('behind'))
   await until('the rest is told', () => heard.includes('behind'))
   assert.deepEqual([...heard].sort(), ['before', 'behind', 'events.lost'])
   await until('the outbox is empty', async () => (await waiting()).length === 0)
-  const [kept] = await postgres.query<{ reason: string; size: number }>(
+  const [kept] = await own.postgres.query<{ reason: string; size: number }>(
     'SELECT reason, length(event) AS size FROM outbox_failed',
   )
   assert.match(kept!.reason, /message of \d+ bytes/)
@@ -153,7 +151,7 @@ test('an event that the bus will never take is set aside, told as lost, and hold
 })
 
 test('a sweep whose question is never answered does not end the sweeps', async () => {
-  const proxy = await TcpProxy.start(postgres.url)
+  const proxy = await TcpProxy.start(own.postgres.url)
   const bus = await connect()
   const heard = await listener(bus)
   const config = configOf(proxy.url, 1)
@@ -161,7 +159,7 @@ test('a sweep whose question is never answered does not end the sweeps', async (
   const outbox = new Outbox(behind, bus, log)
   proxy.set({ kind: 'silent', only: 'open' })
   outbox.start()
-  await database.transaction(tx => Outbox.insert(tx, [event('patient')]))
+  await own.database.transaction(tx => Outbox.insert(tx, [event('patient')]))
   await until('told', () => heard.includes('patient'))
   await outbox.drain()
   await behind.close()
