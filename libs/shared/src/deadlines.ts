@@ -45,6 +45,17 @@ export const OUTBOX_WHOLE_SWEEP_MS = 600_000
 export const PRESENCE_SWEEP_EVERY_MS = 10_000
 export const PRESENCE_SWEEP_MS = 5_000
 
+// Neighbours: metadata services of one deployment
+
+/** How often each renews its lease, how long one look may take, and how long a lease lasts. */
+export const NEIGHBOURS_EVERY_MS = 10_000
+export const NEIGHBOURS_MS = 5_000
+export const NEIGHBOURS_LEASE_MS = 35_000
+/** A start waits so long for whoever is on the bus to say which database is theirs. */
+export const NEIGHBOURS_ANSWER_MS = 250
+/** Between two lines in the log about the same trouble. */
+export const NEIGHBOURS_REPEAT_MS = 60_000
+
 // Shut-down
 
 /** What the services behind the gateway have for their own drain, each; never more than a quarter of all. */

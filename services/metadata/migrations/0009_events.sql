@@ -19,3 +19,14 @@ CREATE TABLE outbox_failed (
     failed_on TIMESTAMPTZ NOT NULL DEFAULT now(),
     reason TEXT NOT NULL
 );
+
+-- Which database this is: two of them on the same subjects of one bus would be mixed.
+CREATE TABLE deployment (database_id UUID NOT NULL);
+INSERT INTO deployment VALUES (md5(random()::text || clock_timestamp()::text)::uuid);
+
+-- Metadata services that work on this database, each with a lease: those without a common bus do not hear of each other.
+CREATE TABLE process (
+    _id UUID PRIMARY KEY,
+    started_on TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
+    seen_on TIMESTAMPTZ NOT NULL
+);

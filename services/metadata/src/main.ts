@@ -16,6 +16,7 @@ import { commandHandlers, internalHandlers } from './handlers.ts'
 import { Mailer } from './invite/mail.ts'
 import { presenceSweep } from './invite/presence.ts'
 import { requireMigrated } from './storage/migrations.ts'
+import { Neighbours } from './storage/neighbours.ts'
 import { Outbox } from './storage/outbox.ts'
 import { Sessions } from './user/sessions.ts'
 import { VlobReads } from './vlob/reads.ts'
@@ -34,6 +35,7 @@ export type MetadataDeps = {
 export async function startMetadata(deps: MetadataDeps): Promise<Service> {
   const { bus, log, config, database, metrics = noMetrics } = deps
   await requireMigrated(database)
+  const neighbours = await Neighbours.meet(database, bus, log)
   const outbox = new Outbox(database, bus, log)
   const mailer = config.mail && (await Mailer.open(config.mail, config.backendAddr, log))
   const stopping = new AbortController()
@@ -68,13 +70,18 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
     name: 'metadata',
     readiness: () => ({
       ready: !draining && bus.connected && database.reachable,
-      detail: { bus: bus.connected ? 'connected' : 'lost', database: database.state },
+      detail: {
+        bus: bus.connected ? 'connected' : 'lost',
+        database: database.state,
+        ...(neighbours.trouble && { deployment: neighbours.trouble }),
+      },
     }),
     drain: async deadlineMs => {
       draining = true
       const timer = setTimeout(stopWork, Math.max(deadlineMs - ABORT_MARGIN_MS, 0))
       await Promise.all(serving.map(subscription => subscription.close())).finally(() => clearTimeout(timer))
       await presence.stop()
+      await neighbours.leave()
       await outbox.drain()
     },
     stop: async () => stopWork(),

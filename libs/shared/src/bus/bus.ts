@@ -41,6 +41,8 @@ export const MAX_REPLY_BYTES = 64 * 1024 * 1024
 export interface Bus {
   /** Most bytes that a request or an event may have. */
   readonly maxPayload: number
+  /** Whether other processes may be on it. */
+  readonly isShared: boolean
   /** False while the connection to the broker is lost: requests and publications then fail at once. */
   readonly connected: boolean
   /**

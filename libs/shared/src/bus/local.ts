@@ -24,6 +24,7 @@ type Listening = { pattern: string; listener: Listener }
 export class LocalBus implements Bus {
   readonly maxPayload: number
   readonly epoch = 0
+  readonly isShared = false
   #serving: Serving[] = []
   #listening: Listening[] = []
   #bySubject = new Map<string, { servers: Serving[]; listeners: Listening[] }>()

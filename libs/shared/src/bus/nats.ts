@@ -67,6 +67,7 @@ type Outgoing = { subject: string; payload: Uint8Array; reply?: string; headers?
 type Serving = { close(): Promise<void> }
 
 export class NatsBus implements Bus {
+  readonly isShared = true
   readonly #nats: NatsConnection
   readonly #log: Log
   /** With its dot. */

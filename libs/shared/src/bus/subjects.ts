@@ -13,6 +13,9 @@ export const clientEvents = (organization_id: OrganizationID): string => `event.
 /** Orders to gateways about their connections of an organization. */
 export const controlEvents = (organization_id: OrganizationID): string => `event.${token(organization_id)}.control`
 
+/** Metadata services say here that they are there, and on which database. */
+export const presence = 'presence.metadata'
+
 /** An id as one subject token: ASCII letters, digits, `_` and `-` stay, any other byte of its UTF-8 form becomes `=XX`. */
 export const token = (id: string): string =>
   /^[A-Za-z0-9_-]+$/.test(id)

@@ -1,0 +1,100 @@
+/** Metadata services of one deployment have one database and one bus; whatever else is refused, or said loudly. */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { migrate } from '@parsec/metadata/storage/migrations'
+import { Neighbours } from '@parsec/metadata/storage/neighbours'
+import { LocalBus } from '@parsec/shared/bus/local'
+import { NatsBus } from '@parsec/shared/bus/nats'
+import { OperatorError } from '@parsec/shared/errors'
+import type { Log } from '@parsec/shared/log'
+import type { Database } from '@parsec/shared/postgres/database'
+import { openPostgres } from '@parsec/shared/postgres/open'
+import { readDatabaseUrl } from '@parsec/shared/postgres/url'
+import { createDatabase, startNats, type TestDatabase, type TestNats } from '../harness/backing.ts'
+
+const PATIENCE_MS = 20_000
+const PACE = { everyMs: 50, leaseMs: 400 }
+const errors: string[] = []
+const log: Log = {
+  debug() {},
+  info() {},
+  warning() {},
+  error: (event, keys) => void errors.push(`${event}: ${keys?.['trouble']}`),
+  critical() {},
+  child: () => log,
+}
+
+type Place = { test: TestDatabase; database: Database }
+const own = {} as { nats: TestNats; one: Place; other: Place }
+before(async () => {
+  own.nats = await startNats()
+  own.one = await place()
+  own.other = await place()
+})
+after(async () => {
+  for (const { test, database } of [own.one, own.other]) {
+    await database.close()
+    await test.drop()
+  }
+  await own.nats.stop()
+})
+
+async function place(): Promise<Place> {
+  const test = await createDatabase()
+  const target = readDatabaseUrl(test.url)
+  const config = {
+    kind: 'POSTGRESQL',
+    target,
+    minConnections: 0,
+    maxConnections: 2,
+    maxAttempts: 1,
+    retryPauseSeconds: 1,
+  } as const
+  await migrate(config, { dryRun: false, log })
+  return { test, database: await openPostgres(config, log) }
+}
+const connect = (prefix = 'parsec') => NatsBus.connect({ url: own.nats.url, name: 'test', prefix, log })
+async function until(what: string, holds: () => boolean): Promise<void> {
+  for (const end = Date.now() + PATIENCE_MS; !holds(); await pause(20)) {
+    if (Date.now() > end) throw new Error(`not in time: ${what}`)
+  }
+}
+
+test('another database on the same subjects is refused at the start, with another prefix it is not', async () => {
+  const [first, second, apart] = [await connect(), await connect(), await connect('apart')]
+  const one = await Neighbours.meet(own.one.database, first, log)
+  await assert.rejects(
+    Neighbours.meet(own.other.database, second, log),
+    (error: unknown) => error instanceof OperatorError && /--nats-subject-prefix/.test(error.message),
+  )
+  const other = await Neighbours.meet(own.other.database, apart, log)
+  const replica = await Neighbours.meet(own.one.database, second, log)
+  for (const neighbours of [one, other, replica]) await neighbours.leave()
+  for (const bus of [first, second, apart]) await bus.drain()
+  assert.deepEqual(await own.one.test.query('SELECT FROM process'), [])
+})
+
+test('processes on one database without a common bus are told apart from replicas, and complain while they overlap', async () => {
+  const [bus, second] = [await connect(), await connect()]
+  const [one, replica] = [
+    await Neighbours.meet(own.one.database, bus, log, PACE),
+    await Neighbours.meet(own.one.database, second, log, PACE),
+  ]
+  await pause(3 * PACE.leaseMs)
+  assert.equal(one.trouble, undefined)
+  assert.deepEqual(errors, [])
+  const alone = await Neighbours.meet(own.one.database, new LocalBus(), log, PACE)
+  await until('all complain', () => [one, replica, alone].every(({ trouble }) => trouble !== undefined))
+  assert.match(alone.trouble!, /without a common bus/)
+  assert.deepEqual(
+    new Set(errors),
+    new Set(['Deployment is divided: another process works on this database without a common bus']),
+  )
+  await alone.leave()
+  await until('the trouble is over', () => one.trouble === undefined && replica.trouble === undefined)
+  await one.leave()
+  await replica.leave()
+  await bus.drain()
+  await second.drain()
+})
