@@ -117,7 +117,8 @@ class Logger implements Log {
 }
 
 function addTo(fields: Fields, keys: LogKeys): void {
-  for (const [key, value] of Object.entries(keys)) {
+  for (const key of Object.keys(keys)) {
+    const value = keys[key]
     if (value === undefined) continue
     if (key === 'error') fields.exception = describe(value)
     else fields[RESERVED.has(key) ? `${key}_` : key] = printable(value)
@@ -175,7 +176,23 @@ function textOf(value: unknown): string {
   }
 }
 
+/** Tells the time as `DateTime` writes it; what only changes with the second is made once for it. */
+function clock(): () => string {
+  let second = Number.NaN
+  let prefix = ''
+  return () => {
+    const now = DateTime.now()
+    if (now.second !== second) {
+      second = now.second
+      const text = String(now)
+      prefix = text.slice(0, text.indexOf('.') + 1)
+    }
+    return `${prefix}${String(now.microsecond).padStart(6, '0')}Z`
+  }
+}
+
 function jsonWriter(destination: LogDestination): Sink['write'] {
+  const time = clock()
   const json = pino<Level>(
     {
       level: 'debug',
@@ -183,7 +200,7 @@ function jsonWriter(destination: LogDestination): Sink['write'] {
       useOnlyCustomLevels: true,
       base: null,
       messageKey: 'event',
-      timestamp: () => `,"timestamp":"${DateTime.now()}"`,
+      timestamp: () => `,"timestamp":"${time()}"`,
       formatters: { level: label => ({ level: label }) },
     },
     destination,
@@ -194,19 +211,25 @@ function jsonWriter(destination: LogDestination): Sink['write'] {
 function consoleWriter(destination: LogDestination, colours: boolean): Sink['write'] {
   const paint = (style: Parameters<typeof styleText>[0], text: string) =>
     colours ? styleText(style, text, { validateStream: false }) : text
-  return (level, event, { exception, ...keys }) => {
-    const pairs = Object.keys(keys)
-      .sort()
-      .map(key => `${paint('cyan', oneLine(key))}=${paint('magenta', oneLine(shown(keys[key])))}`)
+  const time = clock()
+  return (level, event, fields) => {
     const text = oneLine(event)
-    const head = `${paint('dim', String(DateTime.now()))} [${paint(COLOURS[level], level.padEnd(LEVEL_WIDTH))}]`
-    const what = paint('bold', pairs.length > 0 ? text.padEnd(EVENT_WIDTH) : text)
-    const trace = exception === undefined ? '' : `\n${exception as string}`
-    destination.write(`${[head, what, ...pairs].join(' ')}${trace}\n`)
+    let pairs = ''
+    for (const key of Object.keys(fields).sort()) {
+      if (key !== 'exception')
+        pairs += ` ${paint('cyan', oneLine(key))}=${paint('magenta', oneLine(shown(fields[key])))}`
+    }
+    const head = `${paint('dim', time())} [${paint(COLOURS[level], level.padEnd(LEVEL_WIDTH))}]`
+    const what = paint('bold', pairs === '' ? text : text.padEnd(EVENT_WIDTH))
+    const trace = fields.exception === undefined ? '' : `\n${fields.exception as string}`
+    destination.write(`${head} ${what}${pairs}${trace}\n`)
   }
 }
 const shown = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value))
 
 /** No peer can forge a line or steer a terminal. */
 const oneLine = (text: string): string =>
-  text.replace(/[\p{Cc}\u2028\u2029]/gu, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  UNPRINTABLE.test(text)
+    ? text.replace(/[\p{Cc}\u2028\u2029]/gu, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    : text
+const UNPRINTABLE = /[\p{Cc}\u2028\u2029]/u
