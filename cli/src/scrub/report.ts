@@ -1,5 +1,7 @@
 /** What a scrub prints: lines for people with a progress bar on a terminal, or one JSON object a line. */
+
 import { outcomeOf, type ScrubEvent, type ScrubState } from '@parsec/blockstore/scrub/state'
+import { PROGRESS_BAR_MS, PROGRESS_JSON_MS } from '@parsec/shared/deadlines'
 import { EXIT_OK, type Output } from '../command-line/output.ts'
 
 /** Something was wrong and is repaired; something is wrong still, or could not be checked. */
@@ -7,7 +9,6 @@ export const EXIT_REPAIRED = 3
 export const EXIT_DAMAGED = 4
 
 /** Milliseconds between two prints of the progress. */
-const EVERY_MS = { bar: 100, json: 2_000 }
 const BAR_WIDTH = 30
 
 export class ScrubReport {
@@ -47,7 +48,7 @@ export class ScrubReport {
   #progress(event: Extract<ScrubEvent, { kind: 'progress' }>): void {
     if (!this.#json && !this.#bar) return
     const now = performance.now()
-    if (now - this.#printedAt < (this.#json ? EVERY_MS.json : EVERY_MS.bar)) return
+    if (now - this.#printedAt < (this.#json ? PROGRESS_JSON_MS : PROGRESS_BAR_MS)) return
     this.#printedAt = now
     if (this.#json) return this.#line(event)
     this.#output.err(`\r\x1b[K${barOf(event)}`)

@@ -1,5 +1,7 @@
 /** Copies a realm from the server's database and block store into an export file (spec 05 §14.5). */
+
 import type { BlockStore } from '@parsec/blockstore/stores/store'
+import { EXPORT_READ_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import type { Database } from '@parsec/shared/postgres/database'
 import { describe } from '../command-line/output.ts'
@@ -20,7 +22,6 @@ const VLOBS_PER_PAGE = 1000
 const BLOCKS_PER_PAGE = 100
 /** Blocks of a page that are read at once. */
 const READS_AT_ONCE = 4
-const READ_DEADLINE_MS = 30_000
 /** So many blocks in a row that cannot be read: the store is away, not a block lost. */
 const PATIENCE = 10
 
@@ -66,7 +67,7 @@ async function exportBlocks(
   let failuresInARow = 0
   const read = async (block: ExportedBlock): Promise<(ExportedBlock & { data: Buffer })[]> => {
     try {
-      const data = await store.read(organization_id, block.block_id, block, AbortSignal.timeout(READ_DEADLINE_MS))
+      const data = await store.read(organization_id, block.block_id, block, AbortSignal.timeout(EXPORT_READ_MS))
       failuresInARow = 0
       return [{ ...block, data }]
     } catch (error) {

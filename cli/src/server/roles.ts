@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { OpenDatabase } from '@parsec/metadata/storage/database'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { MAX_CLIENT_MESSAGE_BYTES, MAX_ENVELOPE_BYTES } from '@parsec/shared/bus/rpc'
-import { ABANDON_DRAIN_MS } from '@parsec/shared/deadlines'
+import { ABANDON_DRAIN_MS, NATS_START_PAUSE_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import type { AdministrationGuard } from '@parsec/shared/http/administration-guard'
 import type { HttpServer } from '@parsec/shared/http/server'
@@ -20,7 +20,6 @@ import type { NatsSettings, ServerSettings } from '../settings.ts'
 
 /** At start, brokers and servers often come up together: NATS is given this long. */
 const NATS_ATTEMPTS = 10
-const NATS_PAUSE_MS = 1_000
 
 export class ServerProcess {
   readonly #settings: ServerSettings
@@ -209,7 +208,7 @@ async function connectNats(
     } catch (error) {
       if (attempt === NATS_ATTEMPTS) throw new OperatorError(`--nats-url: ${describe(error)}`, { cause: error })
       log.warning('NATS not reached, retrying', { reason: describe(error), attempts_left: NATS_ATTEMPTS - attempt })
-      await pause(NATS_PAUSE_MS)
+      await pause(NATS_START_PAUSE_MS)
       check()
     }
   }

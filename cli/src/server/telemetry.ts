@@ -4,7 +4,9 @@
  * The client is made by hand: the SDK's own start reads `SENTRY_*` variables and attaches what it finds in the process,
  * where arguments and environment hold secrets. What leaves is what was logged, less the secrets that a text may hold.
  */
+
 import { hostname } from 'node:os'
+import { TELEMETRY_FLUSH_MS } from '@parsec/shared/deadlines'
 
 import { OperatorError } from '@parsec/shared/errors'
 import type { Log, LogKeys } from '@parsec/shared/log'
@@ -13,7 +15,6 @@ import type { SentrySettings } from '../settings.ts'
 import { version } from '../version.ts'
 import { scrubber } from './secrets.ts'
 
-const FLUSH_MS = 2_000
 const LOGGER = 'parsec.structlog'
 const DSN = /^https?:\/\/\w+(?::\w+)?@[^/\s]+\/(?:[^\s]*\/)?\d+$/
 
@@ -46,7 +47,7 @@ export function openTelemetry({ dsn, environment, services, secrets }: SentrySet
   client.init()
   return {
     watch: log => watched(log, client, scope, {}),
-    close: async () => void (await client.close(FLUSH_MS)),
+    close: async () => void (await client.close(TELEMETRY_FLUSH_MS)),
   }
 }
 

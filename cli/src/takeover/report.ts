@@ -1,12 +1,13 @@
 /** What an import prints: lines for people with a progress bar on a terminal, or one JSON object a line; and its report file. */
+
 import { appendFileSync } from 'node:fs'
+import { PROGRESS_BAR_MS, PROGRESS_JSON_MS } from '@parsec/shared/deadlines'
 import type { Output } from '../command-line/output.ts'
 import type { Finding } from './finding.ts'
 import { type Measure, type Measures, NONE } from './measure.ts'
 
 /** Done, but some rows were left out. */
 export const EXIT_LEFT_OUT = 3
-const EVERY_MS = { bar: 100, json: 2_000 }
 const BAR_WIDTH = 30
 /** What a row costs besides its bytes, for the time that is left. */
 const ROW_COST = 300
@@ -114,7 +115,7 @@ export class ImportReport {
   #progress(): void {
     if (!this.#json && !this.#bar) return
     const now = performance.now()
-    if (now - this.#printedAt < (this.#json ? EVERY_MS.json : EVERY_MS.bar)) return
+    if (now - this.#printedAt < (this.#json ? PROGRESS_JSON_MS : PROGRESS_BAR_MS)) return
     this.#printedAt = now
     const cost = ({ rows, bytes }: Measure) => bytes + rows * ROW_COST
     const part = cost(this.#total) === 0 ? 1 : Math.min(1, cost(this.#done) / cost(this.#total))

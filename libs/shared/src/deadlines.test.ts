@@ -1,5 +1,6 @@
 /** The sums of the deadlines: whoever waits outside waits longer than all that happens inside. */
 import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import * as deadlines from './deadlines.ts'
 import { internalRequests } from './protocol/internal.ts'
@@ -25,6 +26,20 @@ test('leases outlive what renews them, and the end of a process fits into what s
   assert.ok(d.OUTBOX_SWEEP_MS < d.OUTBOX_SETTLED_MS && d.OUTBOX_SETTLED_MS < d.OUTBOX_WHOLE_SWEEP_MS)
   assert.ok(d.SHUT_DOWN_MS + 4 * d.DRAIN_LATE_MS <= 10_000)
   assert.ok(d.HTTP_CLOSE_GRACE_MS < d.SHUT_DOWN_STEP_MS && d.ABORT_MARGIN_MS < d.DRAIN_RESERVE_MS)
+})
+
+test('no other file defines a time', () => {
+  const root = new URL('../../../', import.meta.url)
+  const sources = globSync('{libs,services}/*/src/**/*.ts', { cwd: root }).concat(
+    globSync('cli/src/**/*.ts', { cwd: root }),
+  )
+  const others = sources.filter(file => !file.endsWith('.test.ts') && !file.endsWith('src/deadlines.ts'))
+  assert.ok(others.length > 100)
+  const definition = /^(?:export )?const \w+(?:_MS|TIMEOUT) =/m
+  assert.deepEqual(
+    others.filter(file => definition.test(readFileSync(new URL(file, root), 'utf8'))),
+    [],
+  )
 })
 
 test('the protocol table knows no deadline of its own', () => {

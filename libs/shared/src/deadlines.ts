@@ -207,3 +207,32 @@ export const MIGRATION_STATEMENT_MS = 6 * 60 * 60_000
 export const MIGRATION_TURN_MS = 600_000
 export const MIGRATION_LOCK_MS = 2_000
 export const MIGRATION_PAUSE_MS = 4_000
+
+// Block uploads, files and the command line
+
+/** A block stays reserved for an upload that says nothing more. */
+export const UPLOAD_LEASE_MS = 6_000
+/** A file without its name yet belongs to no running server: far longer than any write. */
+export const FILE_ABANDONED_MS = 24 * 60 * 60 * 1000
+/** After an idle time a scrub may spend no more than this at once. */
+export const SCRUB_BURST_MS = 1_000
+/** One block of an export. */
+export const EXPORT_READ_MS = 30_000
+/** Between two looks at the progress: for people, for programs. */
+export const PROGRESS_BAR_MS = 100
+export const PROGRESS_JSON_MS = 2_000
+/** Reports that are on their way when the program ends. */
+export const TELEMETRY_FLUSH_MS = 2_000
+/** Between two attempts to reach NATS at the start. */
+export const NATS_START_PAUSE_MS = 1_000
+
+// Rates
+
+/** Wrong administration tokens are counted for so long. */
+export const GUARD_WINDOW_MS = 10_000
+/** One log line of a kind about what strangers can cause. */
+export const SELDOM_MS = 60_000
+/** Database connections above the minimum that nobody used for so long are closed. */
+export const DATABASE_IDLE_MS = 300_000
+/** A claimer counts as connected for so long after its gateway has last said so. */
+export const PRESENCE_LEASE_SECONDS = 60

@@ -1,7 +1,6 @@
 /** Log lines about what strangers can cause as often as they like: one of a kind per minute, with how often it happened. */
+import { SELDOM_MS } from '../deadlines.ts'
 import type { Log, LogKeys } from '../log.ts'
-
-const EVERY_MS = 60_000
 
 export class Seldom {
   readonly #log: Log
@@ -13,7 +12,7 @@ export class Seldom {
   warn(kind: string, event: string, keys: LogKeys): void {
     const now = performance.now()
     const told = this.#told.get(kind)
-    if (told && now - told.at < EVERY_MS) {
+    if (told && now - told.at < SELDOM_MS) {
       told.silent++
       return
     }

@@ -37,10 +37,10 @@ export type DatabaseOptions = {
 
 class Statements implements Transactional {
   readonly #pool: Pool
-  readonly #signal: AbortSignal | undefined
-  constructor(pool: Pool, signal?: AbortSignal) {
+  readonly #budget: Budget | undefined
+  constructor(pool: Pool, budget?: Budget) {
     this.#pool = pool
-    this.#signal = signal
+    this.#budget = budget
   }
 
   async all<Row extends object>(statement: Sql): Promise<Row[]> {
@@ -64,7 +64,8 @@ class Statements implements Transactional {
 
   /** Frees the caller when its time is over, whatever the work does then; `leave` comes before others may have the connection. */
   async #withConnection<T>(work: (connection: Connection) => { result: Promise<T>; leave: () => void }): Promise<T> {
-    const signal = this.#signal
+    // Asked for only where something waits: a request that needs no database has no timer.
+    const signal = this.#budget?.signal
     const connection = await this.#pool.acquire(signal)
     const { result, leave } = work(connection)
     try {
@@ -165,7 +166,7 @@ export class Database extends Statements {
    * connection leaves the queue, what runs is cancelled.
    */
   within(budget: Budget): Transactional {
-    return new Statements(this.#pool, budget.signal)
+    return new Statements(this.#pool, budget)
   }
 
   /** Opens a first connection. Rejects with the driver's error, which tells a wrong password from an absent server. */

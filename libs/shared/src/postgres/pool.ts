@@ -5,6 +5,7 @@
  */
 import {
   DATABASE_GRACE_MS,
+  DATABASE_IDLE_MS,
   DATABASE_PROBE_AFTER_MS,
   DATABASE_PROBE_MS,
   DATABASE_SWEEP_MS,
@@ -34,8 +35,6 @@ export type PoolStatistics = {
   waitedSeconds: number
 }
 
-/** Connections above the minimum that nobody used for so long are closed. */
-const IDLE_MS = 300_000
 const PROBE = sql`SELECT TRUE`
 const PID = sql`SELECT pg_backend_pid() AS pid`
 
@@ -317,6 +316,6 @@ export class Pool {
     }
     const spare = this.#connections.size - this.#options.minConnections
     for (const connection of this.#idle.slice(0, Math.max(spare, 0)))
-      if (now - connection.lastAnswer > IDLE_MS) this.#remove(connection)
+      if (now - connection.lastAnswer > DATABASE_IDLE_MS) this.#remove(connection)
   }
 }

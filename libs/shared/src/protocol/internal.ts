@@ -187,9 +187,6 @@ export type BlockRefusal =
   | 'not_allowed'
   | 'already_exists'
 
-/** Milliseconds for which a block stays reserved for an upload that says nothing more. */
-export const UPLOAD_LEASE_MS = 6_000
-
 export type InternalName = keyof Requests
 export type InternalRequest<N extends InternalName> = Requests[N]['request']
 export type InternalReply<N extends InternalName> = Requests[N]['reply']

@@ -8,6 +8,7 @@ import { constants } from 'node:fs'
 import { access, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import type { Uuid } from '@parsec/shared/codec/values'
+import { FILE_ABANDONED_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import { limits } from '@parsec/shared/limits'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
@@ -16,8 +17,6 @@ import { blockOfKey, type ObjectStore, type StoredObject, StoreError } from './s
 
 /** Where files are written before they get their name; no organization id starts with a dot. */
 const INCOMING = '.incoming'
-/** Milliseconds after which a file in `INCOMING` belongs to no running server: far longer than any write. */
-const ABANDONED_MS = 24 * 60 * 60 * 1000
 
 /** An existing directory. */
 export type FileConfig = { type: 'FILE'; directory: string }
@@ -144,7 +143,7 @@ export class FileStore implements ObjectStore {
     for (const name of await readdir(this.#incoming)) {
       const path = join(this.#incoming, name)
       const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }))
-      if (Date.now() - mtimeMs > ABANDONED_MS) await rm(path, { force: true })
+      if (Date.now() - mtimeMs > FILE_ABANDONED_MS) await rm(path, { force: true })
     }
   }
   async #refuseCaseFolding(): Promise<void> {

@@ -1,7 +1,9 @@
 /** What the block store asks before and after it moves data (spec 05 §10). */
+
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { UPLOAD_LEASE_MS } from '@parsec/shared/deadlines'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
-import { type InternalName, UPLOAD_LEASE_MS } from '@parsec/shared/protocol/internal'
+import type { InternalName } from '@parsec/shared/protocol/internal'
 import type { InternalHandlers } from '../context.ts'
 import { canWrite, GATES, JOIN_CALLER, type RealmFacts, readRefusal, writeStateRefusal } from '../realm/gates.ts'
 import { shareRealm } from '../realm/lock.ts'

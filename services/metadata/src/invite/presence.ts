@@ -3,7 +3,7 @@
  * was killed lapse. The database's clock counts, not that of a replica.
  */
 import type { Uuid } from '@parsec/shared/codec/values'
-import { PRESENCE_SWEEP_EVERY_MS, PRESENCE_SWEEP_MS } from '@parsec/shared/deadlines'
+import { PRESENCE_LEASE_SECONDS, PRESENCE_SWEEP_EVERY_MS, PRESENCE_SWEEP_MS } from '@parsec/shared/deadlines'
 import type { Database } from '@parsec/shared/postgres/database'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
@@ -12,8 +12,6 @@ import { Periodic } from '../storage/periodic.ts'
 import { type Tx, transaction } from '../storage/transaction.ts'
 import { lockInvitation, tellGreeters } from './invitation.ts'
 
-/** Seconds that a claimer counts as connected after its gateway has last said so. */
-const LEASE_SECONDS = 60
 const SWEEP_BATCH = 100
 
 export const presenceRequests: InternalHandlers<'claimer_present' | 'claimer_gone'> = {
@@ -22,12 +20,12 @@ export const presenceRequests: InternalHandlers<'claimer_present' | 'claimer_gon
       const found = await findPresence(tx, organization, token)
       if (!found || found.is_deleted) return { status: 'already_deleted' as const }
       const renewed = await tx.run(sql`
-        UPDATE invitation_claimer SET expires_on = clock_timestamp() + make_interval(secs => ${LEASE_SECONDS})
+        UPDATE invitation_claimer SET expires_on = clock_timestamp() + make_interval(secs => ${PRESENCE_LEASE_SECONDS})
         WHERE invitation = ${found.invitation} AND conn_id = ${conn_id}`)
       if (renewed > 0) return { status: 'ok' as const }
       void tx.run(sql`
         INSERT INTO invitation_claimer (invitation, conn_id, expires_on)
-        VALUES (${found.invitation}, ${conn_id}, clock_timestamp() + make_interval(secs => ${LEASE_SECONDS}))`)
+        VALUES (${found.invitation}, ${conn_id}, clock_timestamp() + make_interval(secs => ${PRESENCE_LEASE_SECONDS}))`)
       await tellGreeters(tx, { invitation: found.invitation, token }, 'READY')
       return { status: 'ok' as const }
     })
