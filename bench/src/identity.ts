@@ -5,6 +5,7 @@ import { type Encodable, encode } from '@parsec/shared/codec/msgpack'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { expectOk, type Identity, signingKeyOf, type Wire } from './client.ts'
 
+type Requests = Pick<Wire, 'request'>
 type KeyPair = { key: KeyObject; verify_key: Buffer }
 
 function createKeyPair(): KeyPair {
@@ -80,7 +81,7 @@ export async function bootstrapOrganization(
 }
 
 /** Another device of the user that `wire` is connected as. */
-export async function createDevice(wire: Wire, author: Identity, device_id: string): Promise<Identity> {
+export async function createDevice(wire: Requests, author: Identity, device_id: string): Promise<Identity> {
   const device = createKeyPair()
   const device_certificate = certificate(signingKeyOf(author), {
     type: 'device_certificate',
@@ -94,8 +95,54 @@ export async function createDevice(wire: Wire, author: Identity, device_id: stri
   return toIdentity(author.organization_id, device_id, author.root_verify_key, device.key)
 }
 
+/** Another user, of profile STANDARD, who never connects. */
+export async function createUser(wire: Requests, author: Identity, user_id: string): Promise<void> {
+  const common = { author: author.device_id, timestamp: DateTime.now() }
+  const user_certificate = certificate(signingKeyOf(author), {
+    type: 'user_certificate',
+    ...common,
+    user_id,
+    human_handle: null,
+    public_key: randomBytes(32),
+    is_admin: false,
+    profile: 'STANDARD',
+  })
+  const device_certificate = certificate(signingKeyOf(author), {
+    type: 'device_certificate',
+    ...common,
+    device_id: `${user_id}@bench`,
+    device_label: null,
+    verify_key: createKeyPair().verify_key,
+  })
+  await wire.request({
+    cmd: 'user_create',
+    user_certificate,
+    device_certificate,
+    redacted_user_certificate: user_certificate,
+    redacted_device_certificate: device_certificate,
+  })
+}
+
+/** Gives another user a role in a realm. */
+export async function share(
+  wire: Requests,
+  author: Identity,
+  { realm_id, user_id, role }: { realm_id: Uuid; user_id: string; role: string },
+): Promise<void> {
+  const timestamp = DateTime.now()
+  const role_certificate = certificate(signingKeyOf(author), {
+    type: 'realm_role_certificate',
+    author: author.device_id,
+    timestamp,
+    realm_id,
+    user_id,
+    role,
+  })
+  await wire.request({ cmd: 'realm_update_roles', role_certificate, recipient_message: randomBytes(100) })
+}
+
 /** A realm of which the user of `author` is the owner; returns its id. */
-export async function createRealm(wire: Wire, author: Identity): Promise<Uuid> {
+export async function createRealm(wire: Requests, author: Identity): Promise<Uuid> {
   const realm_id = Uuid.random()
   const role_certificate = certificate(signingKeyOf(author), {
     type: 'realm_role_certificate',
@@ -110,7 +157,7 @@ export async function createRealm(wire: Wire, author: Identity): Promise<Uuid> {
 }
 
 /** The first version of a new vlob; returns its id. */
-export async function createVlob(wire: Wire, realm_id: Uuid, blob: Buffer): Promise<Uuid> {
+export async function createVlob(wire: Requests, realm_id: Uuid, blob: Buffer): Promise<Uuid> {
   const vlob_id = Uuid.random()
   await wire.request({
     cmd: 'vlob_create',

@@ -10,6 +10,7 @@ import { Buckets } from './s3.ts'
 import { block } from './scenarios/block.ts'
 import { cost } from './scenarios/cost.ts'
 import { fanout } from './scenarios/fanout.ts'
+import { growth } from './scenarios/growth.ts'
 import { handshake } from './scenarios/handshake.ts'
 import { idle } from './scenarios/idle.ts'
 import { ping, pingNats } from './scenarios/ping.ts'
@@ -32,6 +33,7 @@ const SCENARIOS: readonly Scenario[] = [
   raid5,
   idle,
   fanout,
+  growth,
   startup,
 ]
 const WARMUP_MS = 700
