@@ -17,6 +17,8 @@ const VERSIONS = 3
 const BATCH = 10
 const ATTEMPTS = 5
 const TALLIED_AT_ONCE = 1000
+/** So many that PostgreSQL finds it worth while to look one up by key. */
+const REALMS_PER_UNIT = 10
 
 type Request = { cmd: string } & { readonly [field: string]: Encodable }
 
@@ -169,8 +171,8 @@ export class GrowthWorld {
   }
 
   /**
-   * Until there are so many units of everything else: users here and in another organization, realms that the author
-   * belongs to, and five times as many vlobs, versions, blocks and versions to re-encrypt; messages, ended invitations and
+   * Until there are so many units of everything else: users here and in another organization, ten times as many realms
+   * that the author belongs to, and five times as many vlobs, versions, blocks and versions to re-encrypt; messages, ended invitations and
    * decided enrollments.
    */
   async grow(units: number): Promise<void> {
@@ -193,7 +195,7 @@ export class GrowthWorld {
        ON CONFLICT (organization, profile) DO UPDATE SET active = organization_users.active + excluded.active`,
       `WITH made AS (
          INSERT INTO realm (organization, realm_id, created_on)
-         SELECT author.organization, gen_random_uuid(), now() FROM (SELECT author.organization ${author}) author, ${series()} RETURNING _id
+         SELECT author.organization, gen_random_uuid(), now() FROM (SELECT author.organization ${author}) author, ${series(REALMS_PER_UNIT)} RETURNING _id
        ), members AS (
          INSERT INTO realm_user (realm, user_, role, certified_on) SELECT made._id, author.user_, 'READER', now()
          FROM made, (SELECT author.user_ ${author}) author
@@ -239,7 +241,7 @@ export class GrowthWorld {
       await this.#query(statement)
     this.#units = units
     // So many realms at once are brought into the organization's tally by some calls.
-    for (let tallied = 0; tallied <= units; tallied += TALLIED_AT_ONCE)
+    for (let tallied = 0; tallied <= units * REALMS_PER_UNIT; tallied += TALLIED_AT_ONCE)
       await this.request({ cmd: 'organization_stats' })
     await this.#query('VACUUM ANALYZE')
   }

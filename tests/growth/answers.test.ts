@@ -13,7 +13,7 @@ describe('answers have a bound', () => {
   let alice: Device
   let connection: Connection
   before(async () => {
-    cluster = await Cluster.start({ topology: 'shared' })
+    cluster = await Cluster.start({ topology: 'shared', natsMaxPayload: 8 * 1024 * 1024 })
     client = clientOf(cluster)
     alice = (await client.org()).alice
     connection = await client.connect(alice)

@@ -51,6 +51,8 @@ export type LaunchOptions = {
   debug?: boolean
   /** Instead of `MOCKED` (single) and `POSTGRESQL` (else). */
   blockstore?: string
+  /** Bytes; what brokers are usually given is less than the harness gives them. */
+  natsMaxPayload?: number
   /** Instead of the plain address that clients really use. */
   backendAddr?: string
   /** Whether the processes reach their database through a network that can fail. */
@@ -87,10 +89,11 @@ export class Cluster {
     blockstore,
     backendAddr,
     isDatabaseProxied = false,
+    natsMaxPayload,
   }: LaunchOptions): Promise<Cluster> {
     const inMemory = topology === 'single'
     const database = inMemory ? undefined : await createDatabase()
-    const nats = inMemory ? undefined : await startNats()
+    const nats = inMemory ? undefined : await startNats(natsMaxPayload)
     const cluster = new Cluster(topology, await mkdtemp(join(tmpdir(), 'parsec-run-')), database, nats)
     try {
       const env: Environment = {

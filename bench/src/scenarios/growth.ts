@@ -5,8 +5,8 @@ import { migrate, startOneProcess } from '../server.ts'
 import { median } from '../statistics.ts'
 import type { Play, Scenario } from './scenario.ts'
 
-/** Users, realms and so on; 5 times as many vlobs, versions and blocks. */
-const UNITS = [100, 1_000, 10_000]
+/** Users; 10 times as many realms, 5 times as many vlobs, versions and blocks. */
+const UNITS = [20, 200, 2_000]
 const WARM_UP = 30
 const TIMES = 150
 const BUDGET = 1.5
