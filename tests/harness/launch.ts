@@ -232,7 +232,7 @@ export class ServerProcess {
   }
 }
 
-async function migrate(url: string, env: Environment): Promise<void> {
+export async function migrate(url: string, env: Environment): Promise<void> {
   const child = new Child('migrate', process.execPath, [...NODE_ARGV, 'backend', 'migrate', `--db=${url}`], env)
   await child.exited
   if (child.exitCode !== 0) throw new Error(`migration failed (${child.exitCode}):\n${child.output}`)

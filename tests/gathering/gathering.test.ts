@@ -1,0 +1,254 @@
+/** What waits for the database goes together (ADR 9): one server on PostgreSQL, many connections, and what others must not feel. */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { after, before, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import pg from 'pg'
+import { createDatabase } from '../harness/backing.ts'
+import { type Connection, clientOf, type Device, type Reply, Time, type Uuid } from '../harness/client.ts'
+import { Cluster, migrate } from '../harness/launch.ts'
+
+const CONNECTIONS = 16
+const database = await createDatabase()
+await migrate(database.url, { PATH: process.env.PATH })
+const proxy = await countingProxy(database.url)
+const cluster = await Cluster.start({
+  topology: 'single',
+  blockstore: 'POSTGRESQL',
+  flags: [`--db=${proxy.url}`, '--log-level=WARNING'],
+})
+const server = cluster.process('server')
+const client = clientOf(cluster)
+after(async () => {
+  await client.end()
+  await cluster.stop()
+  proxy.close()
+  await database.drop()
+})
+
+/** A connection of its own with a vlob of its own. */
+type Writer = { connection: Connection; vlob_id: Uuid; version: number }
+let alice: Device
+let realm_id: Uuid
+let writers: Writer[]
+before(async () => {
+  alice = (await client.org()).alice
+  const owner = await client.connect(alice)
+  realm_id = await client.realm(owner, alice)
+  writers = await Promise.all(Array.from({ length: CONNECTIONS }, () => writerIn(realm_id)))
+})
+
+async function writerIn(realm_id: Uuid): Promise<Writer> {
+  const connection = await client.connect(alice)
+  const { vlob_id } = await client.vlob(connection, realm_id)
+  return { connection, vlob_id, version: 1 }
+}
+const update = ({ connection, vlob_id }: Writer, version: number, blob = randomBytes(100)): Promise<Reply> =>
+  connection.cmd('vlob_update', { encryption_revision: 1, vlob_id, version, timestamp: Time.now(), blob })
+const read = ({ connection, vlob_id }: Writer, version: number | null = null): Promise<Reply> =>
+  connection.cmd('vlob_read', { encryption_revision: 1, vlob_id, version, timestamp: null })
+const next = async (writer: Writer): Promise<void> => {
+  assert.equal((await update(writer, ++writer.version)).status, 'ok')
+}
+
+test('a realm that somebody keeps locked keeps nobody else waiting', async () => {
+  const elsewhere = await writerIn(await client.realm(writers[0]!.connection, alice))
+  const holder = new pg.Client({ connectionString: database.url })
+  await holder.connect()
+  try {
+    await holder.query('BEGIN')
+    await holder.query('SELECT FROM realm WHERE realm_id = $1 FOR NO KEY UPDATE', [`${realm_id}`])
+    const answered: string[] = []
+    const waiting = writers.map(writer => next(writer).then(() => void answered.push('locked')))
+    for (let n = 0; n < 5; n++) {
+      await next(elsewhere)
+      assert.equal((await read(elsewhere)).status, 'ok')
+      assert.equal(
+        (
+          await read(
+            writers[0]!.connection === elsewhere.connection
+              ? elsewhere
+              : { ...writers[0]!, connection: elsewhere.connection },
+          )
+        ).status,
+        'ok',
+      )
+    }
+    assert.deepEqual(answered, [])
+    const { rows } = await holder.query<{ n: number }>(
+      "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    )
+    assert.ok(rows[0]!.n <= 1, `${rows[0]!.n} connections wait for the lock`)
+    await holder.query('COMMIT')
+    await Promise.all(waiting)
+  } finally {
+    await holder.end()
+  }
+})
+
+test('several updates of one vlob at once are as if one came after the other', async () => {
+  const [first] = writers
+  const from = first!.version + 1
+  const replies = await Promise.all(
+    writers.map(({ connection }, i) => update({ ...first!, connection }, from + Math.floor(i / 2))),
+  )
+  const done = replies.flatMap((reply, i) => (reply.status === 'ok' ? [from + Math.floor(i / 2)] : []))
+  for (const { status } of replies) assert.ok(status === 'ok' || status === 'bad_version', status)
+  assert.deepEqual(
+    done.toSorted((a, b) => a - b),
+    done.map((_, i) => from + i),
+    'each version once, without gap',
+  )
+  first!.version += done.length
+  assert.equal((await read(first!)).version, first!.version)
+})
+
+test('creates of one id at once: one ok, the others already_exists', async () => {
+  const vlob_id = writers[0]!.vlob_id
+  const fresh = (await client.vlob(writers[0]!.connection, realm_id)).vlob_id
+  assert.notEqual(`${fresh}`, `${vlob_id}`)
+  const id = new (fresh.constructor as new () => Uuid)()
+  const replies = await Promise.all(
+    writers.map(({ connection }) =>
+      connection.cmd('vlob_create', {
+        realm_id,
+        encryption_revision: 1,
+        vlob_id: id,
+        timestamp: Time.now(),
+        blob: randomBytes(10),
+      }),
+    ),
+  )
+  const statuses = replies.map(reply => reply.status).toSorted()
+  assert.deepEqual(statuses, [...Array(CONNECTIONS - 1).fill('already_exists'), 'ok'])
+})
+
+test('a command that the database fails, fails alone', async () => {
+  await database.query(`CREATE FUNCTION refuse_unlucky() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN IF NEW.size = 13 THEN RAISE 'unlucky'; END IF; RETURN NEW; END $$`)
+  await database.query(
+    'CREATE TRIGGER unlucky BEFORE INSERT ON vlob_atom FOR EACH ROW EXECUTE FUNCTION refuse_unlucky()',
+  )
+  try {
+    const unlucky = await writerIn(realm_id)
+    const [failed] = await Promise.allSettled([update(unlucky, 2, randomBytes(13)), ...writers.map(next)])
+    assert.ok(failed.status === 'rejected' || failed.value.status !== 'ok')
+    for (const writer of writers) assert.equal((await read(writer)).version, writer.version)
+    assert.equal((await read({ ...unlucky, connection: writers[0]!.connection })).version, 1)
+  } finally {
+    await database.query('DROP TRIGGER unlucky ON vlob_atom')
+  }
+})
+
+test('system calls and answers of PostgreSQL for each command, at 16 connections', async () => {
+  const each = async (
+    operations: number,
+    run: (writer: Writer) => Promise<unknown>,
+  ): Promise<{ calls: number; sends: number }> => {
+    const round = async (times: number) => {
+      await Promise.all(
+        writers.map(async writer => {
+          for (let n = 0; n < times; n++) await run(writer)
+        }),
+      )
+    }
+    await round(20)
+    const [calls, sends] = [systemCalls(server.pid), proxy.sends]
+    await round(operations)
+    const total = operations * CONNECTIONS
+    return { calls: (systemCalls(server.pid) - calls) / total, sends: (proxy.sends - sends) / total }
+  }
+  const figures = {
+    ping: await each(150, ({ connection }) => connection.ok('ping', { ping: 'x' })),
+    read: await each(150, writer => read(writer)),
+    update: await each(100, next),
+    handshake: await each(20, async () => (await client.connect(alice)).close()),
+  }
+  const told = JSON.stringify(figures)
+  assert.ok(figures.ping.calls <= 2.1, told)
+  assert.ok(figures.read.calls <= 2.5 && figures.read.sends <= 0.3, told)
+  assert.ok(figures.update.calls <= 3 && figures.update.sends <= 0.5, told)
+  assert.ok(figures.handshake.calls <= 10, told)
+})
+
+test('a server that is killed under load loses no version that it acknowledged, and doubles none', async () => {
+  const acknowledged = writers.map(() => 0)
+  const killed = { yet: false }
+  const load = Promise.all(
+    writers.map(async (writer, i) => {
+      const from = writer.version
+      try {
+        for (;;) {
+          await next(writer)
+          acknowledged[i] = writer.version - from
+        }
+      } catch (error) {
+        assert.ok(killed.yet, `${error}`)
+        writer.version = from
+      }
+    }),
+  )
+  while (acknowledged.some(versions => versions < 20)) await pause(5)
+  killed.yet = true
+  await server.end('SIGKILL')
+  await load
+  await server.start()
+  const connection = await client.connect(alice)
+  for (const [i, writer] of writers.entries()) {
+    const { version } = await read({ ...writer, connection })
+    const least = writer.version + acknowledged[i]!
+    // One more may have been committed without a word.
+    assert.ok(version === least || version === least + 1, `version ${version}, ${least} acknowledged`)
+  }
+  const broken = await database.query(`
+    SELECT realm._id FROM realm JOIN realm_change ON realm_change.realm = realm._id GROUP BY realm._id
+    HAVING count(*) <> realm.checkpoint OR max(index) <> realm.checkpoint
+    UNION ALL
+    SELECT vlob._id FROM vlob JOIN vlob_atom atom ON atom.vlob = vlob._id GROUP BY vlob._id
+    HAVING count(*) <> vlob.version OR max(atom.version) <> vlob.version`)
+  assert.deepEqual(broken, [])
+})
+
+/** Reads and writes of a process so far, sockets included. */
+function systemCalls(pid: number): number {
+  const io = readFileSync(`/proc/${pid}/io`, 'latin1')
+  const figure = (name: string) => Number(new RegExp(`^${name}: (\\d+)$`, 'm').exec(io)?.[1])
+  return figure('syscr') + figure('syscw')
+}
+
+/** In front of PostgreSQL; counts how often it has said that it is ready, which is when it sends what it has. */
+async function countingProxy(databaseUrl: string): Promise<{ url: string; readonly sends: number; close(): void }> {
+  const READY = Buffer.from([0x5a, 0, 0, 0, 5])
+  const behind = new URL(databaseUrl)
+  const counted = { sends: 0 }
+  const proxy = createServer(socket => {
+    const upstream = connect(Number(behind.port), behind.hostname)
+    socket.pipe(upstream)
+    upstream.on('data', (bytes: Buffer) => {
+      for (let at = bytes.indexOf(READY); at >= 0; at = bytes.indexOf(READY, at + 1)) counted.sends++
+      socket.write(bytes)
+    })
+    for (const side of [socket, upstream])
+      side
+        .setNoDelay(true)
+        .on('error', () => {})
+        .on('close', () => {
+          socket.destroy()
+          upstream.destroy()
+        })
+  }).listen(0, '127.0.0.1')
+  await once(proxy, 'listening')
+  const url = new URL(databaseUrl)
+  url.hostname = '127.0.0.1'
+  url.port = String((proxy.address() as AddressInfo).port)
+  return {
+    url: url.href,
+    get sends() {
+      return counted.sends
+    },
+    close: () => proxy.close(),
+  }
+}
