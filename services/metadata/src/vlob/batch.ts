@@ -115,8 +115,12 @@ export class Batch {
 
   async write(tx: Queryable, now: DateTime): Promise<void> {
     const [created, appended] = [this.#versions.filter(isFirst), this.#versions.filter(isLater)]
-    if (appended.length > 0) void appendVersions(tx, appended)
-    void advance(tx, this.#versions)
+    const [only] = appended
+    if (only && this.#versions.length === 1) void appendVersion(tx, only)
+    else {
+      if (appended.length > 0) void appendVersions(tx, appended)
+      void advance(tx, this.#versions)
+    }
     noteEarly(tx, now, this.#versions.map(sizeOf))
     for (const { vlob, version, blobs } of appended) storeBlobs(tx, vlob, version, blobs)
     if (created.length === 0) return
@@ -143,13 +147,23 @@ const newest = <K, T>(items: readonly T[], keyOf: (item: T) => K): T[] => [
   ...new Map(items.map(item => [keyOf(item), item])).values(),
 ]
 
+// One command alone, which is what comes when there is little to do, has statements of its own: those for many cost more.
 // The statement after a lock sees everything that was committed before the lock was had. `OFFSET 0`: by key, whatever the
 // planner believes of the number of keys; `(SELECT …)`: it does not know it, so one plan serves all.
 
 export type Wanted = { context: AuthenticatedContext; vlob_id: Uuid; realm_id: Uuid | null }
 
 /** Locks the realms of the wanted that nobody else has locked, and tells which. */
-export const lockRealms = (tx: Queryable, wanted: readonly Wanted[]) =>
+export function lockRealms(tx: Queryable, wanted: readonly Wanted[]): Promise<{ realm: number }[]> {
+  const [only] = wanted
+  return only?.realm_id === null && wanted.length === 1 ? lockRealmOf(tx, only) : lockRealmsOf(tx, wanted)
+}
+const lockRealmOf = (tx: Queryable, { context, vlob_id }: Wanted) =>
+  tx.all<{ realm: number }>(sql`
+    SELECT _id AS realm FROM realm
+    WHERE _id = (SELECT realm FROM vlob WHERE organization = ${context.organization} AND vlob_id = ${vlob_id})
+    FOR NO KEY UPDATE SKIP LOCKED`)
+const lockRealmsOf = (tx: Queryable, wanted: readonly Wanted[]) =>
   tx.all<{ realm: number }>(sql`
     SELECT locked.realm FROM (
       SELECT DISTINCT place.realm
@@ -163,7 +177,16 @@ export const lockRealms = (tx: Queryable, wanted: readonly Wanted[]) =>
     CROSS JOIN LATERAL (SELECT _id AS realm FROM realm WHERE _id = wanted.realm FOR NO KEY UPDATE SKIP LOCKED) locked`)
 
 /** `n`: which of the wanted it is for, from 1. */
-export const findPlaces = (tx: Queryable, wanted: readonly Wanted[]) =>
+export function findPlaces(tx: Queryable, wanted: readonly Wanted[]): Promise<(Place & { n: number })[]> {
+  const [only] = wanted
+  return only?.realm_id === null && wanted.length === 1 ? findVlob(tx, only) : findAll(tx, wanted)
+}
+const findVlob = (tx: Queryable, { context, vlob_id }: Wanted) =>
+  tx.all<Place & { n: number }>(sql`
+    SELECT 1 AS n, vlob._id AS vlob, vlob.version, vlob.timestamp, realm._id AS realm, realm.realm_id, realm.checkpoint, ${GATES}
+    FROM vlob JOIN realm ON realm._id = vlob.realm ${JOIN_CALLER} = ${context.user}
+    WHERE vlob.organization = ${context.organization} AND vlob.vlob_id = ${vlob_id}`)
+const findAll = (tx: Queryable, wanted: readonly Wanted[]) =>
   tx.all<Place & { n: number }>(sql`
     SELECT q.n, vlob._id AS vlob, vlob.version, vlob.timestamp, realm._id AS realm, realm.realm_id, realm.checkpoint, realm.steps, ${GATES}
     FROM unnest((SELECT ${wanted.map(w => w.context.organization)}::bigint[]), (SELECT ${wanted.map(w => w.vlob_id)}::uuid[]),
@@ -179,6 +202,24 @@ export const findPlaces = (tx: Queryable, wanted: readonly Wanted[]) =>
     ${JOIN_CALLER} = q.user_`)
 
 // Effects
+
+/** The same as `appendVersions` and `advance` for the commonest case, for less. */
+const appendVersion = (tx: Queryable, v: Ordered & { vlob: number }) =>
+  tx.run(sql`
+    WITH atom AS (
+      INSERT INTO vlob_atom (vlob, encryption_revision, version, blob, size, author, created_on)
+      VALUES (${v.vlob}, ${v.encryption_revision}, ${v.version}, ${v.blob}, ${v.blob.length}, ${v.context.device}, ${v.timestamp})
+    ), change AS (
+      INSERT INTO realm_change (realm, index, vlob, version, size)
+      VALUES (${v.realm}, ${v.checkpoint}, ${v.vlob}, ${v.version}, ${v.blob.length})
+    ), realm AS (
+      UPDATE realm SET checkpoint = ${v.checkpoint}, vlobs_size = vlobs_size + ${v.blob.length}, is_untallied = TRUE
+      WHERE _id = ${v.realm}
+    ), author AS (
+      UPDATE realm_user SET last_vlob_update = greatest(last_vlob_update, ${v.timestamp})
+      WHERE realm = ${v.realm} AND user_ = ${v.context.user}
+    )
+    UPDATE vlob SET version = ${v.version}, timestamp = ${v.timestamp}, changed = ${v.checkpoint} WHERE _id = ${v.vlob}`)
 
 const appendVersions = (tx: Queryable, versions: readonly (Ordered & { vlob: number })[]) => {
   const last = newest(versions, v => v.vlob)
