@@ -12,6 +12,7 @@ import { cost } from './scenarios/cost.ts'
 import { fanout } from './scenarios/fanout.ts'
 import { growth } from './scenarios/growth.ts'
 import { handshake } from './scenarios/handshake.ts'
+import { hot } from './scenarios/hot.ts'
 import { idle } from './scenarios/idle.ts'
 import { ping, pingNats } from './scenarios/ping.ts'
 import { raid5, s3 } from './scenarios/s3.ts'
@@ -28,6 +29,7 @@ const SCENARIOS: readonly Scenario[] = [
   handshake,
   vlobUpdate,
   vlobRead,
+  hot,
   block,
   s3,
   raid5,
