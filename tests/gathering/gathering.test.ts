@@ -4,11 +4,11 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
-import { after, before, test } from 'node:test'
+import { after, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { createDatabase } from '../harness/backing.ts'
-import { type Connection, clientOf, type Device, type Reply, Time, type Uuid } from '../harness/client.ts'
+import { type Connection, clientOf, type Reply, Time, type Uuid } from '../harness/client.ts'
 import { Cluster, migrate } from '../harness/launch.ts'
 
 const CONNECTIONS = 16
@@ -31,15 +31,10 @@ after(async () => {
 
 /** A connection of its own with a vlob of its own. */
 type Writer = { connection: Connection; vlob_id: Uuid; version: number }
-let alice: Device
-let realm_id: Uuid
-let writers: Writer[]
-before(async () => {
-  alice = (await client.org()).alice
-  const owner = await client.connect(alice)
-  realm_id = await client.realm(owner, alice)
-  writers = await Promise.all(Array.from({ length: CONNECTIONS }, () => writerIn(realm_id)))
-})
+const { alice } = await client.org()
+const owner = await client.connect(alice)
+const realm_id = await client.realm(owner, alice)
+const writers = await Promise.all(Array.from({ length: CONNECTIONS }, () => writerIn(realm_id)))
 
 async function writerIn(realm_id: Uuid): Promise<Writer> {
   const connection = await client.connect(alice)
