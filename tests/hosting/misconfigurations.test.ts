@@ -52,5 +52,4 @@ function general(line: string, scene: Scene): string {
     .replaceAll(TAKEN, 'TAKEN')
     .replaceAll(CLOSED, 'CLOSED')
     .replaceAll(`user "${USER}"`, 'user "USER"')
-    .replace(/needs \d+:/, 'needs LEVEL:')
 }

@@ -28,7 +28,7 @@ export class Connection {
   readonly host: Host
   /** When the server last said something, as `performance.now()` has it. */
   lastAnswer = performance.now()
-  /** How long a statement may stay without any answer; who waits with a signal sees to it himself. */
+  /** How long a statement may stay without any answer. */
   patienceMs = Infinity
   readonly #client: WireClient & BackendKey
   readonly #socket: Socket

@@ -39,7 +39,7 @@ const PROBE = sql`SELECT TRUE`
 const PID = sql`SELECT pg_backend_pid() AS pid`
 
 type Waiter = {
-  /** When it is told that it waited in vain; who waits with a signal sees to it himself. */
+  /** When it is told that it waited in vain; who waits with a signal is mostly told before. */
   until: number
   resolve(connection: Connection): void
   reject(reason: unknown): void
@@ -92,7 +92,7 @@ export class Pool {
   async acquire(signal: AbortSignal | undefined): Promise<Connection> {
     if (signal?.aborted) throw unavailable(signal.reason)
     const connection = (this.#queue.length === 0 && this.#takeFresh()) || (await this.#wait(signal))
-    connection.patienceMs = signal ? Infinity : this.#options.statementMs
+    connection.patienceMs = signal ? this.#options.statementTimeoutMs : this.#options.statementMs
     return connection
   }
 
@@ -191,7 +191,7 @@ export class Pool {
         signal?.removeEventListener('abort', giveUp)
       }
       const waiter: Waiter = {
-        until: signal ? Infinity : since + DATABASE_WAIT_MS,
+        until: since + (signal ? this.#options.statementTimeoutMs : DATABASE_WAIT_MS),
         resolve: connection => {
           settle()
           resolve(connection)
@@ -312,7 +312,7 @@ export class Pool {
     }
     for (const waiter of this.#queue.filter(({ until }) => until < now)) {
       this.#queue.splice(this.#queue.indexOf(waiter), 1)
-      waiter.reject(new Unavailable(`database: no connection free within ${DATABASE_WAIT_MS} ms`))
+      waiter.reject(new Unavailable('database: no connection was free in time'))
     }
     const spare = this.#connections.size - this.#options.minConnections
     for (const connection of this.#idle.slice(0, Math.max(spare, 0)))
