@@ -62,7 +62,8 @@ export async function startNats(maxPayload = NATS_MAX_PAYLOAD): Promise<TestNats
   const port = await freePort()
   const folder = await mkdtemp(join(tmpdir(), 'parsec-nats-'))
   const config = join(folder, 'nats.conf')
-  await writeFile(config, `listen: "127.0.0.1:${port}"\nmax_payload: ${maxPayload}\n`)
+  const settings = [`listen: "127.0.0.1:${port}"`, `max_payload: ${maxPayload}`, 'ping_interval: "5s"', 'ping_max: 2']
+  await writeFile(config, `${settings.join('\n')}\n`)
   const child = new Child('nats', 'nats-server', ['-c', config], { PATH: `${process.env.PATH}:/usr/sbin` })
   await child.until(() => isListening(port))
   return {

@@ -4,6 +4,8 @@
  * - `single`: one process, everything in memory, in-process bus.
  * - `shared`: three processes with all services each, on one PostgreSQL database and one NATS server.
  * - `cluster`: one process per service, gateway and metadata twice, behind one address.
+ * - `pairs`: gateway, metadata and block store twice, behind one address, with a proxy that makes faults in front of
+ *   PostgreSQL and another in front of NATS.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -15,7 +17,7 @@ import { type Front, startFront } from './front.ts'
 import { freePort } from './ports.ts'
 import { PostgresProxy } from './postgres-proxy.ts'
 
-export type Topology = 'single' | 'shared' | 'cluster'
+export type Topology = 'single' | 'shared' | 'cluster' | 'pairs'
 
 /** Processes of each topology, with the services that they run; empty: all. */
 const LAYOUTS: { readonly [T in Topology]: readonly (readonly [name: string, services: string])[] } = {
@@ -34,6 +36,15 @@ const LAYOUTS: { readonly [T in Topology]: readonly (readonly [name: string, ser
     ['gateway-3', 'gateway'],
     ['admin-1', 'admin'],
   ],
+  pairs: [
+    ['metadata-1', 'metadata'],
+    ['metadata-2', 'metadata'],
+    ['blockstore-1', 'blockstore'],
+    ['blockstore-2', 'blockstore'],
+    ['gateway-1', 'gateway'],
+    ['gateway-2', 'gateway'],
+    ['admin-1', 'admin'],
+  ],
 }
 /** Gateways behind the front; the third is reached by its own address only, for tests that restart it. */
 const FRONTED = ['gateway-1', 'gateway-2']
@@ -50,9 +61,13 @@ export type LaunchOptions = {
   flags?: readonly string[]
   debug?: boolean
   /** Instead of `MOCKED` (single) and `POSTGRESQL` (else). */
-  blockstore?: string
+  blockstore?: string | readonly string[]
   /** Bytes; what brokers are usually given is less than the harness gives them. */
   natsMaxPayload?: number
+  /** Arguments of Node itself, for every process. */
+  nodeArgv?: readonly string[]
+  /** More variables for every process. */
+  env?: Environment
   /** Instead of the plain address that clients really use. */
   backendAddr?: string
   /** Whether the processes reach their database through a network that can fail. */
@@ -68,6 +83,8 @@ export class Cluster {
   readonly processes = new Map<string, ServerProcess>()
   #front: Front | undefined
   #databaseProxy: PostgresProxy | undefined
+  /** For the topology `pairs`. */
+  #natsProxy: PostgresProxy | undefined
 
   private constructor(
     topology: Topology,
@@ -87,8 +104,10 @@ export class Cluster {
     flags = [],
     debug = true,
     blockstore,
+    nodeArgv = [],
+    env: more = {},
     backendAddr,
-    isDatabaseProxied = false,
+    isDatabaseProxied = topology === 'pairs',
     natsMaxPayload,
   }: LaunchOptions): Promise<Cluster> {
     const inMemory = topology === 'single'
@@ -101,18 +120,20 @@ export class Cluster {
         HOME: cluster.folder,
         TMPDIR: cluster.folder,
         LC_ALL: 'C.UTF-8',
+        ...more,
       }
       if (database) await migrate(database.url, env)
       if (database && isDatabaseProxied) cluster.#databaseProxy = await PostgresProxy.start(database.url)
+      if (nats && topology === 'pairs') cluster.#natsProxy = await PostgresProxy.start(nats.url)
       const ports = await Promise.all(LAYOUTS[topology].map(freePort))
       const frontedPorts = LAYOUTS[topology].flatMap(([name], i) => (FRONTED.includes(name) ? [ports[i]!] : []))
-      if (topology === 'cluster') cluster.#front = await startFront(frontedPorts, ports.at(-1)!)
+      if (frontedPorts.length > 0) cluster.#front = await startFront(frontedPorts, ports.at(-1)!)
       const common = [
         `--administration-token=${ADMINISTRATION_TOKEN}`,
         `--db=${cluster.#databaseProxy?.url ?? database?.url ?? 'MOCKED'}`,
-        `--blockstore=${blockstore ?? (inMemory ? 'MOCKED' : 'POSTGRESQL')}`,
+        ...[blockstore ?? (inMemory ? 'MOCKED' : 'POSTGRESQL')].flat().map(store => `--blockstore=${store}`),
         `--backend-addr=${backendAddr ?? `parsec://127.0.0.1:${cluster.#front?.port ?? ports[0]}?no_ssl=true`}`,
-        ...(nats ? [`--nats-url=${nats.url}`] : []),
+        ...(nats ? [`--nats-url=${cluster.#natsProxy?.url ?? nats.url}`] : []),
         ...(debug ? ['--debug'] : []),
         // No line may hold a secret, not even those that nobody asks for.
         '--log-level=DEBUG',
@@ -120,7 +141,10 @@ export class Cluster {
         ...flags,
       ]
       for (const [i, [name, services]] of LAYOUTS[topology].entries()) {
-        cluster.processes.set(name, new ServerProcess(name, services, ports[i]!, await freePort(), common, env))
+        cluster.processes.set(
+          name,
+          new ServerProcess(name, services, ports[i]!, await freePort(), common, env, nodeArgv),
+        )
       }
       await Promise.all([...cluster.processes.values()].map(server => server.start()))
       return cluster
@@ -138,6 +162,10 @@ export class Cluster {
   get databaseProxy(): PostgresProxy | undefined {
     return this.#databaseProxy
   }
+  /** In front of the broker, for the topology `pairs`. */
+  get natsProxy(): PostgresProxy | undefined {
+    return this.#natsProxy
+  }
   process(name: string): ServerProcess {
     const found = this.processes.get(name)
     if (!found) throw new Error(`no process ${name} in ${[...this.processes.keys()]}`)
@@ -152,6 +180,7 @@ export class Cluster {
     await this.#front?.close()
     await Promise.all([...this.processes.values()].map(server => server.end()))
     await this.#databaseProxy?.close()
+    await this.#natsProxy?.close()
     await this.nats?.stop()
     await this.database?.drop()
     await rm(this.folder, { recursive: true, force: true })
@@ -175,12 +204,14 @@ export class ServerProcess {
     monitorPort: number,
     options: readonly string[],
     env: Environment,
+    nodeArgv: readonly string[] = [],
   ) {
     this.name = name
     this.port = port
     this.monitorPort = monitorPort
     this.#listens = services === '' || services === 'gateway' || services === 'admin'
     this.#argv = [
+      ...nodeArgv,
       ...NODE_ARGV,
       'backend',
       'run',
