@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import type { Socket } from 'node:net'
 import { after, test } from 'node:test'
+import { limits } from '@parsec/shared/limits'
 import { Connection, clientOf, pack, unpack } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
 
@@ -44,8 +45,8 @@ test('an anonymous or invited client may send 1 MiB, and then 1009 (01-wire §6)
     { invited },
   ] as const) {
     const known = await client.open(options as never)
-    await isAnswered(known, MIB, 'invalid_msg_format')
-    await isTooBig(known, MIB + 1)
+    await isAnswered(known, limits.unauthenticated_message.value, 'invalid_msg_format')
+    await isTooBig(known, limits.unauthenticated_message.value + 1)
   }
 })
 

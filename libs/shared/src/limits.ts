@@ -277,9 +277,9 @@ export const limits = {
     test: [MESSAGES, 'a client that is not known may send 64 KiB'],
   },
   unauthenticated_message: {
-    value: 1_048_576,
+    value: 1_048_576 + 65_536,
     unit: 'bytes',
-    what: 'a message of a WebSocket that is not authenticated: invited, anonymous or administration',
+    what: 'a message of a WebSocket that is not authenticated (invited, anonymous or administration): one binary value and what is around it',
     beyond: 'the connection is closed with 1009',
     test: [MESSAGES, 'an anonymous or invited client may send 1 MiB'],
   },

@@ -1,6 +1,9 @@
 /** Events that one client has not read yet, oldest first (spec 01 §10.4). Most are empty: an empty queue holds no array. */
 import { limits } from '@parsec/shared/limits'
 
+/** Events without fields are told one by one (spec 03 §7.8), but in a flood. */
+const MOST_ALIKE = 10
+
 /** The bytes of all queues of a process. */
 export class QueuedBytes {
   total = 0
@@ -21,9 +24,9 @@ export class EventQueue {
   get size(): number {
     return this.#events?.length ?? 0
   }
-  /** Takes an encoded event; false when there is no room. One that `says nothing` new merges with an equal one. */
+  /** Takes an encoded event; false when there is no room. One that `says nothing` new merges with equal ones, when they are many. */
   push(event: Buffer, saysNothing: boolean): boolean {
-    if (saysNothing && this.#events?.some(other => other.equals(event))) return true
+    if (saysNothing && (this.#events?.filter(other => other.equals(event)).length ?? 0) >= MOST_ALIKE) return true
     const bytes = this.#bytes + event.length
     const { queued_events, queued_event_bytes, all_queued_event_bytes, queued_events_share } = limits
     if (this.size >= queued_events.value || bytes > queued_event_bytes.value) return false
