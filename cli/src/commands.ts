@@ -1,4 +1,6 @@
 /** Every command by its words, as oclif finds them. */
+import { DeleteOrganization } from './commands/backend/delete-organization.ts'
+import { Export } from './commands/backend/export.ts'
 import { HumanAccesses } from './commands/backend/human-accesses.ts'
 import { Import } from './commands/backend/import.ts'
 import { Init } from './commands/backend/init.ts'
@@ -19,6 +21,8 @@ export const COMMANDS = {
   'backend:init': Init,
   'backend:scrub': Scrub,
   'backend:import': Import,
+  'backend:export': Export,
+  'backend:delete_organization': DeleteOrganization,
   'backend:human_accesses': HumanAccesses,
   'backend:sequester:create_service': CreateService,
   'backend:sequester:generate_service_certificate': GenerateServiceCertificate,

@@ -78,4 +78,56 @@ export const importOptions = {
 } as const satisfies OptionTable
 export type ImportValues = Values<typeof importOptions>
 
-export const takeoverOptions = { import: importOptions } as const
+const db = required(true, {
+  ...migrateOptions.db,
+  text: 'PostgreSQL database of the server: postgresql://user:password@host:port/database?parameters.',
+})
+const oneOrganization = required(true, {
+  name: 'organization',
+  type: { metavar: 'ID', parse: (text: string) => ORGANIZATIONS.parse(text)[0]! },
+  group: 'Organizations',
+  text: 'Id of the organization.',
+})
+
+export const exportOptions = {
+  db,
+  organization: oneOrganization,
+  output: required(true, {
+    name: 'output',
+    type: PATH,
+    group: 'General',
+    text: 'File to write; refused when it exists.',
+  }),
+  blocks: flag({
+    name: 'blocks',
+    group: 'Block storage',
+    text: 'With the contents of all blocks, read from --blockstore.',
+  }),
+  blockstore,
+  ...common,
+} as const satisfies OptionTable
+export type ExportValues = Values<typeof exportOptions>
+
+export const deleteOrganizationOptions = {
+  db,
+  organization: oneOrganization,
+  confirm: optional({
+    name: 'confirm',
+    type: { ...TEXT, metavar: 'CODE' },
+    group: 'Organizations',
+    defaultText: 'only show what would go',
+    text: 'The code that the command shows without this option.',
+  }),
+  blockstore: required(true, {
+    ...runOptions.blockstore,
+    text: 'The block store of the server, written as for `parsec backend run`: its objects go too.',
+  }),
+  ...common,
+} as const satisfies OptionTable
+export type DeleteOrganizationValues = Values<typeof deleteOrganizationOptions>
+
+export const takeoverOptions = {
+  import: importOptions,
+  export: exportOptions,
+  delete_organization: deleteOrganizationOptions,
+} as const

@@ -1,11 +1,10 @@
-/** `parsec backend import`: takes over organizations of an original server (spec 07). */
-import { createLog } from '@parsec/shared/log'
+/** `parsec backend import`: takes over organizations of an original server, or one from an archive (spec 07). */
 import { readDatabaseUrl } from '@parsec/shared/postgres/url'
 import { EXIT_FAILURE, EXIT_OK, type Output, UsageError } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
-import { logOptions, networkOptions } from '../../settings.ts'
 import type { ImportOptions } from '../../takeover/import.ts'
 import { type ImportValues, importOptions } from '../../takeover/options.ts'
+import type { Tool } from '../../takeover/tool.ts'
 import { EXIT_LEFT_OUT, ImportReport } from '../../takeover/report.ts'
 
 export const importSpec = {
@@ -13,12 +12,13 @@ export const importSpec = {
   options: importOptions,
   summary: 'Take over the organizations of another Parsec server.',
   description:
-    "Copy organizations from the database of an original Parsec server (v1.14 to v2.17) into that of this one. The source is read as it is at one moment and never written. Each organization comes whole or not at all; an interrupted import goes on when it is run again. Everything is checked before: certificates up to the root key, change logs, versions, sizes.\n\nObjects on S3 and Swift stay where they are: give this server the same --blockstore. Blocks in the source's database are copied into this one, or with --copy-blocks into --blockstore.\n\nExits with 0 when all is done, 3 when it is but some rows were left out, 1 when something was refused or failed.",
+    "Copy organizations from the database of an original Parsec server (v1.14 to v2.17) into that of this one. The source is read as it is at one moment and never written. Each organization comes whole or not at all; an interrupted import goes on when it is run again. Everything is checked before: certificates up to the root key, change logs, versions, sizes.\n\nObjects on S3 and Swift stay where they are: give this server the same --blockstore. Blocks in the source's database are copied into this one, or with --copy-blocks into --blockstore.\n\nWith a file instead of a database, take the organization that `parsec backend export` wrote into it.\n\nExits with 0 when all is done, 3 when it is but some rows were left out, 1 when something was refused or failed.",
   examples: [
     'parsec backend import --from postgresql://old-db/parsec --db postgresql://new-db/parsec --dry-run',
     'parsec backend import --from postgresql://old-db/parsec --db postgresql://new-db/parsec',
     "parsec backend import --from postgresql://… --db postgresql://… --blockstore 's3:…' --copy-blocks",
     'parsec backend import --from postgresql://… --db postgresql://… --verify',
+    "parsec backend import --from acme.parsec --db postgresql://… --blockstore 's3:…'",
   ],
 } as const
 
@@ -29,61 +29,59 @@ export class Import extends ParsecCommand<typeof importOptions> {
   protected override async execute(values: ImportValues, output: Output): Promise<number> {
     if (values.copyBlocks && !values.blockstore)
       throw new UsageError("Option '--copy-blocks' needs '--blockstore': where to write them.")
-    const { requireMigrated } = await import('@parsec/metadata/storage/migrations')
-    const { openPostgres } = await import('@parsec/shared/postgres/open')
-    const { importOrganizations } = await import('../../takeover/import.ts')
-    const log = createLog(logOptions(values))
-    const db = readDatabaseUrl(values.db!, process.env)
-    const pool = { kind: 'POSTGRESQL' as const, target: db, minConnections: 0, maxConnections: CONNECTIONS }
-    const config = { ...pool, maxAttempts: 1, retryPauseSeconds: 0 }
-    const database = await openPostgres(config, log)
+    const { withTool } = await import('../../takeover/tool.ts')
+    const isDatabase = /^postgres(ql)?:\/\//.test(values.from!)
+    return withTool(values, tool => (isDatabase ? this.#fromDatabase(tool, values, output) : this.#fromFile(tool, values, output)))
+  }
+
+  async #fromDatabase(tool: Tool, values: ImportValues, output: Output): Promise<number> {
+    const { importOrganizations, verifyOrganizations } = await import('../../takeover/import.ts')
     const terminal = process.stderr.isTTY === true
     const report = new ImportReport(output, { json: values.json, terminal, file: values.report })
-    const stores: { close(): Promise<void> }[] = []
+    const common = { from: readDatabaseUrl(values.from!, process.env), db: tool.target, organizations: values.organization, report }
     try {
-      await requireMigrated(database)
-      const common = {
-        from: readDatabaseUrl(values.from!, process.env),
-        db,
-        organizations: values.organization,
-        report,
-      }
-      await importOrganizations({
-        ...common,
-        dryRun: values.dryRun,
-        skipVerification: values.skipVerification,
-        defaults: { isOutsiderAllowed: values.organizationInitialUserProfileOutsiderAllowed },
-        blockData: await blockData(),
-      })
+      if (values.verify) {
+        const store = values.blockstore ? await tool.openStore(values.blockstore) : null
+        await verifyOrganizations({ ...common, store })
+      } else
+        await importOrganizations({
+          ...common,
+          dryRun: values.dryRun,
+          skipVerification: values.skipVerification,
+          defaults: { isOutsiderAllowed: values.organizationInitialUserProfileOutsiderAllowed },
+          blockData: await blockDataOf(values, tool),
+        })
       report.end()
       if (report.refused > 0) return EXIT_FAILURE
       return report.leftOut > 0 ? EXIT_LEFT_OUT : EXIT_OK
     } finally {
       report.clear()
-      for (const store of stores) await store.close()
-      await database.close()
-      await log.close()
     }
+  }
 
-    async function blockData(): Promise<ImportOptions['blockData']> {
-      const { blockstore, copyBlocks, dryRun } = values
-      if (!blockstore || (!copyBlocks && 'type' in blockstore && blockstore.type === 'POSTGRESQL'))
-        return { kind: 'copy' }
-      if (!copyBlocks || dryRun) return { kind: 'leave' }
-      const { openStore } = await import('@parsec/blockstore/stores/open')
-      const { noMetrics } = await import('@parsec/shared/metrics')
-      const store = await openStore({
-        config: { store: blockstore, database: config },
-        log,
-        metrics: noMetrics,
-        network: networkOptions(process.env),
-        database,
-      })
-      stores.push(store)
-      return { kind: 'store', store }
-    }
+  async #fromFile(tool: Tool, values: ImportValues, output: Output): Promise<number> {
+    const wrong = (['verify', 'skipVerification', 'copyBlocks'] as const).find(name => values[name])
+    if (wrong) throw new UsageError(`Option '--${importOptions[wrong].name}' is for the database of an original server.`)
+    if (values.organization.length > 0) throw new UsageError("Option '--organization': an archive has one, which is taken.")
+    const { importArchive } = await import('../../takeover/import-archive.ts')
+    const { organization_id, rows, blocks } = await importArchive({
+      path: values.from!,
+      db: tool.target,
+      store: values.blockstore ? await tool.openStore(values.blockstore) : null,
+      dryRun: values.dryRun,
+    })
+    const total = Object.values(rows).reduce((sum, n) => sum + n, 0)
+    output.out(
+      values.json
+        ? `${JSON.stringify({ kind: 'end', organization_id, rows, blocks })}\n`
+        : `${organization_id}: ${total} rows and ${blocks} blocks ${values.dryRun ? 'are whole, nothing was written' : 'taken'}\n`,
+    )
+    return EXIT_OK
   }
 }
 
-/** For a POSTGRESQL node among the stores; the import has sessions of its own. */
-const CONNECTIONS = 4
+async function blockDataOf({ blockstore, copyBlocks, dryRun }: ImportValues, tool: Tool): Promise<ImportOptions['blockData']> {
+  if (!blockstore || (!copyBlocks && 'type' in blockstore && blockstore.type === 'POSTGRESQL')) return { kind: 'copy' }
+  if (!copyBlocks || dryRun) return { kind: 'leave' }
+  return { kind: 'store', store: await tool.openStore(blockstore) }
+}
