@@ -14,7 +14,14 @@ const MAX_HEAD = 64 * 1024
 const DIGEST_BYTES = 32
 
 export type Head =
-  | { section: 'archive'; organization_id: string; level: number; release: string; exported_on: string; blocks: boolean }
+  | {
+      section: 'archive'
+      organization_id: string
+      level: number
+      release: string
+      exported_on: string
+      blocks: boolean
+    }
   | { section: 'rows'; table: string; columns: readonly string[]; types: readonly string[] }
   | { section: 'blocks' }
   | { section: 'end'; rows: { readonly [table: string]: number }; blocks: number }

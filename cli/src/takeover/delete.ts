@@ -1,7 +1,7 @@
 /** Deletes an organization with all its rows and blocks, after a first look that tells what goes (two steps). */
 import { createHash } from 'node:crypto'
+import { blockOfKey, type ObjectStore, objectKey } from '@parsec/blockstore/stores/store'
 import { controlEvent } from '@parsec/metadata/storage/outbox'
-import { blockOfKey, objectKey, type ObjectStore } from '@parsec/blockstore/stores/store'
 import { Uuid } from '@parsec/shared/codec/values'
 import { BLOCK_COPY_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
@@ -48,7 +48,9 @@ export async function deleteOrganization(
       [doomed.key],
     )
     if (doomed.code !== code && !mark!.is_begun)
-      throw new OperatorError(`--confirm: the code is not that of ${organization_id} as it is now; without --confirm it is shown`)
+      throw new OperatorError(
+        `--confirm: the code is not that of ${organization_id} as it is now; without --confirm it is shown`,
+      )
     await close(session, organization_id, doomed.key)
     await removeObjects(session, stores, organization_id, doomed.key)
     await removeRows(session, organization_id, doomed.key)
@@ -61,12 +63,20 @@ export async function deleteOrganization(
 async function close(session: BulkSession, organization_id: string, key: number): Promise<void> {
   const { subject, event } = controlEvent(organization_id, { control: 'organization.expired' })
   await session.run('BEGIN')
-  await session.run("UPDATE organization SET is_expired = TRUE, expired_on = now(), bootstrap_token = '' WHERE _id = $1", [key])
+  await session.run(
+    "UPDATE organization SET is_expired = TRUE, expired_on = now(), bootstrap_token = '' WHERE _id = $1",
+    [key],
+  )
   await session.run('INSERT INTO outbox (subject, event) VALUES ($1, $2)', [subject, event])
   await session.run('COMMIT')
 }
 
-async function removeObjects(session: BulkSession, stores: readonly ObjectStore[], organization_id: string, key: number) {
+async function removeObjects(
+  session: BulkSession,
+  stores: readonly ObjectStore[],
+  organization_id: string,
+  key: number,
+) {
   if (stores.length === 0) return
   await session.run('BEGIN')
   const query = `SELECT block_id::text FROM block WHERE organization = ${key}`
@@ -83,8 +93,13 @@ async function removeObjects(session: BulkSession, stores: readonly ObjectStore[
 }
 
 async function removeRows(session: BulkSession, name: string, key: number): Promise<void> {
-  await session.run('UPDATE user_ SET shamir_recovery = NULL WHERE organization = $1 AND shamir_recovery IS NOT NULL', [key])
-  const tables = [...Object.entries(MADE_ANEW), ...ARCHIVED.map(({ table, where }) => [table, where] as const).reverse()]
+  await session.run('UPDATE user_ SET shamir_recovery = NULL WHERE organization = $1 AND shamir_recovery IS NOT NULL', [
+    key,
+  ])
+  const tables = [
+    ...Object.entries(MADE_ANEW),
+    ...ARCHIVED.map(({ table, where }) => [table, where] as const).reverse(),
+  ]
   for (const [table, where] of tables) {
     const rows = `SELECT ctid FROM ${table} WHERE ${selection(where, { key, name })} LIMIT ${ROWS}`
     while ((await session.run(`DELETE FROM ${table} WHERE ctid = ANY (ARRAY(${rows}))`)) === ROWS);

@@ -5,8 +5,8 @@ import { BLOCK_COPY_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Target } from '@parsec/shared/postgres/target'
-import { ARCHIVED, selection } from './archived.ts'
 import { ArchiveWriter } from './archive-file.ts'
+import { ARCHIVED, selection } from './archived.ts'
 
 const PAGE = 500
 /** Bytes of rows in one piece. */
@@ -90,12 +90,17 @@ async function writeBlocks(
   await writer.begin({ section: 'blocks' })
   let blocks = 0
   const query = `SELECT block_id::text, size, missed_nodes FROM block WHERE organization = ${key} AND deleted_on IS NULL`
-  for await (const rows of session.pages<{ block_id: string; size: number; missed_nodes: number[] | null }>(query, PAGE))
+  for await (const rows of session.pages<{ block_id: string; size: number; missed_nodes: number[] | null }>(
+    query,
+    PAGE,
+  ))
     for (const { block_id, size, missed_nodes } of rows) {
       const id = Uuid.parse(block_id)!
       const facts = { size, missedNodes: missed_nodes ?? [] }
       const data = await store.read(organization_id, id, facts, AbortSignal.timeout(BLOCK_COPY_MS)).catch(error => {
-        throw new OperatorError(`--blockstore: block ${block_id} cannot be read (${(error as Error).message}); \`parsec backend scrub\` tells more`)
+        throw new OperatorError(
+          `--blockstore: block ${block_id} cannot be read (${(error as Error).message}); \`parsec backend scrub\` tells more`,
+        )
       })
       await writer.piece(Buffer.concat([Buffer.from(id.hex, 'hex'), data]))
       blocks++

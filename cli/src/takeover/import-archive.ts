@@ -9,14 +9,19 @@ import { BLOCK_COPY_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Target } from '@parsec/shared/postgres/target'
-import { ARCHIVED } from './archived.ts'
 import { ArchiveReader, type Head } from './archive-file.ts'
+import { ARCHIVED } from './archived.ts'
 import { columnsOf } from './export.ts'
 import { reserveKeys } from './target.ts'
 
 const ID_BYTES = 16
 
-export type ArchiveImport = { readonly path: string; readonly db: Target; readonly store: BlockStore | null; readonly dryRun: boolean }
+export type ArchiveImport = {
+  readonly path: string
+  readonly db: Target
+  readonly store: BlockStore | null
+  readonly dryRun: boolean
+}
 export type Taken = { organization_id: string; rows: { readonly [table: string]: number }; blocks: number }
 
 export async function importArchive(options: ArchiveImport): Promise<Taken> {
@@ -33,7 +38,11 @@ export async function importArchive(options: ArchiveImport): Promise<Taken> {
   }
 }
 
-async function take(archive: ArchiveReader, session: BulkSession, { path, store, dryRun }: ArchiveImport): Promise<Taken> {
+async function take(
+  archive: ArchiveReader,
+  session: BulkSession,
+  { path, store, dryRun }: ArchiveImport,
+): Promise<Taken> {
   const head = await archive.head()
   if (head.section !== 'archive') throw new OperatorError(`--from: ${path} does not begin as an archive`)
   for await (const _ of archive.pieces());
@@ -56,7 +65,10 @@ async function take(archive: ArchiveReader, session: BulkSession, { path, store,
       await record(session, organization_id, `${path} sha256:${archive.digest}`)
       await session.run('COMMIT')
       return { organization_id, rows: next.rows, blocks: next.blocks }
-    } else throw new OperatorError(`--from: schema level ${level} of the archive has a section that this release does not know`)
+    } else
+      throw new OperatorError(
+        `--from: schema level ${level} of the archive has a section that this release does not know`,
+      )
   }
 }
 
@@ -71,22 +83,34 @@ async function refuse(session: BulkSession, head: Extract<Head, { section: 'arch
       `--from: the archive has schema level ${level}, made by release ${release}; --db has ${here!.level}: import it with that release, then migrate`,
     )
   if (here!.is_there) throw new OperatorError(`--from: organization ${organization_id} is in --db already`)
-  if (head.blocks && !store) throw new OperatorError("--from: the archive has blocks: '--blockstore' says where to write them")
+  if (head.blocks && !store)
+    throw new OperatorError("--from: the archive has blocks: '--blockstore' says where to write them")
 }
 
 async function stage(archive: ArchiveReader, session: BulkSession, head: Extract<Head, { section: 'rows' }>) {
   const archived = ARCHIVED.find(({ table }) => table === head.table)
   const known = archived && (await columnsOf(session, head.table))
-  const isKnown = known && head.columns.every((name, i) => known.some(column => column.name === name && column.type === head.types[i]))
+  const isKnown =
+    known &&
+    head.columns.every((name, i) => known.some(column => column.name === name && column.type === head.types[i]))
   if (!isKnown) throw new OperatorError(`--from: table ${head.table} of the archive is not that of this release`)
   const columns = head.columns.join(', ')
-  await session.run(`CREATE TEMP TABLE staged_${head.table} ON COMMIT DROP AS SELECT ${columns} FROM ${head.table} WITH NO DATA`)
-  await pipeline(Readable.from(archive.pieces(), { objectMode: false }), session.write(`staged_${head.table} (${columns})`))
+  await session.run(
+    `CREATE TEMP TABLE staged_${head.table} ON COMMIT DROP AS SELECT ${columns} FROM ${head.table} WITH NO DATA`,
+  )
+  await pipeline(
+    Readable.from(archive.pieces(), { objectMode: false }),
+    session.write(`staged_${head.table} (${columns})`),
+  )
   return head.columns
 }
 
 /** Each row gets a key of the range; references follow. */
-async function insertAll(session: BulkSession, staged: ReadonlyMap<string, readonly string[]>, base: number): Promise<void> {
+async function insertAll(
+  session: BulkSession,
+  staged: ReadonlyMap<string, readonly string[]>,
+  base: number,
+): Promise<void> {
   const withKeys = new Set<string>()
   for (const [table, columns] of staged) {
     if (!columns.includes('_id')) continue
@@ -125,7 +149,9 @@ async function check(session: BulkSession, rows: { readonly [table: string]: num
   for (const [table, expected] of Object.entries(rows)) {
     const [found] = await session.rows<{ rows: number }>(`SELECT count(*)::bigint AS rows FROM staged_${table}`)
     if (found!.rows !== expected)
-      throw new OperatorError(`--from: table ${table} should have ${expected} rows, there are ${found!.rows}; nothing was taken`)
+      throw new OperatorError(
+        `--from: table ${table} should have ${expected} rows, there are ${found!.rows}; nothing was taken`,
+      )
   }
 }
 

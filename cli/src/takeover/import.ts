@@ -91,7 +91,10 @@ async function verifyOne(
   place: Place,
   { organization_id, store }: { organization_id: string; store: BlockStore | null },
 ): Promise<string[]> {
-  const [found] = await session.rows<{ key: number }>('SELECT _id AS key FROM organization WHERE organization_id = $1', [organization_id])
+  const [found] = await session.rows<{ key: number }>(
+    'SELECT _id AS key FROM organization WHERE organization_id = $1',
+    [organization_id],
+  )
   if (!found) return ['is not in --db']
   const leftOut = new Map<string, number>()
   for await (const { kind, table } of checkRows(reader, place))
@@ -122,7 +125,12 @@ async function certificatesOf(session: BulkSession, roles: string, organization:
   return row!.digest
 }
 
-async function sampleBlocks(session: BulkSession, store: BlockStore, organization_id: string, organization: number): Promise<string[]> {
+async function sampleBlocks(
+  session: BulkSession,
+  store: BlockStore,
+  organization_id: string,
+  organization: number,
+): Promise<string[]> {
   const blocks = await session.rows<{ block_id: string; size: number }>(
     `SELECT block_id::text, size FROM block WHERE organization = ${organization} AND deleted_on IS NULL ORDER BY md5(block_id::text) LIMIT ${SAMPLED}`,
   )

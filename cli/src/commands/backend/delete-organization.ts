@@ -41,7 +41,11 @@ export class DeleteOrganization extends ParsecCommand<typeof deleteOrganizationO
         }
       }
       const stores = await tool.openNodes(values.blockstore!)
-      const { users, realms, blocks } = await deleteOrganization({ db: tool.target, stores }, organization_id, values.confirm)
+      const { users, realms, blocks } = await deleteOrganization(
+        { db: tool.target, stores },
+        organization_id,
+        values.confirm,
+      )
       output.out(
         values.json
           ? `${JSON.stringify({ kind: 'deleted', organization_id, users, realms, blocks })}\n`

@@ -4,8 +4,8 @@ import { EXIT_FAILURE, EXIT_OK, type Output, UsageError } from '../../command-li
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import type { ImportOptions } from '../../takeover/import.ts'
 import { type ImportValues, importOptions } from '../../takeover/options.ts'
-import type { Tool } from '../../takeover/tool.ts'
 import { EXIT_LEFT_OUT, ImportReport } from '../../takeover/report.ts'
+import type { Tool } from '../../takeover/tool.ts'
 
 export const importSpec = {
   path: 'parsec backend import',
@@ -31,14 +31,21 @@ export class Import extends ParsecCommand<typeof importOptions> {
       throw new UsageError("Option '--copy-blocks' needs '--blockstore': where to write them.")
     const { withTool } = await import('../../takeover/tool.ts')
     const isDatabase = /^postgres(ql)?:\/\//.test(values.from!)
-    return withTool(values, tool => (isDatabase ? this.#fromDatabase(tool, values, output) : this.#fromFile(tool, values, output)))
+    return withTool(values, tool =>
+      isDatabase ? this.#fromDatabase(tool, values, output) : this.#fromFile(tool, values, output),
+    )
   }
 
   async #fromDatabase(tool: Tool, values: ImportValues, output: Output): Promise<number> {
     const { importOrganizations, verifyOrganizations } = await import('../../takeover/import.ts')
     const terminal = process.stderr.isTTY === true
     const report = new ImportReport(output, { json: values.json, terminal, file: values.report })
-    const common = { from: readDatabaseUrl(values.from!, process.env), db: tool.target, organizations: values.organization, report }
+    const common = {
+      from: readDatabaseUrl(values.from!, process.env),
+      db: tool.target,
+      organizations: values.organization,
+      report,
+    }
     try {
       if (values.verify) {
         const store = values.blockstore ? await tool.openStore(values.blockstore) : null
@@ -61,8 +68,10 @@ export class Import extends ParsecCommand<typeof importOptions> {
 
   async #fromFile(tool: Tool, values: ImportValues, output: Output): Promise<number> {
     const wrong = (['verify', 'skipVerification', 'copyBlocks'] as const).find(name => values[name])
-    if (wrong) throw new UsageError(`Option '--${importOptions[wrong].name}' is for the database of an original server.`)
-    if (values.organization.length > 0) throw new UsageError("Option '--organization': an archive has one, which is taken.")
+    if (wrong)
+      throw new UsageError(`Option '--${importOptions[wrong].name}' is for the database of an original server.`)
+    if (values.organization.length > 0)
+      throw new UsageError("Option '--organization': an archive has one, which is taken.")
     const { importArchive } = await import('../../takeover/import-archive.ts')
     const { organization_id, rows, blocks } = await importArchive({
       path: values.from!,
@@ -80,7 +89,10 @@ export class Import extends ParsecCommand<typeof importOptions> {
   }
 }
 
-async function blockDataOf({ blockstore, copyBlocks, dryRun }: ImportValues, tool: Tool): Promise<ImportOptions['blockData']> {
+async function blockDataOf(
+  { blockstore, copyBlocks, dryRun }: ImportValues,
+  tool: Tool,
+): Promise<ImportOptions['blockData']> {
   if (!blockstore || (!copyBlocks && 'type' in blockstore && blockstore.type === 'POSTGRESQL')) return { kind: 'copy' }
   if (!copyBlocks || dryRun) return { kind: 'leave' }
   return { kind: 'store', store: await tool.openStore(blockstore) }

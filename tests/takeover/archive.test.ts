@@ -1,0 +1,83 @@
+/** An organization leaves: as a file, for good, and to another server (spec 07). */
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import type { TestDatabase } from '../harness/backing.ts'
+import { keysOf, migrated, parsec, restore } from './data-set.ts'
+import { serve } from './server.ts'
+import { compare, type Json, snapshot } from './snapshot.ts'
+
+/** Blocks and versions; a recovery; a person more. */
+const ORGANIZATIONS = ['Org812f17997e14c8bf', 'Org00bf44f9ac85e0ae', 'Org121e3912bfd4703c']
+const FIRST = ORGANIZATIONS[0]!
+const keys = keysOf('2.17.0')
+const folder = await mkdtemp(join(tmpdir(), 'parsec-archive-'))
+const here = await migrated()
+const there = await migrated()
+before(async () => {
+  const source = await restore('2.17.0')
+  const chosen = ORGANIZATIONS.map(organization_id => `--organization=${organization_id}`)
+  const { code, output } = await parsec('import', `--from=${source.url}`, `--db=${here.url}`, ...chosen)
+  await source.drop()
+  assert.equal(code, 0, output)
+})
+after(async () => {
+  await Promise.all([here.drop(), there.drop()])
+  await rm(folder, { recursive: true, force: true })
+})
+
+const options = (database: TestDatabase) => [`--db=${database.url}`, '--blockstore=POSTGRESQL']
+const archiveOf = (organization_id: string) => join(folder, `${organization_id}.parsec`)
+
+test('exported, deleted, and imported elsewhere, devices see what they saw', async () => {
+  const before = await (async () => {
+    await using server = await serve(here)
+    return await snapshot(server.url, keys, ORGANIZATIONS)
+  })()
+  for (const organization_id of ORGANIZATIONS) {
+    const organization = `--organization=${organization_id}`
+    const archive = archiveOf(organization_id)
+    const exported = await parsec('export', ...options(here), organization, '--blocks', `--output=${archive}`)
+    assert.equal(exported.code, 0, exported.output)
+    const shown = await parsec('delete_organization', ...options(here), organization)
+    const code = /--confirm (\w+)/.exec(shown.output)![1]!
+    const refused = await parsec('delete_organization', ...options(here), organization, '--confirm=00000000')
+    assert.equal(refused.code, 1)
+    const deleted = await parsec('delete_organization', ...options(here), organization, `--confirm=${code}`)
+    assert.equal(deleted.code, 0, deleted.output)
+    const imported = await parsec('import', `--from=${archive}`, ...options(there))
+    assert.equal(imported.code, 0, imported.output)
+  }
+  for (const table of ['organization', 'user_', 'realm', 'vlob_atom', 'block', 'block_data', 'import_record'])
+    assert.equal((await here.query(`SELECT FROM ${table}`)).length, 0, table)
+
+  await using server = await serve(there)
+  const seen = await snapshot(server.url, keys, ORGANIZATIONS)
+  assert.deepEqual(compare(before as Json, seen as Json), [])
+})
+
+test('a file that is cut off or altered is refused, and nothing of it is there', async () => {
+  const target = await migrated()
+  try {
+    const whole = await readFile(archiveOf(FIRST))
+    const damaged = join(folder, 'damaged.parsec')
+    const { size } = await stat(archiveOf(FIRST))
+    for (const at of [40, Math.floor(size / 2), size - 40]) {
+      const altered = Buffer.from(whole)
+      altered[at]! ^= 1
+      for (const bytes of [altered, whole.subarray(0, at)]) {
+        await writeFile(damaged, bytes)
+        const { code, output } = await parsec('import', `--from=${damaged}`, ...options(target))
+        assert.equal(code, 1, output)
+        assert.equal((await target.query('SELECT FROM organization')).length, 0)
+      }
+    }
+    const again = await parsec('import', `--from=${archiveOf(FIRST)}`, ...options(there))
+    assert.equal(again.code, 1)
+    assert.match(again.output, /is in --db already/)
+  } finally {
+    await target.drop()
+  }
+})
