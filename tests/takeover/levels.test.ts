@@ -50,9 +50,7 @@ test('organizations of every level show what they showed', async () => {
     const expected = expectedOf('2.17.0')
     const plain = Object.keys(keys.organizations).filter(id => {
       const facts = keys.organizations[id]!
-      const isStrange = /realm_archived|DELETION_PLANNED|"ARCHIVED"/.test(
-        JSON.stringify(expected[id]),
-      )
+      const isStrange = /realm_archived|DELETION_PLANNED|"ARCHIVED"/.test(JSON.stringify(expected[id]))
       return facts.vlobs.length > 0 && facts.users.length > 1 && !isStrange
     })
     const taken: string[] = []
