@@ -6,6 +6,7 @@ import { dirname, join, relative } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { everyCommand } from '@parsec/shared/protocol/registry'
+import { architecturePage } from '../tools/rooms.mjs'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** Every file of the repository, tracked or about to be. */
@@ -145,3 +146,7 @@ test('no file knows the machine or the registry that it was made with', () => {
 function withoutComments(source: string): string {
   return source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|\s)\/\/.*$/gm, '$1')
 }
+
+test('the picture of the rooms is what the imports say', () => {
+  assert.equal(read('docs/architecture.md'), architecturePage(), 'run `npm run docs`')
+})

@@ -1,0 +1,2 @@
+/** Types of `rooms.mjs`. */
+export function architecturePage(): string
