@@ -9,6 +9,9 @@ export type LaneFigures = {
   readonly [lane: string]: { running: number; waiting: number; refused: number; waitedSeconds: number }
 }
 
+/** Of the connections to the database. */
+export type PoolFigures = { connections: number; idle: number; waiting: number; waitedSeconds: number }
+
 /** Made once per process and passed down. Label values come from the protocol table, never from a client. */
 export type Metrics = {
   /** A command that was answered; `seconds` is how long that took. */
@@ -21,6 +24,8 @@ export type Metrics = {
   blockstoreError(node: string): void
   /** What waits in the lanes of a service, read whenever somebody asks. */
   lanes(service: string, figures: () => LaneFigures): void
+  /** The connections to the database, read likewise. */
+  pool(figures: () => PoolFigures): void
   /** Everything, in Prometheus' text format. */
   expose(): Promise<{ contentType: string; body: string }>
 }
@@ -32,6 +37,7 @@ export const noMetrics: Metrics = {
   event: () => {},
   blockstoreError: () => {},
   lanes: () => {},
+  pool: () => {},
   expose: async () => ({ contentType: 'text/plain', body: '' }),
 }
 
@@ -90,6 +96,15 @@ export async function createMetrics(): Promise<Metrics> {
     'Seconds that requests have waited for their turn',
     of => of.waitedSeconds,
   )
+  const poolGauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read())
+      },
+    })
   return {
     request(cmd, status, seconds) {
       requests.inc({ cmd, status })
@@ -99,6 +114,16 @@ export async function createMetrics(): Promise<Metrics> {
     event: event => events.inc({ event }),
     blockstoreError: node => blockstoreErrors.inc({ node }),
     lanes: (service, figures) => void lanes.set(service, figures),
+    pool(figures) {
+      poolGauge('parsec_database_connections', 'Open connections to the database', () => figures().connections)
+      poolGauge('parsec_database_idle', 'Connections that nobody uses', () => figures().idle)
+      poolGauge('parsec_database_waiting', 'Requests that wait for a connection', () => figures().waiting)
+      poolGauge(
+        'parsec_database_waited_seconds_total',
+        'Seconds that were waited for a connection',
+        () => figures().waitedSeconds,
+      )
+    },
     expose: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   }
 }

@@ -42,6 +42,7 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
   const admission = admissionOf(heavyWidth(config))
   const turns = connectionTurns(config)
   metrics.lanes('metadata', () => ({ ...admission.figures(), transactions: turns.figures() }))
+  metrics.pool(() => database.statistics)
   const own = {
     bus,
     outbox,
