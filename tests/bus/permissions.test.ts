@@ -32,6 +32,7 @@ before(async () => {
   const config = (await readFile(CONFIG, 'utf8'))
     .replace('0.0.0.0:4222', `127.0.0.1:${port}`)
     .replace('0.0.0.0:8222', `127.0.0.1:${monitor}`)
+    .replace(/^cluster \{.*?^\}\n/ms, '')
   await writeFile(join(folder, 'nats.conf'), config)
   const passwords = SERVICES.map(name => [`NATS_${name.toUpperCase()}_PASSWORD`, `secret-${name}`])
   const environment = { PATH: `${process.env['PATH']}:/usr/sbin`, ...Object.fromEntries(passwords) }

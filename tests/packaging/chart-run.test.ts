@@ -3,11 +3,14 @@
  * variables of their containers. Only ports, and with them the addresses inside the cluster, are others.
  */
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { NatsBus } from '@parsec/shared/bus/nats'
+import { command, everyCommandOf } from '@parsec/shared/bus/subjects'
+import type { Log } from '@parsec/shared/log'
 import { Deployment } from 'kubernetes-models/apps/v1'
 import { Job } from 'kubernetes-models/batch/v1'
 import { Ingress } from 'kubernetes-models/networking.k8s.io/v1'
@@ -23,6 +26,8 @@ import { environment, type Variables } from './pod.ts'
 const S3 = fileURLToPath(new URL('../conformance/lib/s3-faulty.mjs', import.meta.url))
 const COMPONENT = 'app.kubernetes.io/component'
 const TOKEN = 'administration-secret'
+const CLUSTER = 'secrets.values.NATS_CLUSTER_PASSWORD'
+const log: Log = { debug() {}, info() {}, warning() {}, error() {}, critical() {}, child: () => log }
 
 /** A container that runs, with what the ports of its pod are here. */
 type Running = { container: IContainer; child: Child; ports: { readonly [name: string]: number } }
@@ -67,6 +72,41 @@ test('a Deployment per service, with the bundled NATS', async () => {
   }
 })
 
+test('three NATS servers are one, each of them may go, and nobody joins them without the password', async () => {
+  const resources = await render('full-values.yaml')
+  const first = await startNats(resources)
+  const second = await startNats(resources, first.ports.routes)
+  const third = await startNats(resources, second.ports.routes)
+  const servers = [first, second, third]
+  const stranger = await startNats(
+    await render('full-values.yaml', { [CLUSTER]: 'another-password' }),
+    first.ports.routes,
+  )
+  try {
+    for (const server of servers) await server.child.until(async () => (await neighbours(server)) === 2)
+    await stranger.child.until(async () =>
+      /Authorization (Violation|Error)|authentication error/i.test(stranger.child.output),
+    )
+    assert.equal(await neighbours(stranger), 0)
+    await first.child.end()
+    for (const server of [second, third]) await server.child.until(async () => (await neighbours(server)) === 1)
+    const [metadata, gateway] = await Promise.all([
+      busTo(third, 'metadata', 'nats-secret-metadata'),
+      busTo(second, 'gateway', '1234567890123456'),
+    ])
+    await metadata.serve(everyCommandOf('metadata'), 'metadata', async () => Buffer.from('answer'))
+    await second.child.until(async () => {
+      const answer = await gateway
+        .request(command('metadata', 'ping'), Buffer.from(''), { timeoutMs: 30_000 })
+        .catch(() => '')
+      return answer.toString() === 'answer'
+    })
+    await Promise.all([metadata.drain(), gateway.drain()])
+  } finally {
+    for (const { child } of [...servers, stranger]) await child.end()
+  }
+})
+
 test('one process for all', async () => {
   const resources = await render('oneprocess-values.yaml', settings())
   await migrate(resources)
@@ -107,20 +147,36 @@ async function startServer(resources: readonly Resource[], component: string, ad
   return { container, child: await child.until(async () => (await statusOf(ports.monitor, path!)) === 200), ports }
 }
 
-async function startNats(resources: readonly Resource[]): Promise<Running> {
+/** `others`: the port where another NATS server of the cluster hears of new ones. */
+async function startNats(resources: readonly Resource[], others?: number): Promise<Running> {
   const container = containerOf(resources, 'nats')
   const [mount] = container.volumeMounts!
   const config = ofKind(resources, ConfigMap).find(({ metadata }) => metadata!.labels?.[COMPONENT] === 'nats')!
-  for (const [name, content] of Object.entries(config.data!)) await writeFile(join(made.shell.folder, name), content)
-  const argv = container.args!.map(word => word.replace(mount!.mountPath, made.shell.folder))
-  const ports = { nats: await freePort(), monitor: await freePort() }
+  const ports = { nats: await freePort(), monitor: await freePort(), routes: await freePort() }
+  const folder = join(made.shell.folder, `nats-${ports.nats}`)
+  await mkdir(folder)
+  for (const [name, content] of Object.entries(config.data!))
+    await writeFile(join(folder, name), content.replace('0.0.0.0:6222', `127.0.0.1:${ports.routes}`))
+  const argv = container.args!.map(word => word.replace(mount!.mountPath, folder))
+  const variables = environment(container, resources)
+  variables.NATS_ROUTE = variables.NATS_ROUTE!.replace('drive-nats-routes:6222', `127.0.0.1:${others ?? ports.routes}`)
   const [program] = container.command!
   const child = new Child('nats', program!, [...argv, '-p', `${ports.nats}`, '-m', `${ports.monitor}`], {
     PATH: `${process.env.PATH}:/usr/sbin`,
-    ...environment(container, resources),
+    ...variables,
   })
   return { container, child: await child.until(() => isListening(ports.nats)), ports }
 }
+
+/** How many other servers a NATS server knows. */
+async function neighbours(server: Running): Promise<number> {
+  const routes = await fetch(`http://127.0.0.1:${server.ports.monitor}/routez`)
+  const { routes: known } = (await routes.json()) as { routes: { remote_id: string }[] }
+  return new Set(known.map(({ remote_id }) => remote_id)).size
+}
+
+const busTo = ({ ports }: Running, name: string, password: string): Promise<NatsBus> =>
+  NatsBus.connect({ url: `nats://${name}:${password}@127.0.0.1:${ports.nats}`, name, inbox: name, log })
 
 const translated = (text: string, addresses: Variables): string =>
   Object.entries(addresses).reduce((result, [from, to]) => result.replace(from, to), text)

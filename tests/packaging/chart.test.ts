@@ -8,9 +8,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { HTTPRoute } from '@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1'
 import { Deployment } from 'kubernetes-models/apps/v1'
 import { HorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2'
-import { Job } from 'kubernetes-models/batch/v1'
+import { CronJob, Job } from 'kubernetes-models/batch/v1'
 import { Ingress, NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1'
 import { PodDisruptionBudget } from 'kubernetes-models/policy/v1'
 import { ConfigMap, type IContainer, type IPodSpec, Pod, Secret, Service } from 'kubernetes-models/v1'
@@ -25,14 +26,14 @@ import {
   valueFile,
   valueFiles,
   valueRows,
+  variablesOf,
 } from './chart.ts'
 import { tool } from './helm.ts'
 import { assertValid } from './kubernetes.ts'
 import { environment } from './pod.ts'
 
+const COMPONENT = 'app.kubernetes.io/component'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-/** Variables that the chart sets by itself. */
-const OWN = ['PARSEC_SERVICES', 'PARSEC_PORT', 'PARSEC_MONITOR_PORT', 'PARSEC_DRAIN_SECONDS']
 /** Seconds that a server may need to end after its drain (docs/operations.md). */
 const END_SECONDS = 10
 
@@ -59,7 +60,7 @@ for (const file of valueFiles()) {
         for (const secret of ofKind(resources, Secret).filter(({ metadata }) => names.includes(metadata!.name!)))
           assert.equal(secret.metadata!.annotations!['helm.sh/hook'], 'pre-install,pre-upgrade')
         assert.equal(pod.serviceAccountName, undefined)
-        assert.equal(pod.containers[0]!.envFrom, undefined)
+        assert.ok(!pod.containers[0]!.envFrom?.some(({ configMapRef }) => configMapRef!.name!.startsWith('parsec')))
       }
     })
     test('containers are given what they may and nothing else', () => {
@@ -74,17 +75,18 @@ for (const file of valueFiles()) {
         assert.ok(pod.terminationGracePeriodSeconds! > preStop + Number(drain.value) + END_SECONDS)
       }
     })
-    test('every variable of a server is one of its options', async () => {
-      const known = (await options()).map(({ variable }) => variable)
+    test('every variable of a server is one of its options', () => {
       for (const container of containers(resources).filter(isServer)) {
-        const configured = ofKind(resources, ConfigMap).flatMap(({ data }) => Object.keys(data ?? {}))
+        const known = variablesOf(container.args![1]!).map(({ name }) => name)
+        const isOfRun = container.name === 'parsec'
+        const configured = isOfRun ? ofKind(resources, ConfigMap).flatMap(({ data }) => Object.keys(data ?? {})) : []
         const own = container.env!.map(({ name }) => name)
         for (const name of [...configured, ...own].filter(n => n.startsWith('PARSEC_')))
           assert.ok(known.includes(name), name)
       }
     })
-    test('no secret is in an argument, a variable or a ConfigMap', async () => {
-      const secret = (await options()).filter(option => option.isSecret).map(({ variable }) => variable)
+    test('no secret is in an argument, a variable or a ConfigMap', () => {
+      const secret = variablesOf('run').flatMap(({ name, isSecret }) => (isSecret ? name : []))
       for (const { data } of ofKind(resources, ConfigMap))
         assert.deepEqual(
           Object.keys(data ?? {}).filter(name => secret.includes(name)),
@@ -143,8 +145,154 @@ test('each service is given only its own secrets', async () => {
     'drive-gateway': 'PARSEC_ADMINISTRATION_TOKEN NATS_PASSWORD',
     'drive-metadata': 'PARSEC_DB PARSEC_EMAIL_HOST_PASSWORD NATS_PASSWORD',
     'drive-nats':
-      'SECRET_NATS_ADMIN_PASSWORD SECRET_NATS_BLOCKSTORE_PASSWORD SECRET_NATS_GATEWAY_PASSWORD SECRET_NATS_METADATA_PASSWORD',
+      'SECRET_NATS_ADMIN_PASSWORD SECRET_NATS_BLOCKSTORE_PASSWORD SECRET_NATS_GATEWAY_PASSWORD SECRET_NATS_METADATA_PASSWORD SECRET_NATS_CLUSTER_PASSWORD',
   })
+})
+
+test('where pods may run, and what they are given, holds for NATS, the Jobs and the test too', async () => {
+  const resources = await render('full-values.yaml')
+  const all = pods(resources)
+  assert.equal(all.length, 8, 'four services, NATS, migration, scrub and test')
+  for (const pod of all) {
+    assert.deepEqual(pod.nodeSelector, { disk: 'ssd' })
+    assert.equal(pod.priorityClassName, 'high')
+    assert.equal(pod.hostAliases?.length, 1)
+    const lost = pod.tolerations!.filter(({ key }) => key?.startsWith('node.kubernetes.io/'))
+    assert.deepEqual(
+      lost.map(({ tolerationSeconds }) => tolerationSeconds),
+      [10, 10],
+    )
+    const [main] = pod.containers
+    const own = main!.name === 'parsec' && main!.env!.some(({ name }) => name === 'AWS_CA_BUNDLE')
+    if (!own && main!.name !== 'scrub') assert.ok(main!.env!.some(({ name, value }) => name === 'TZ' && value))
+  }
+  const [migration] = ofKind(resources, Job)
+  const { tolerations, containers: started } = migration!.spec!.template.spec!
+  assert.equal(tolerations![0]!.key, 'jobs', 'its own over those of all')
+  assert.ok(started[0]!.env!.some(({ name, value }) => name === 'PARSEC_LOG_LEVEL' && value === 'WARNING'))
+})
+
+test('in a namespace where nothing is allowed every pod has what it needs', async () => {
+  const policies = ofKind(await render('minimal-values.yaml'), NetworkPolicy)
+  const component = ({ spec }: (typeof policies)[number]) => spec!.podSelector!.matchLabels![COMPONENT]!
+  assert.deepEqual(policies.map(component).sort(), [
+    ...['admin', 'blockstore', 'gateway', 'metadata', 'migrate', 'nats', 'scrub', 'test'],
+  ])
+  for (const policy of policies) {
+    const ports = policy.spec!.egress!.flatMap(rule => rule.ports!.map(({ port }) => port))
+    assert.ok(ports.includes(53), component(policy))
+    if (/metadata|migrate|scrub/.test(component(policy))) assert.ok(ports.includes(5432))
+    if (/blockstore|scrub/.test(component(policy))) assert.ok(ports.includes(443))
+  }
+  const hooks = policies.filter(({ metadata }) => metadata!.annotations?.['helm.sh/hook'])
+  assert.deepEqual(hooks.map(component).sort(), ['migrate', 'test'])
+  for (const { metadata } of hooks) assert.equal(metadata!.annotations!['helm.sh/hook-weight'], '-1', 'before its pod')
+})
+
+test('pods of one revision are apart from each other, by host and by zone', async () => {
+  for (const { spec } of ofKind(await render('minimal-values.yaml'), Deployment)) {
+    const spread = spec!.template.spec!.topologySpreadConstraints!
+    assert.deepEqual(
+      spread.map(({ topologyKey }) => topologyKey),
+      ['kubernetes.io/hostname', 'topology.kubernetes.io/zone'],
+    )
+    for (const { matchLabelKeys } of spread) assert.deepEqual(matchLabelKeys, ['pod-template-hash'])
+  }
+})
+
+test('who scales by other means owns the number of pods', async () => {
+  const resources = await render('minimal-values.yaml', {
+    'gateway.replicas': null,
+    'metadata.autoscaling.enabled': true,
+  })
+  const replicas = ofKind(resources, Deployment).map(({ metadata, spec }) => [metadata!.name, spec!.replicas])
+  assert.deepEqual(Object.fromEntries(replicas), {
+    'parsec-admin': 2,
+    'parsec-blockstore': 2,
+    'parsec-gateway': undefined,
+    'parsec-metadata': undefined,
+    'parsec-nats': 3,
+  })
+})
+
+test('three NATS servers that know each other, or one that is alone', async () => {
+  const three = await render('minimal-values.yaml')
+  const one = await render('minimal-values.yaml', { 'nats.replicas': 1 })
+  const nats = (resources: Resource[]) =>
+    resources
+      .filter(({ metadata }) => metadata.labels![COMPONENT] === 'nats')
+      .map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+  const alone = ['NetworkPolicy parsec-nats', 'ConfigMap parsec-nats', 'Service parsec-nats', 'Deployment parsec-nats']
+  assert.deepEqual(nats(one).sort(), alone.sort())
+  assert.deepEqual(
+    nats(three).filter(object => !alone.includes(object)),
+    ['PodDisruptionBudget parsec-nats', 'Service parsec-nats-routes'],
+  )
+  const config = (resources: Resource[]) =>
+    ofKind(resources, ConfigMap).find(({ metadata }) => metadata!.name === 'parsec-nats')!.data!['nats.conf']!
+  assert.match(config(three), /^cluster \{/m)
+  assert.doesNotMatch(config(one), /cluster|ROUTE/)
+  assert.doesNotMatch(JSON.stringify(one), /CLUSTER/)
+})
+
+test('a prefix of subjects is in the rights at NATS', async () => {
+  const resources = await render('minimal-values.yaml', { 'config.PARSEC_NATS_SUBJECT_PREFIX': 'acme' })
+  const config = ofKind(resources, ConfigMap).find(({ metadata }) => metadata!.name === 'parsec-nats')!
+  assert.match(config.data!['nats.conf']!, /"acme\.inbox\.gateway\.>"/)
+  assert.doesNotMatch(config.data!['nats.conf']!, /"parsec\./)
+})
+
+test('what is yours is used: secrets by key or file, account, uid of the namespace, images by digest', async () => {
+  const digest = `sha256:${'0123456789abcdef'.repeat(4)}`
+  const resources = await render('minimal-values.yaml', {
+    'secrets.from': {
+      PARSEC_DB: { secret: 'postgres', key: 'uri' },
+      PARSEC_BLOCKSTORE: { file: '/vault/store' },
+      NATS_ADMIN_PASSWORD: { secret: 'nats-admin' },
+    },
+    serviceAccount: { create: false, name: 'ours' },
+    'defaults.podSecurityContext': { runAsUser: null, runAsGroup: null, fsGroup: null },
+    'gateway.image': { digest },
+    'config.PARSEC_SENTRY_URL': 'https://key@sentry.example.com/1',
+    'nats.image.digest': digest,
+  })
+  await assertValid(resources)
+  assert.deepEqual(
+    resources.filter(({ kind }) => kind === 'ServiceAccount' || kind === 'Secret'),
+    [],
+  )
+  const variable = (name: string) => containers(resources).flatMap(({ env = [] }) => env.filter(e => e.name === name))
+  for (const { valueFrom } of variable('PARSEC_DB'))
+    assert.deepEqual(valueFrom!.secretKeyRef, { name: 'postgres', key: 'uri' })
+  assert.equal(variable('PARSEC_DB').length, 3, 'metadata, migration and scrub')
+  assert.deepEqual(variable('PARSEC_BLOCKSTORE'), [])
+  assert.deepEqual(
+    variable('PARSEC_BLOCKSTORE_FILE').map(({ value }) => value),
+    ['/vault/store', '/vault/store'],
+  )
+  const [password] = variable('SECRET_NATS_ADMIN_PASSWORD')
+  assert.deepEqual(password!.valueFrom!.secretKeyRef, { name: 'nats-admin', key: 'NATS_ADMIN_PASSWORD' })
+  for (const pod of pods(resources)) {
+    assert.deepEqual(pod.securityContext, { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } })
+    if (pod.containers[0]!.name !== 'handshake') assert.equal(pod.serviceAccountName, 'ours')
+  }
+  const images = containers(ofKind(resources, Deployment)).map(({ image }) => image)
+  assert.deepEqual(images.filter(image => image!.includes('@')).sort(), [`nats@${digest}`, `parsec-server@${digest}`])
+})
+
+test('the administration API on a host of its own', async () => {
+  const settings = {
+    'ingress.administrationHost': 'administration.example.com',
+    'ingress.administrationTlsSecret': 'administration-tls',
+  }
+  const [ingress] = ofKind(await render('full-values.yaml', settings), Ingress)
+  const routes = ingress!.spec!.rules!.map(({ host, http }) => [host, ...http!.paths.map(({ path }) => path)])
+  assert.deepEqual(routes, [
+    ['parsec.example.com', '/'],
+    ['drive.example.com', '/'],
+    ['administration.example.com', '/administration'],
+  ])
+  assert.equal(ingress!.spec!.tls!.length, 2)
 })
 
 test('a NATS of yours, by its address or by the Secret', async () => {
@@ -171,6 +319,11 @@ const REFUSED: readonly (readonly [why: string, file: string, settings: { [path:
   ['two kinds of NATS', 'minimal', { 'nats.urlFromSecret': true }, /exclude each other/],
   ['services without NATS', 'minimal', { 'nats.enabled': false }, /services: each needs NATS/],
   ['two processes without NATS', 'oneprocess', { 'server.replicas': 2 }, /set server\.replicas to 1/],
+  ['a number in a variable', 'minimal', { 'defaults.env': [{ name: 'X', value: true }] }, /env/],
+  ['two NATS servers', 'minimal', { 'nats.replicas': 2 }, /replicas/],
+  ['a grace shorter than the drain', 'minimal', { 'gateway.terminationGraceSeconds': 40 }, /more than 45/],
+  ['a route without Gateway', 'minimal', { 'httpRoute.enabled': true }, /parentRefs is needed/],
+  ['a password of NATS in a file', 'minimal', { 'secrets.from': { NATS_ADMIN_PASSWORD: { file: '/x' } } }, /from/],
   ['an Ingress without host', 'minimal', { 'ingress.enabled': true }, /ingress\.host is needed/],
 ]
 describe('refused', { concurrency: 2 }, () => {
@@ -212,26 +365,18 @@ test('the notes of a release name what is not safe', async () => {
   ])
 })
 
-test('config takes every option of the server, except secrets and what the chart sets', async () => {
-  const schema = readYaml('k8s/parsec/values.schema.json') as Schema
-  const wanted = (await options()).filter(({ isSecret, isRetired }) => !isSecret && !isRetired)
-  assert.deepEqual(
-    Object.keys(schema.properties!.config!.properties!).sort(),
-    wanted
-      .map(({ variable }) => variable)
-      .filter(name => !OWN.includes(name))
-      .sort(),
-  )
-})
-
 test('the schema knows what values.yaml and its README list, and refuses the rest', async () => {
   const schema = readYaml('k8s/parsec/values.schema.json') as Schema
   const paths = valueRows().map(({ path }) => path)
-  const withDefault = leaves(schema, schema).filter(
-    path => !/^(global$|config\.|gateway|metadata|blockstore|admin|server)/.test(path),
+  const isListed = (path: string) => paths.some(listed => path === listed || path.startsWith(`${listed}.`))
+  // What holds for all pods, or for all services, has no value of its own below the others.
+  const unlisted = leaves(schema, schema).filter(
+    path =>
+      !isListed(path) &&
+      !isListed(path.replace(/^(nats|migrate|scrub|gateway|metadata|blockstore|admin|server)\./, 'defaults.')),
   )
   assert.deepEqual(
-    withDefault.filter(path => !paths.includes(path)),
+    unlisted.filter(path => path !== 'global' && !path.startsWith('config.')),
     [],
   )
 })
@@ -288,6 +433,7 @@ type Labels = { [name: string]: string }
 const podLabels = (resources: readonly Resource[]): Labels[] => [
   ...ofKind(resources, Deployment).map(({ spec }) => spec!.template.metadata!.labels!),
   ...ofKind(resources, Job).map(({ spec }) => spec!.template.metadata!.labels!),
+  ...ofKind(resources, CronJob).map(({ spec }) => spec!.jobTemplate.spec!.template.metadata!.labels!),
   ...ofKind(resources, Pod).map(({ metadata }) => metadata!.labels!),
 ]
 const selects = (selector: Labels, labels: Labels): boolean =>
@@ -296,10 +442,11 @@ const selects = (selector: Labels, labels: Labels): boolean =>
 const templated = (resources: readonly Resource[]) => [...ofKind(resources, Deployment), ...ofKind(resources, Job)]
 const pods = (resources: readonly Resource[]): IPodSpec[] => [
   ...templated(resources).map(({ spec }) => spec!.template.spec!),
+  ...ofKind(resources, CronJob).map(({ spec }) => spec!.jobTemplate.spec!.template.spec!),
   ...ofKind(resources, Pod).map(({ spec }) => spec!),
 ]
 const containers = (resources: readonly Resource[]): IContainer[] => pods(resources).flatMap(pod => pod.containers)
-const isServer = ({ name }: IContainer): boolean => name === 'parsec' || name === 'migrate'
+const isServer = ({ name }: IContainer): boolean => ['parsec', 'migrate', 'scrub'].includes(name)
 
 /** Throws unless every name and label that one object has of another leads to it. */
 function assertReferences(resources: readonly Resource[]): void {
@@ -348,6 +495,11 @@ function assertReferences(resources: readonly Resource[]): void {
       const service = ofKind(resources, Service).find(({ metadata }) => metadata!.name === backend.service!.name)
       assert.ok(service?.spec?.ports?.some(({ name }) => name === backend.service!.port!.name))
     }
+  for (const { spec } of ofKind(resources, HTTPRoute))
+    for (const { name, port } of spec!.rules!.flatMap(rule => rule.backendRefs!)) {
+      const service = ofKind(resources, Service).find(({ metadata }) => metadata!.name === name)
+      assert.ok(service?.spec?.ports?.some(exposed => exposed.port === port))
+    }
   for (const monitor of resources.filter(({ kind }) => kind === 'ServiceMonitor')) {
     const { selector, endpoints } = monitor.spec as { selector: { matchLabels: Labels }; endpoints: { port: string }[] }
     const found = ofKind(resources, Service).filter(({ metadata }) => selects(selector.matchLabels, metadata!.labels!))
@@ -362,39 +514,28 @@ function assertHardened(pod: IPodSpec): void {
   assert.equal(pod.securityContext!.runAsNonRoot, true)
   assert.equal(pod.securityContext!.runAsUser, 1234)
   assert.equal(pod.securityContext!.seccompProfile!.type, 'RuntimeDefault')
-  for (const { securityContext, resources } of pod.containers) {
-    assert.equal(securityContext!.allowPrivilegeEscalation, false)
-    assert.equal(securityContext!.readOnlyRootFilesystem, true)
-    assert.deepEqual(securityContext!.capabilities!.drop, ['ALL'])
-    assert.ok(resources!.limits!.memory)
-    assert.ok(resources!.requests!.cpu)
-  }
-}
-
-type ServerOption = { variable: string; isSecret: boolean; isRetired: boolean }
-/** The options of `parsec backend run`, from the page that is made of their table. */
-async function options(): Promise<ServerOption[]> {
-  const page = await readFile(join(ROOT, 'docs/configuration.md'), 'utf8')
-  const [, run = ''] = /^## `parsec backend run`$(.*?)^## /ms.exec(page) ?? []
-  return run.split(/^### /m).flatMap(group =>
-    [...group.matchAll(/^\| `.*?\| `(PARSEC_\w+)`.*$/gm)].map(([row, variable]) => ({
-      variable: variable!,
-      isSecret: row.includes(`\`${variable}_FILE\``),
-      isRetired: group.startsWith('Options of older releases'),
-    })),
-  )
+  // Those beside it are the user's.
+  const { securityContext, resources } = pod.containers[0]!
+  assert.equal(securityContext!.allowPrivilegeEscalation, false)
+  assert.equal(securityContext!.readOnlyRootFilesystem, true)
+  assert.deepEqual(securityContext!.capabilities!.drop, ['ALL'])
+  assert.ok(resources!.limits!.memory)
+  assert.ok(resources!.requests!.cpu)
 }
 
 type Schema = {
   $ref?: string
   $defs?: { [name: string]: Schema }
+  allOf?: Schema[]
   properties?: { [name: string]: Schema }
   additionalProperties?: unknown
+  unevaluatedProperties?: unknown
 }
 /** The paths of all values; throws where an object takes what it does not name. */
-function leaves(schema: Schema, root: Schema, path: readonly string[] = []): string[] {
-  const { properties, additionalProperties } = schema.$ref ? root.$defs![schema.$ref.replace('#/$defs/', '')]! : schema
-  if (!properties) return [path.join('.')]
-  assert.equal(additionalProperties, false, path.join('.'))
-  return Object.entries(properties).flatMap(([name, part]) => leaves(part, root, [...path, name]))
+function leaves(schema: Schema, root: Schema, path: readonly string[] = [], isPart = false): string[] {
+  const own = schema.$ref ? root.$defs![schema.$ref.replace('#/$defs/', '')]! : schema
+  if (!own.properties) return [path.join('.')]
+  assert.ok(isPart || own.additionalProperties === false || own.unevaluatedProperties === false, path.join('.'))
+  const parts = (own.allOf ?? []).flatMap(part => leaves(part, root, path, true))
+  return [...parts, ...Object.entries(own.properties).flatMap(([name, part]) => leaves(part, root, [...path, name]))]
 }

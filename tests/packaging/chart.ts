@@ -10,6 +10,11 @@ export const CHART = join(ROOT, 'k8s/parsec')
 const MANIFESTS = 'k8s/manifests'
 const README = 'k8s/parsec/README.md'
 const VALUES = 'k8s/parsec/values.yaml'
+const SCHEMA = 'k8s/parsec/values.schema.json'
+/** As Kubernetes reads YAML: `off` is a boolean there. */
+const YAML = { version: '1.1' } as const
+/** Variables that the chart sets by itself. */
+const OWN = ['PARSEC_SERVICES', 'PARSEC_PORT', 'PARSEC_MONITOR_PORT', 'PARSEC_DRAIN_SECONDS']
 
 export type Metadata = {
   name: string
@@ -30,7 +35,7 @@ export const valueFile = (name: string): string => resolve(CHART, 'ci', name)
 
 export const readYaml = (file: string): unknown => parse(readFileSync(join(ROOT, file), 'utf8'))
 export const resourcesOf = (text: string): Resource[] =>
-  parseAllDocuments(text).flatMap(document => (document.toJS() as Resource | null) ?? [])
+  parseAllDocuments(text, YAML).flatMap(document => (document.toJS() as Resource | null) ?? [])
 
 /** What a release installs. `settings` are further values, path → value. */
 export async function render(values: string, settings: { readonly [path: string]: unknown } = {}): Promise<Resource[]> {
@@ -41,7 +46,7 @@ export async function render(values: string, settings: { readonly [path: string]
 
 /** The files that `npm run k8s` writes: path from the root of the repository → content. */
 export async function generatedFiles(): Promise<Map<string, string>> {
-  return new Map([...(await manifests()), [README, readme()]])
+  return new Map([...(await manifests()), [README, readme()], [SCHEMA, schema()]])
 }
 
 // Plain manifests
@@ -67,7 +72,10 @@ async function manifests(): Promise<Map<string, string>> {
     }
   }
   for (const [component, resources] of components) {
-    files.set(`${component}.yaml`, resources.map(resource => stringify(resource, { lineWidth: 0 })).join('---\n'))
+    files.set(
+      `${component}.yaml`,
+      resources.map(resource => stringify(resource, { ...YAML, lineWidth: 0 })).join('---\n'),
+    )
   }
   const kustomization = {
     apiVersion: 'kustomize.config.k8s.io/v1beta1',
@@ -75,7 +83,7 @@ async function manifests(): Promise<Map<string, string>> {
     resources: [...components.keys()].sort().map(component => `${component}.yaml`),
     configMapGenerator: generators,
   }
-  files.set('kustomization.yaml', stringify(kustomization))
+  files.set('kustomization.yaml', stringify(kustomization, YAML))
   const note = '# Made of the chart by `npm run k8s`; see docs/kubernetes.md.\n'
   return new Map([...files].map(([name, content]) => [`${MANIFESTS}/${name}`, note + content]))
 }
@@ -99,6 +107,30 @@ function withoutHelm<T>(value: T): T {
     .map(([name, part]) => [name, withoutHelm(part)] as const)
     .filter(([name, part]) => name !== 'annotations' || Object.keys(part as object).length > 0)
   return Object.fromEntries(kept) as T
+}
+
+// Options of the server
+
+type Variable = { name: string; isSecret: boolean }
+/** The variables of a command, `run` or another, from the page that is made of its table of options. */
+export function variablesOf(command: string): Variable[] {
+  const page = readFileSync(join(ROOT, 'docs/configuration.md'), 'utf8')
+  const [, section = ''] = new RegExp(`^## \`parsec backend ${command}\`$(.*?)^## `, 'ms').exec(page) ?? []
+  return [...section.matchAll(/^\| `.*?\| (`.*?) \|.*$/gm)].flatMap(([, cell]) => {
+    const names = [...cell!.matchAll(/`(PARSEC_\w+)`/g)].map(([, name]) => name!)
+    const isSecret = names.includes(`${names[0]}_FILE`)
+    return names.filter(name => !isSecret || !name.endsWith('_FILE')).map(name => ({ name, isSecret }))
+  })
+}
+
+const CONFIG = /(?<=^ {8}"PARSEC_BACKEND_ADDR": .*\n)( {8}"PARSEC_\w+": .*\n)+/m
+
+/** The schema of the values, where `config` takes every variable of a server that is no secret. */
+function schema(): string {
+  const names = variablesOf('run').flatMap(({ name, isSecret }) => (isSecret || OWN.includes(name) ? [] : name))
+  const taken = names.filter(name => name !== 'PARSEC_BACKEND_ADDR').sort()
+  const lines = taken.map(name => `        "${name}": { "$ref": "#/$defs/value" }`).join(',\n')
+  return readFileSync(join(ROOT, SCHEMA), 'utf8').replace(CONFIG, () => `${lines}\n`)
 }
 
 // The table of values

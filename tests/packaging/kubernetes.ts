@@ -26,12 +26,13 @@ export async function assertValid(resources: readonly Resource[]): Promise<void>
   assert.equal(await compile(resources), '')
 }
 
-const modelOf = ({ apiVersion, kind }: Resource): string => {
-  const models = apiVersion.startsWith('monitoring.coreos.com/')
-    ? '@kubernetes-models/prometheus-operator'
-    : 'kubernetes-models'
-  return `${models}/${apiVersion}/${kind}`
+/** Whose models are in packages of their own. */
+const OTHERS: { readonly [group: string]: string } = {
+  'monitoring.coreos.com': '@kubernetes-models/prometheus-operator',
+  'gateway.networking.k8s.io': '@kubernetes-models/gateway-api',
 }
+const modelOf = ({ apiVersion, kind }: Resource): string =>
+  `${OTHERS[apiVersion.split('/')[0]!] ?? 'kubernetes-models'}/${apiVersion}/${kind}`
 
 /** What the compiler says to the objects as literals of their types. */
 async function compile(resources: readonly Resource[]): Promise<string> {

@@ -8,7 +8,8 @@ export type Variables = { [name: string]: string }
 export function environment(container: IContainer, resources: readonly Resource[]): Variables {
   const variables: Variables = {}
   for (const { configMapRef } of container.envFrom ?? []) {
-    Object.assign(variables, named(ofKind(resources, ConfigMap), configMapRef!.name!).data)
+    const { name, optional } = configMapRef!
+    if (!optional) Object.assign(variables, named(ofKind(resources, ConfigMap), name!).data)
   }
   for (const { name, value, valueFrom } of container.env ?? []) {
     const reference = valueFrom?.secretKeyRef

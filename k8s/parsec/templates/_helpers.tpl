@@ -21,45 +21,70 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
+{{/* `labels` are further ones. */}}
 {{- define "parsec.labels" -}}
-{{ include "parsec.selector" . }}
-app.kubernetes.io/part-of: parsec
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version | replace "+" "_" }}
+{{- $own := dict
+  "app.kubernetes.io/part-of" "parsec"
+  "app.kubernetes.io/version" .root.Chart.AppVersion
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace "+" "_")) -}}
+{{- $more := mustMerge (deepCopy (.labels | default dict)) .root.Values.commonLabels -}}
+{{- toYaml (mustMergeOverwrite $more $own (include "parsec.selector" . | fromYaml)) -}}
 {{- end }}
 
+{{/* Of an object that is named after its component, or `name`. */}}
+{{- define "parsec.metadata" -}}
+name: {{ .name | default (include "parsec.componentName" .) }}
+labels:
+  {{- include "parsec.labels" . | nindent 2 }}
+{{- with mustMerge (deepCopy (.annotations | default dict)) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Of a map with repository, tag and digest. */}}
+{{- define "parsec.imageName" -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}
+{{- end }}
+
+{{/* Image and pull policy of a container, which its service may replace. */}}
 {{- define "parsec.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- $image := mustMergeOverwrite (dict) (deepCopy .root.Values.image) (.pod.image | default dict) -}}
+{{- if not $image.tag }}{{ $_ := set $image "tag" .root.Chart.AppVersion }}{{ end -}}
+image: {{ include "parsec.imageName" $image }}
+imagePullPolicy: {{ $image.pullPolicy }}
 {{- end }}
 
 {{- define "parsec.secretName" -}}
 {{ .Values.secrets.existingSecret | default (include "parsec.fullname" .) }}
 {{- end }}
 
+{{/*
+The variable of a secret: `key` of the Secret of the release (or of `secret`), unless secrets.from says where it is.
+`name` is the variable, if it is another than the key.
+*/}}
 {{- define "parsec.secretEnv" -}}
-- name: {{ .name }}
+{{- $from := index .root.Values.secrets.from .key | default dict -}}
+{{- if $from.file -}}
+- name: {{ .key }}_FILE
+  value: {{ $from.file | quote }}
+{{- else -}}
+- name: {{ .name | default .key }}
   valueFrom:
     secretKeyRef:
-      name: {{ .secret }}
-      key: {{ .key }}
-      {{- if .optional }}
+      name: {{ $from.secret | default .secret | default (include "parsec.secretName" .root) }}
+      key: {{ $from.key | default .key }}
+      {{- if and .optional (not $from) }}
       optional: true
       {{- end }}
 {{- end }}
-
-{{- define "parsec.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 1234
-runAsGroup: 1234
-fsGroup: 1234
-seccompProfile:
-  type: RuntimeDefault
 {{- end }}
 
-{{- define "parsec.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
+{{- define "parsec.serviceAccountName" -}}
+{{- if .Values.serviceAccount.name -}}
+{{ .Values.serviceAccount.name }}
+{{- else -}}
+{{ .Values.serviceAccount.create | ternary (include "parsec.fullname" .) "default" }}
+{{- end -}}
 {{- end }}

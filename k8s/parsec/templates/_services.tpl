@@ -100,6 +100,13 @@ admin:
 {{- end -}}
 {{- end }}
 
+{{/* `defaults` under the values of a component that is no service, and of `under`, the services whose work it does. */}}
+{{- define "parsec.pod" -}}
+{{- $pod := deepCopy .root.Values.defaults -}}
+{{- range .under }}{{ $pod = mustMergeOverwrite $pod (deepCopy (index $.root.Values .)) }}{{ end -}}
+{{- toYaml (mustMergeOverwrite $pod (deepCopy .values)) -}}
+{{- end }}
+
 {{/* Name → row of the table, over the values of the service, over `defaults`. */}}
 {{- define "parsec.services" -}}
 {{- $services := dict -}}
@@ -122,7 +129,6 @@ NATS_{{ upper . }}_PASSWORD
 {{/* The variables of a pod of the server. */}}
 {{- define "parsec.env" -}}
 {{- $root := .root -}}
-{{- $secret := include "parsec.secretName" $root -}}
 {{- if ne .component "server" }}
 - name: PARSEC_SERVICES
   value: {{ .component }}
@@ -132,24 +138,29 @@ NATS_{{ upper . }}_PASSWORD
 - name: PARSEC_MONITOR_PORT
   value: "6778"
 - name: PARSEC_DRAIN_SECONDS
-  value: {{ .service.drainSeconds | toJson | quote }}
-{{- range .service.secrets }}
-{{ include "parsec.secretEnv" (dict "name" . "secret" $secret "key" .) }}
+  value: {{ .pod.drainSeconds | toJson | quote }}
+{{- range .pod.secrets }}
+{{ include "parsec.secretEnv" (dict "root" $root "key" .) }}
 {{- end }}
-{{- range .service.optionalSecrets }}
-{{ include "parsec.secretEnv" (dict "name" . "secret" $secret "key" . "optional" true) }}
+{{- range .pod.optionalSecrets }}
+{{ include "parsec.secretEnv" (dict "root" $root "key" . "optional" true) }}
 {{- end }}
 {{- if $root.Values.nats.enabled }}
-{{ include "parsec.secretEnv" (dict "name" "NATS_PASSWORD" "secret" $secret "key" (include "parsec.natsPassword" .component)) }}
+{{ include "parsec.secretEnv" (dict "root" $root "name" "NATS_PASSWORD" "key" (include "parsec.natsPassword" .component)) }}
 - name: PARSEC_NATS_URL
   value: nats://{{ .component }}:$(NATS_PASSWORD)@{{ include "parsec.fullname" $root }}-nats:4222
 {{- else if $root.Values.nats.url }}
 - name: PARSEC_NATS_URL
   value: {{ $root.Values.nats.url | quote }}
 {{- else if $root.Values.nats.urlFromSecret }}
-{{ include "parsec.secretEnv" (dict "name" "PARSEC_NATS_URL" "secret" $secret "key" "PARSEC_NATS_URL") }}
+{{ include "parsec.secretEnv" (dict "root" $root "key" "PARSEC_NATS_URL") }}
 {{- end }}
-{{- with .service.env }}
+{{- with .pod.env }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* A value of `config` as text. */}}
+{{- define "parsec.text" -}}
+{{ kindIs "string" . | ternary . (toJson .) }}
 {{- end }}

@@ -1,0 +1,130 @@
+{{/*
+What the pods of services, NATS, Jobs and the test have in common. They take (dict "root" $ "component" … "pod" …), where
+`pod` are the keys of `defaults` with those of the component over them.
+*/}}
+
+{{/* A map without the keys that are null, which take a default away. */}}
+{{- define "parsec.given" -}}
+{{- $given := dict -}}
+{{- range $key, $value := . -}}
+{{- if not (kindIs "invalid" $value) }}{{ $_ := set $given $key $value }}{{ end -}}
+{{- end -}}
+{{- toYaml $given -}}
+{{- end }}
+
+{{/* Labels and annotations of a template; `annotations` are further ones. */}}
+{{- define "parsec.podMetadata" -}}
+labels:
+  {{- include "parsec.labels" (dict "root" .root "component" .component "labels" .pod.podLabels) | nindent 2 }}
+{{- with mustMerge (deepCopy .pod.podAnnotations) (.annotations | default dict) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Where a pod runs, and as whom. */}}
+{{- define "parsec.podSpec" -}}
+automountServiceAccountToken: false
+# Their variables would be taken for options: a Service `parsec` sets PARSEC_PORT.
+enableServiceLinks: false
+securityContext:
+  {{- include "parsec.given" .pod.podSecurityContext | nindent 2 }}
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .pod.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $tolerations := .pod.tolerations }}
+{{- if not (kindIs "invalid" .pod.lostNodeSeconds) }}
+{{- range list "not-ready" "unreachable" }}
+{{- $lost := dict "key" (print "node.kubernetes.io/" .) "operator" "Exists" "effect" "NoExecute" }}
+{{- $tolerations = append $tolerations (set $lost "tolerationSeconds" (int $.pod.lostNodeSeconds)) }}
+{{- end }}
+{{- end }}
+{{- with $tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .pod.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The pods of a Deployment apart from each other, those of each of its revisions by themselves. */}}
+{{- define "parsec.spread" -}}
+{{- $keys := list -}}
+{{- if .pod.spreadByHost }}{{ $keys = append $keys "kubernetes.io/hostname" }}{{ end -}}
+{{- if .pod.spreadByZone }}{{ $keys = append $keys "topology.kubernetes.io/zone" }}{{ end -}}
+{{- with $keys -}}
+topologySpreadConstraints:
+  {{- range . }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "parsec.selector" $ | nindent 8 }}
+    matchLabelKeys: [pod-template-hash]
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Resources, rights and files of a container of the server. */}}
+{{- define "parsec.containerFields" -}}
+resources:
+  {{- toYaml .pod.resources | nindent 2 }}
+securityContext:
+  {{- include "parsec.given" .pod.containerSecurityContext | nindent 2 }}
+volumeMounts:
+  - name: tmp
+    mountPath: /tmp
+  {{- with .root.Values.volumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{- define "parsec.volumes" -}}
+volumes:
+  - name: tmp
+    emptyDir: {}
+  {{- with .Values.volumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* Rules of a NetworkPolicy. */}}
+{{- define "parsec.dnsEgress" -}}
+- ports:
+    - port: 53
+      protocol: UDP
+    - port: 53
+{{- end }}
+
+{{/* The policy of a component whose pods nobody connects to; `egress` are its rules. */}}
+{{- define "parsec.egressPolicy" -}}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  {{- include "parsec.metadata" . | nindent 2 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "parsec.selector" . | nindent 6 }}
+  policyTypes: [Ingress, Egress]
+  egress:
+    {{- include "parsec.dnsEgress" . | nindent 4 }}
+    {{- with .egress }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end }}
