@@ -160,7 +160,7 @@ test('where pods may run, and what they are given, holds for NATS, the Jobs and 
     const lost = pod.tolerations!.filter(({ key }) => key?.startsWith('node.kubernetes.io/'))
     assert.deepEqual(
       lost.map(({ tolerationSeconds }) => tolerationSeconds),
-      [10, 10],
+      /migrate|scrub/.test(pod.containers[0]!.name) ? [300, 300] : [10, 10],
     )
     const [main] = pod.containers
     const own = main!.name === 'parsec' && main!.env!.some(({ name }) => name === 'AWS_CA_BUNDLE')
@@ -322,6 +322,7 @@ const REFUSED: readonly (readonly [why: string, file: string, settings: { [path:
   ['a number in a variable', 'minimal', { 'defaults.env': [{ name: 'X', value: true }] }, /env/],
   ['two NATS servers', 'minimal', { 'nats.replicas': 2 }, /replicas/],
   ['a grace shorter than the drain', 'minimal', { 'gateway.terminationGraceSeconds': 40 }, /more than 45/],
+  ['more pods at least than at most', 'full', { 'gateway.autoscaling.minReplicas': 50 }, /more than maxReplicas/],
   ['a route without Gateway', 'minimal', { 'httpRoute.enabled': true }, /parentRefs is needed/],
   ['a password of NATS in a file', 'minimal', { 'secrets.from': { NATS_ADMIN_PASSWORD: { file: '/x' } } }, /from/],
   ['an Ingress without host', 'minimal', { 'ingress.enabled': true }, /ingress\.host is needed/],
@@ -391,7 +392,10 @@ test('k8s/manifests and the README are what the chart says: npm run k8s', async 
   )
 })
 
-test('the values in docs/kubernetes.md', async () => {
+/** What a path of values begins with. */
+const NAMED =
+  /^(image|config|secrets|nats|defaults|gateway|metadata|blockstore|admin|server|autoscaling|ingress|httpRoute|networkPolicy|monitoring|migrate|scrub)$/
+test('the values and names in docs/kubernetes.md', async () => {
   const page = await readFile(join(ROOT, 'docs/kubernetes.md'), 'utf8')
   const values = [...page.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, block]) => block).join('')
   const folder = await mkdtemp(join(tmpdir(), 'parsec-values-'))
@@ -401,6 +405,22 @@ test('the values in docs/kubernetes.md', async () => {
     await assertValid(resources)
     assert.equal(ofKind(resources, HorizontalPodAutoscaler).length, 1)
     assert.equal(ofKind(resources, Ingress).length, 1)
+    for (const [, kind, name] of page.matchAll(/(deployment|cronjob|job)\/(parsec-\w+)/g))
+      assert.ok(
+        resources.some(r => r.kind.toLowerCase() === kind && r.metadata.name === name),
+        `${kind}/${name}`,
+      )
+    const schema = readYaml('k8s/parsec/values.schema.json') as Schema
+    const paths = leaves(schema, schema)
+    const named = [...page.matchAll(/`([a-z]\w+)((?:\.\w+)+)(?:: [^`]*)?`/g)].filter(([, first]) => NAMED.test(first!))
+    assert.ok(named.length > 30)
+    for (const [text, first, rest] of named) {
+      const path = first === 'autoscaling' ? `defaults.autoscaling${rest}` : `${first}${rest}`
+      assert.ok(
+        paths.some(known => known === path || known.startsWith(`${path}.`)),
+        text,
+      )
+    }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

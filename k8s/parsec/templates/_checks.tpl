@@ -17,6 +17,10 @@
 {{- range $name, $service := include "parsec.services" . | fromYaml -}}
 {{- $least := add (ceil $service.drainSeconds) $service.preStopSeconds 10 -}}
 {{- $given := $service.terminationGraceSeconds -}}
+{{- $scaling := $service.autoscaling -}}
+{{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
+{{- fail (printf "%s.autoscaling.minReplicas is more than maxReplicas" $name) -}}
+{{- end -}}
 {{- if and (not (kindIs "invalid" $given)) (le (int $given) (int $least)) -}}
 {{- fail (printf "%s.terminationGraceSeconds must be more than %d: preStopSeconds, drainSeconds and 10 to end" $name $least) -}}
 {{- end -}}
