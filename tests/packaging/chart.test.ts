@@ -341,7 +341,8 @@ test('the notes of a release name what is not safe', async () => {
     return [...text.split('\nHOOKS:')[0]!.matchAll(/^ {2}- (\S+?):? /gm)].map(([, name]) => name)
   }
   assert.deepEqual(await notes('full-values.yaml'), ['secrets.values'])
-  assert.deepEqual(await notes('full-values.yaml', '--set', 'secrets.existingSecret=ours'), [])
+  const alone = ['--set', 'secrets.existingSecret=ours,nats.replicas=1']
+  assert.deepEqual(await notes('full-values.yaml', ...alone), ['nats.replicas'])
   const unsafe = {
     'config.PARSEC_DEBUG': true,
     'config.PARSEC_SPONTANEOUS_ORGANIZATION_BOOTSTRAP': 'yes',
