@@ -1,6 +1,7 @@
 /** Every command by its words, as oclif finds them. */
 import { DeleteOrganization } from './commands/backend/delete-organization.ts'
 import { Export } from './commands/backend/export.ts'
+import { CopyBlocks } from './commands/backend/blocks/copy.ts'
 import { HumanAccesses } from './commands/backend/human-accesses.ts'
 import { Import } from './commands/backend/import.ts'
 import { Init } from './commands/backend/init.ts'
@@ -23,6 +24,7 @@ export const COMMANDS = {
   'backend:import': Import,
   'backend:export': Export,
   'backend:delete_organization': DeleteOrganization,
+  'backend:blocks:copy': CopyBlocks,
   'backend:human_accesses': HumanAccesses,
   'backend:sequester:create_service': CreateService,
   'backend:sequester:generate_service_certificate': GenerateServiceCertificate,
@@ -52,6 +54,10 @@ export const GROUPS_OF_COMMANDS: {
       'parsec backend run --host 0.0.0.0 --db postgresql://parsec:secret@db/parsec \\',
       "      --blockstore 's3:https\\://s3.example.com:region:bucket:key:secret' --administration-token-file /run/secrets/token",
     ],
+  },
+  'backend:blocks': {
+    description: 'Look after the blocks of a database.',
+    examples: ['parsec backend blocks copy --help'],
   },
   'backend:sequester': {
     description:

@@ -474,6 +474,11 @@ export const scrubOptions = {
     group: 'Block storage',
     text: 'Write what is missing or corrupt, as far as the other nodes of a RAID1 or RAID5 tell what it should be.',
   }),
+  adopt: flag({
+    name: 'adopt',
+    group: 'Block storage',
+    text: 'Make the storages of --blockstore the nodes of this database, whatever they were before: after a disk or bucket was replaced (with --node, only that one), or when the array changes its form. Until then servers refuse them.',
+  }),
   node: optional({
     name: 'node',
     type: INT,
@@ -523,6 +528,44 @@ export const scrubOptions = {
   debug,
 } as const satisfies OptionTable
 
+const { maxRate, state, json } = scrubOptions
+
+/** Options of `parsec backend blocks copy`. */
+export const copyOptions = {
+  db: scrubOptions.db,
+  from: required(true, {
+    name: 'from',
+    type: BLOCKSTORE,
+    repeatable: true,
+    secret: true,
+    group: 'Block storage',
+    text: 'The block store that has the blocks, written as `--blockstore` of `parsec backend run`; all nodes of an array, in the same order.',
+  }),
+  to: required(true, {
+    name: 'to',
+    type: BLOCKSTORE,
+    repeatable: true,
+    secret: true,
+    group: 'Block storage',
+    text: 'The block store that gets them.',
+  }),
+  maxRate,
+  state: {
+    ...state,
+    text: 'File that remembers how far the copy has come; the same command then goes on after an interruption, and later copies only what is new.',
+  },
+  json,
+  dbFirstTriesNumber,
+  dbFirstTriesSleep,
+  maximumDatabaseConnectionAttempts: scrubOptions.maximumDatabaseConnectionAttempts,
+  pauseBeforeRetryDatabaseConnection: scrubOptions.pauseBeforeRetryDatabaseConnection,
+  logLevel,
+  logFormat,
+  logFile,
+  debug,
+} as const satisfies OptionTable
+
+export type CopyValues = Values<typeof copyOptions>
 export type ScrubValues = Values<typeof scrubOptions>
 export type RunValues = Values<typeof runOptions>
 export type MigrateValues = Values<typeof migrateOptions>

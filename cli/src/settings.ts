@@ -184,7 +184,7 @@ export function migrateDatabase(
 const SCRUB_CONNECTIONS = 6
 /** The database of `parsec backend scrub`. Throws `OperatorError`. */
 export function scrubDatabase(
-  values: ScrubValues,
+  values: Omit<MigrateValues, 'dryRun'>,
   environment: Environment,
 ): Extract<DatabaseConfig, { kind: 'POSTGRESQL' }> {
   const connections = { minConnections: 0, maxConnections: SCRUB_CONNECTIONS }

@@ -33,19 +33,24 @@ async function directory(name: string): Promise<NodeConfig> {
   await mkdir(join(folder, name))
   return { type: 'FILE', directory: join(folder, name) }
 }
-const [s3, swift] = [backEnds.s3.store(backEnds.s3.url), backEnds.swift.store(backEnds.swift.url)]
+/** Each server finds storages that belong to nobody, as a first one does. */
+async function bucket(kind: 's3' | 'swift'): Promise<NodeConfig> {
+  const own = (await backEnds.another(`concurrent-${randomBytes(6).toString('hex')}`))[kind]
+  return own.store(own.url)
+}
 const rows: NodeConfig = { type: 'POSTGRESQL' }
 const STORES: readonly (readonly [name: string, store: StoreConfig])[] = [
   ['POSTGRESQL', rows],
   ['FILE', await directory('alone')],
-  ['S3', s3],
-  ['SWIFT', swift],
+  ['S3', await bucket('s3')],
+  ['SWIFT', await bucket('swift')],
   ['RAID1 of FILE and POSTGRESQL', { type: 'RAID1', nodes: [await directory('copy'), rows] }],
-  ['RAID5 of POSTGRESQL, S3 and FILE', { type: 'RAID5', nodes: [rows, s3, await directory('chunks')] }],
+  ['RAID5 of POSTGRESQL, S3 and FILE', { type: 'RAID5', nodes: [rows, await bucket('s3'), await directory('chunks')] }],
 ]
 
 for (const [name, store] of STORES) {
   test(`${CLIENTS} creates at once in ${name}, one process`, async () => {
+    await database.query('TRUNCATE blockstore_node, block CASCADE')
     const port = await freePort()
     const server = new ServerProcess(
       'server',

@@ -1,6 +1,7 @@
 /** What a scrub looks at: a database that knows blocks, and the command line in front of stores. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { databaseRegister, type Register } from '@parsec/blockstore/identity/register'
 import { scrub } from '@parsec/blockstore/scrub/scrub'
 import { newScrub, type ScrubEvent, type ScrubState } from '@parsec/blockstore/scrub/state'
 import type { NodeConfig, StoreConfig } from '@parsec/blockstore/stores/kinds'
@@ -34,6 +35,10 @@ export class ScrubWorld {
     const database = await createDatabase()
     await promisify(execFile)(process.execPath, [...NODE_ARGV, 'backend', 'migrate', `--db=${database.url}`])
     return new ScrubWorld(database)
+  }
+  /** Of the nodes, in the database. */
+  get nodeRegister(): Register {
+    return databaseRegister(this.#pool)
   }
   async close(): Promise<void> {
     await this.#pool.close()
@@ -97,6 +102,7 @@ export class ScrubWorld {
       log: recordingLog([]),
       network: { caFile: null, proxy: {}, attemptMs: ATTEMPT_MS },
       repair: false,
+      adopt: false,
       node: null,
       isDegraded: false,
       removeOlderThanMs: null,

@@ -41,7 +41,7 @@ export class TestService {
 
   static async start(
     config: Partial<BlockstoreConfig> & Pick<BlockstoreConfig, 'store'>,
-    options: Pick<BlockstoreDeps, 'network' | 'storeDeadlineMs' | 'metrics'> = {},
+    options: Pick<BlockstoreDeps, 'network' | 'storeDeadlineMs' | 'metrics' | 'register' | 'probePauseMs'> = {},
     organization_id = `Org_${randomBytes(4).toString('hex')}`,
   ): Promise<TestService> {
     const test = new TestService(organization_id)
@@ -71,7 +71,7 @@ export class TestService {
       },
     )
     const full = { database: { kind: 'MOCKED' }, ...config } as const
-    test.#service = await startBlockstore({ bus: test.bus, log, config: full, ...options })
+    test.#service = await startBlockstore({ bus: test.bus, log, config: full, register: null, ...options })
     return test
   }
   get service(): BlockstoreService {

@@ -79,7 +79,7 @@ test('a node that missed an upload is not read until a scrub has repaired it, wh
 })
 
 test('of two uploads of a block at once, on different replicas too, the second waits for the first', async () => {
-  const backEnds = await startBackEnds()
+  const backEnds = await startBackEnds(`uploads-${randomBytes(6).toString('hex')}`)
   const s3 = await FaultProxy.start(backEnds.s3.url)
   const directories = ['d', 'e'].map(name => join(folder, name))
   for (const directory of directories) await mkdir(directory)

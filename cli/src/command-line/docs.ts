@@ -1,7 +1,7 @@
 /** `docs/configuration.md`, made from the option table so that it cannot differ from what the program does. */
 
 import { type Parameter, parameters } from '@parsec/shared/postgres/url'
-import { migrateOptions, runOptions, scrubOptions } from '../options.ts'
+import { copyOptions, migrateOptions, runOptions, scrubOptions } from '../options.ts'
 import { toolOptions } from '../tool-options.ts'
 import { defaultText, optionSyntax } from './help.ts'
 import { GROUPS, type Option, type OptionTable } from './option.ts'
@@ -18,6 +18,8 @@ export function configurationPage(): string {
     table(Object.values(migrateOptions).filter(o => !o.retired)),
     SCRUB,
     table(Object.values<Option>(scrubOptions).filter(o => !o.retired)),
+    COPY,
+    table(Object.values<Option>(copyOptions).filter(o => !o.retired)),
     TOOLS,
     ...Object.entries<OptionTable>(toolOptions).flatMap(([words, options]) => [
       `### \`parsec backend ${words}\``,
@@ -114,6 +116,12 @@ const SCRUB = `## \`parsec backend scrub\`
 
 Compares the block store with the database, and repairs it; see [operations](operations.md). Exit code 0: all is well; 3:
 something was wrong and is repaired; 4: something is wrong still, or could not be checked; 1: the scrub could not be
+finished.`
+
+const COPY = `## \`parsec backend blocks copy\`
+
+Copies every block into another block store, of whatever kind, and reads it back; see
+[operations](operations.md#moving-blocks). Exit code 0: every block is copied; 4: some are not; 1: the copy could not be
 finished.`
 
 const TOOLS = `## Commands about organizations

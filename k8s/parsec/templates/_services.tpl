@@ -72,6 +72,10 @@ blockstore:
     - parsec.internal.metadata.block_abandon.caller
     - parsec.internal.metadata.block_access
     - parsec.internal.metadata.block_access.caller
+    - parsec.internal.metadata.block_nodes
+    - parsec.internal.metadata.block_nodes.caller
+    - parsec.internal.metadata.block_node_marked
+    - parsec.internal.metadata.block_node_marked.caller
   subscribe:
     - parsec.inbox.blockstore.>
     - parsec.cmd.blockstore.*

@@ -81,6 +81,7 @@ function refusal(
   block_id: Uuid,
 ): { status: 'timeout' } {
   if (!(error instanceof StoreError)) throw error
+  if (error.cancelled) return { status: 'timeout' }
   log.warning(event + error.detail, {
     organization_id: context.organization_id,
     block_id: block_id.hex,

@@ -2,16 +2,17 @@
 import { admissionOf } from '@parsec/shared/bus/admission'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { serveCommands } from '@parsec/shared/bus/rpc'
-import { ABORT_MARGIN_MS, STORE_DEADLINE_MS } from '@parsec/shared/deadlines'
+import { ABORT_MARGIN_MS, STORE_DEADLINE_MS, STORE_PROBE_PAUSE_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { Database } from '@parsec/shared/postgres/database'
 import type { Readiness, Service } from '@parsec/shared/service'
 import { blockHandlers } from './commands.ts'
 import type { BlockstoreConfig } from './config.ts'
+import { busRegister, type Register } from './identity/register.ts'
 import { DIRECT, type NetworkOptions } from './stores/network.ts'
 import { openStore } from './stores/open.ts'
-import { type NodeStatus, StoreError } from './stores/store.ts'
+import { type BlockStore, type NodeStatus, StoreError } from './stores/store.ts'
 
 export type BlockstoreDeps = {
   bus: Bus
@@ -21,7 +22,10 @@ export type BlockstoreDeps = {
   metrics?: Metrics
   /** Shared with the metadata service of the same process; it is not closed here. */
   database?: Database
-  /** Replaces `STORE_DEADLINE_MS`. */
+  /** Where it is written down which storages are the nodes; that of the metadata service unless given, null: nowhere. */
+  register?: Register | null
+  /** Replace `STORE_DEADLINE_MS` and `STORE_PROBE_PAUSE_MS`. */
+  probePauseMs?: number
   storeDeadlineMs?: number
 }
 
@@ -38,8 +42,10 @@ export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreS
     metrics = noMetrics,
     storeDeadlineMs = STORE_DEADLINE_MS,
     database = null,
+    register = busRegister(bus),
+    probePauseMs = STORE_PROBE_PAUSE_MS,
   } = deps
-  const store = await openStore({ config, log, network, metrics, database })
+  const store = await openStore({ config, log, network, metrics, database, register })
   const stopping = new AbortController()
   const handlers = blockHandlers({ bus, store, stopping: stopping.signal, storeDeadlineMs })
   const admission = admissionOf(1)
@@ -50,14 +56,16 @@ export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreS
     throw error
   })
   let draining = false
+  const probing = setInterval(() => void store.probe(), probePauseMs).unref()
 
   return {
     name: 'blockstore',
     nodes: () => store.nodes(),
-    readiness: () => readiness(bus.connected && !draining, store.nodes()),
+    readiness: () => readiness(bus.connected && !draining, store),
     /** Commands that the store keeps waiting for too long are answered `timeout`. */
     async drain(deadlineMs) {
       draining = true
+      clearInterval(probing)
       const abort = () => stopping.abort(new StoreError('the server stops'))
       const timer = setTimeout(abort, Math.max(deadlineMs - ABORT_MARGIN_MS, 0))
       try {
@@ -67,22 +75,26 @@ export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreS
       }
     },
     async stop() {
+      clearInterval(probing)
       stopping.abort(new StoreError('the server stops'))
       await store.close()
     },
   }
 }
 
-/** A node that is away does not make the service unready: the others may serve, and no replica could do better. */
-function readiness(ready: boolean, nodes: readonly NodeStatus[]): Readiness {
-  const detail: { [name: string]: string } = {}
-  for (const [index, { name, failingSince, failures, missing, corrupt }] of nodes.entries()) {
+/** A node that is away does not make the service unready as long as others serve. */
+function readiness(ready: boolean, store: BlockStore): Readiness {
+  const isReadable = store.isReadable()
+  const detail: { [name: string]: string } = isReadable ? {} : { blockstore: 'no block can be read' }
+  for (const [index, status] of store.nodes().entries()) {
+    const { name, failingSince, isAway, failures, missing, corrupt } = status
     const troubles = [
       failingSince === null ? '' : `failing since ${new Date(failingSince).toISOString()}, ${failures} failures`,
+      isAway ? 'away' : '',
       missing === 0 ? '' : `${missing} reads found nothing`,
       corrupt === 0 ? '' : `${corrupt} reads found no whole block`,
     ].filter(trouble => trouble !== '')
     if (troubles.length > 0) detail[`blockstore node ${index}`] = `${name}: ${troubles.join(', ')}`
   }
-  return { ready, detail }
+  return { ready: ready && isReadable, detail }
 }

@@ -1,10 +1,11 @@
 /** `parsec backend scrub`: compares every block with what the nodes of the block store hold, and repairs it. */
+import { newScrub } from '@parsec/blockstore/scrub/state'
 import { createLog } from '@parsec/shared/log'
 import { EXIT_FAILURE, type Output } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import { type ScrubValues, scrubOptions } from '../../options.ts'
 import { ScrubReport } from '../../scrub/report.ts'
-import { ScrubStateFile, workOf } from '../../scrub/state-file.ts'
+import { StateFile, workOf } from '../../scrub/state-file.ts'
 import { stopSignal } from '../../server/signals.ts'
 import { logOptions, networkOptions, scrubDatabase, scrubRate } from '../../settings.ts'
 
@@ -18,6 +19,7 @@ export const scrubSpec = {
     "parsec backend scrub --db postgresql://… -b 's3:…'",
     "parsec backend scrub --db postgresql://… -b 'RAID1:0:s3:…' -b 'RAID1:1:swift:…' --repair --max-rate 20 --state scrub.json",
     'parsec backend scrub --db postgresql://… -b … --node 1 --repair      # refill the replaced node 1',
+    'parsec backend scrub --db postgresql://… -b … --node 1 --adopt --repair   # another storage takes the place of node 1',
     'parsec backend scrub --db postgresql://… -b … --delete-orphans --older-than 7d --json',
   ],
 } as const
@@ -30,7 +32,7 @@ export class Scrub extends ParsecCommand<typeof scrubOptions> {
     const database = scrubDatabase(values, process.env)
     const maxBytesPerSecond = scrubRate(values)
     const choice = { node: values.node ?? null, isDegraded: values.degraded }
-    const stateFile = new ScrubStateFile(values.state, workOf(values.blockstore!, values.db!, choice))
+    const stateFile = new StateFile(values.state, workOf(values.blockstore!, values.db!, choice), newScrub)
     const state = await stateFile.read()
     const log = createLog(logOptions(values))
     const report = new ScrubReport(output, { json: values.json, terminal: process.stderr.isTTY === true })
@@ -49,6 +51,7 @@ export class Scrub extends ParsecCommand<typeof scrubOptions> {
           log,
           network: networkOptions(process.env),
           repair: values.repair,
+          adopt: values.adopt,
           ...choice,
           removeOlderThanMs: values.deleteOrphans ? values.olderThan : null,
           maxBytesPerSecond,

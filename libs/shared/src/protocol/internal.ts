@@ -143,6 +143,12 @@ type Requests = {
   }
   /** The upload has failed: another one may begin at once. */
   block_abandon: { request: { upload: Uuid }; reply: Record<never, never> }
+  /** The nodes of the block store; those of `proposal` are registered when there are none. */
+  block_nodes: {
+    request: { proposal: BlockstoreNode[] }
+    reply: { nodes: BlockstoreNode[]; samples: SampleBlock[] }
+  }
+  block_node_marked: { request: { index: number; node_id: Uuid }; reply: Record<never, never> }
   block_access: {
     request: { context: AuthenticatedContext; block_id: Uuid }
     reply:
@@ -177,6 +183,19 @@ type Requests = {
     reply: ({ status: 'ok' } & AdministeredUser) | { status: 'not_found' | 'user_not_found' }
   }
 }
+
+/** A storage as a node of the block store. `kind`: `single`, RAID0, RAID1 or RAID5; `nodes`: how many the array has. */
+export type BlockstoreNode = {
+  index: number
+  array_id: Uuid
+  kind: string
+  nodes: number
+  node_id: Uuid
+  /** Whether its marker has been written. */
+  is_marked: boolean
+}
+/** A block that every node should have, or its piece of it. */
+export type SampleBlock = { organization_id: OrganizationID; block_id: Uuid }
 
 /** Why a block may not be created (spec 05 §10.1). */
 export type BlockRefusal =
@@ -222,6 +241,8 @@ export const internalRequests: { readonly [N in InternalName]: InternalSpec } = 
   block_commit: asked('blockstore'),
   block_abandon: asked('blockstore'),
   block_access: asked('blockstore'),
+  block_nodes: asked('blockstore'),
+  block_node_marked: asked('blockstore'),
   administration_create: asked('admin'),
   administration_status: asked('admin'),
   administration_update: asked('admin'),

@@ -50,6 +50,7 @@ const bytesOf = (bytes: Bytes): Buffer =>
 /** A node in memory whose objects and faults a test can reach. */
 class TestNode implements ObjectStore {
   readonly keys = { blockstore_type: 'TEST' }
+  readonly marker = null
   readonly objects = new Map<string, Buffer>()
   down = false
   silent = false

@@ -56,6 +56,13 @@ export class Raid {
   nodes(): readonly NodeStatus[] {
     return this.members.flatMap(member => member.nodes())
   }
+  /** Whether at most `spared` nodes are away. */
+  isReadable(spared: number): boolean {
+    return this.members.filter(member => !member.isReadable()).length <= spared
+  }
+  async probe(): Promise<void> {
+    await Promise.all(this.members.map(member => member.probe()))
+  }
   async close(): Promise<void> {
     await Promise.allSettled(this.members.map(member => member.close()))
   }

@@ -30,6 +30,12 @@ export class Raid0Store implements BlockStore {
   nodes(): readonly NodeStatus[] {
     return this.#raid.nodes()
   }
+  isReadable(): boolean {
+    return this.#raid.isReadable(this.#raid.members.length - 1)
+  }
+  probe(): Promise<void> {
+    return this.#raid.probe()
+  }
   close(): Promise<void> {
     return this.#raid.close()
   }

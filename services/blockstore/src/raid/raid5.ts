@@ -106,6 +106,12 @@ export class Raid5Store implements BlockStore {
   nodes(): readonly NodeStatus[] {
     return this.#raid.nodes()
   }
+  isReadable(): boolean {
+    return this.#raid.isReadable(1)
+  }
+  probe(): Promise<void> {
+    return this.#raid.probe()
+  }
   close(): Promise<void> {
     return this.#raid.close()
   }

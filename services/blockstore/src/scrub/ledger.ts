@@ -38,6 +38,22 @@ export class Ledger {
       ORDER BY block._id LIMIT ${limit}`)
   }
 
+  /** The last block, how many come behind `after`, and their bytes. */
+  async behind(after: number): Promise<{ last: number; count: number; bytes: number }> {
+    const row = await this.#database.one<{ last: number | null; count: number; bytes: number }>(sql`
+      SELECT max(_id) AS last, count(*) AS count, coalesce(sum(size), 0)::bigint AS bytes FROM block
+      WHERE _id > ${after} AND deleted_on IS NULL`)
+    return { last: row?.last ?? 0, count: row?.count ?? 0, bytes: row?.bytes ?? 0 }
+  }
+  at(positions: readonly number[]): Promise<KnownBlock[]> {
+    return this.#database.all<KnownBlock>(sql`
+      SELECT block._id AS position, organization.organization_id, block.block_id, block.size,
+        coalesce(block.missed_nodes, '{}') AS "missedNodes"
+      FROM block JOIN organization ON organization._id = block.organization
+      WHERE block._id = ANY (${positions}::bigint[]) AND block.deleted_on IS NULL
+      ORDER BY block._id`)
+  }
+
   /** Remembers which nodes still lack a block. */
   async setMissed({ position }: KnownBlock, missed: readonly number[]): Promise<void> {
     await this.#database.run(

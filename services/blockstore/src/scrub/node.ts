@@ -12,14 +12,14 @@ const PATIENCE = 5
 
 export class ScrubNode {
   readonly name: string
-  readonly #store: NamedStore['store']
+  readonly store: NamedStore['store']
   readonly #log: Log
   readonly #pace: (bytes: number) => Promise<void>
   #failuresInRow = 0
 
   constructor({ name, store }: NamedStore, log: Log, pace: (bytes: number) => Promise<void>) {
     this.name = name
-    this.#store = store
+    this.store = store
     this.#log = log
     this.#pace = pace
   }
@@ -32,7 +32,7 @@ export class ScrubNode {
   /** Throws `OperatorError` when the node refuses us; one that is away is not asked again. */
   async open(): Promise<void> {
     try {
-      await this.#store.open()
+      await this.store.open()
     } catch (error) {
       if (!(error instanceof StoreError)) throw error
       this.#failuresInRow = PATIENCE
@@ -40,12 +40,12 @@ export class ScrubNode {
     }
   }
   close(): Promise<void> {
-    return this.#store.close()
+    return this.store.close()
   }
 
   async read({ organization_id, block_id }: BlockID, signal: AbortSignal): Promise<Piece> {
     if (!this.answers) return 'unreadable'
-    const piece = await this.#attempt('read', signal, inTime => this.#store.read(organization_id, block_id, inTime))
+    const piece = await this.#attempt('read', signal, inTime => this.store.read(organization_id, block_id, inTime))
     if (Buffer.isBuffer(piece)) await this.#pace(piece.length)
     return piece
   }
@@ -53,7 +53,7 @@ export class ScrubNode {
   async replace({ organization_id, block_id }: BlockID, data: Buffer, signal: AbortSignal): Promise<boolean> {
     if (!this.answers) return false
     const done = await this.#attempt('replace', signal, async inTime => {
-      await this.#store.create(organization_id, block_id, data, inTime)
+      await this.store.create(organization_id, block_id, data, inTime)
       return data
     })
     await this.#pace(data.length)
@@ -62,14 +62,14 @@ export class ScrubNode {
   /** Whether it is gone. */
   async remove(key: string, signal: AbortSignal): Promise<boolean> {
     const done = await this.#attempt('remove', signal, async inTime => {
-      await this.#store.remove(key, inTime)
+      await this.store.remove(key, inTime)
       return NOTHING
     })
     return Buffer.isBuffer(done)
   }
   /** Rejects when the list breaks off. */
   list(after: string, signal: AbortSignal): AsyncIterable<StoredObject> {
-    return this.#store.list(after, signal)
+    return this.store.list(after, signal)
   }
 
   async #attempt(event: string, signal: AbortSignal, work: (signal: AbortSignal) => Promise<Buffer>): Promise<Piece> {

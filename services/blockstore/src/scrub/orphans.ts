@@ -1,5 +1,6 @@
 /** Objects of one node that belong to no block: found, and removed when they are old and nobody can be making one. */
 import { SCRUB_CLAIM_MS, SCRUB_YOUNG_MS } from '@parsec/shared/deadlines'
+import { MARKER_KEY } from '../identity/marker.ts'
 import { pause } from '../stores/deadline.ts'
 import type { BlockID } from '../stores/store.ts'
 import { blockOfKey, type StoredObject } from '../stores/store.ts'
@@ -47,6 +48,7 @@ async function lookThrough(work: OrphanWork, page: readonly StoredObject[]): Pro
   const owned: Owned[] = []
   let strangers = 0
   for (const object of page) {
+    if (object.key === MARKER_KEY) continue
     const block = blockOfKey(object.key)
     if (block) owned.push({ object, block })
     else strangers++

@@ -7,8 +7,12 @@
 import { SCRUB_YOUNG_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
+import { registeredNodes, replaceNodes } from '@parsec/shared/postgres/blockstore-nodes'
 import type { Database } from '@parsec/shared/postgres/database'
+import type { BlockstoreNode } from '@parsec/shared/protocol/internal'
 import type { BlockstoreConfig } from '../config.ts'
+import { Identity } from '../identity/identity.ts'
+import { databaseRegister } from '../identity/register.ts'
 import { nodeOf } from '../raid/raid0.ts'
 import { RAID5_MIN_NODES } from '../raid/raid5.ts'
 import { nodesOf, type StoreConfig, usesMemory } from '../stores/kinds.ts'
@@ -35,6 +39,8 @@ export type ScrubOptions = {
   network: NetworkOptions
   /** Write what is missing or corrupt. */
   repair: boolean
+  /** Make the storages at hand the nodes of the array, whatever they were before. */
+  adopt: boolean
   /** Compare and repair this node only, and believe the others; null: all. */
   node: number | null
   /** Only blocks that a node missed when they were uploaded, and no objects. */
@@ -106,11 +112,24 @@ async function openNodes(options: ScrubOptions, pace: (bytes: number) => Promise
       throw new OperatorError(
         `--blockstore: ${away.map(({ name }) => name).join(' and ')} cannot be reached; check the network, then start again`,
       )
+    await identify(options, nodes)
     return nodes
   } catch (error) {
     await Promise.allSettled(nodes.map(node => node.close()))
     throw error
   }
+}
+
+/** Where no node is registered yet, no server has run with this release: the first one will adopt them. */
+async function identify({ config, database, log, adopt, node, signal }: ScrubOptions, nodes: readonly ScrubNode[]) {
+  const registered = () => registeredNodes(database)
+  const away = new Set([...nodes.keys()].filter(index => !nodes[index]!.answers))
+  const identity = new Identity(config.store.type, nodes, databaseRegister(database), log)
+  if (adopt) {
+    const replace = (rows: readonly BlockstoreNode[]) => replaceNodes(database, rows)
+    for (const index of await identity.adopt({ registered, replace }, node, away, signal))
+      log.warning('Block store node adopted', { node: index, name: nodes[index]!.name })
+  } else if ((await registered()).length > 0) await identity.check(away, signal)
 }
 
 async function compareBlocks(work: Work): Promise<void> {

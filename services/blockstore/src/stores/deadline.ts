@@ -1,9 +1,11 @@
 /** Waits that end: a deadline for a piece of work, and a promise that gives up when its signal aborts. */
 import { StoreError } from './store.ts'
 
-/** The error that an aborted signal stands for. */
+/** The error that an aborted signal stands for: what the store did not do in time, or nobody wants any more. */
 export const abortedBy = (signal: AbortSignal): StoreError =>
-  signal.reason instanceof StoreError ? signal.reason : new StoreError(String(signal.reason?.message ?? 'aborted'))
+  signal.reason instanceof StoreError
+    ? signal.reason
+    : new StoreError(String(signal.reason?.message ?? 'aborted'), { cancelled: true, cause: signal.reason })
 
 /**
  * Runs `body` with a signal that aborts after `ms` milliseconds or together with `parent`; `extend` counts anew. Nothing

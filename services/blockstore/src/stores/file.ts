@@ -12,8 +12,16 @@ import { FILE_ABANDONED_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import { limits } from '@parsec/shared/limits'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
+import { MARKER_KEY } from '../identity/marker.ts'
 import type { StoreKind } from './kind.ts'
-import { blockOfKey, type ObjectStore, type StoredObject, StoreError } from './store.ts'
+import {
+  blockOfKey,
+  type MarkerPlace,
+  nullIfMissing,
+  type ObjectStore,
+  type StoredObject,
+  StoreError,
+} from './store.ts'
 
 /** Where files are written before they get their name; no organization id starts with a dot. */
 const INCOMING = '.incoming'
@@ -42,8 +50,8 @@ export class FileStore implements ObjectStore {
   }
 
   /**
-   * Throws `OperatorError` when the directory does not exist (it might be a mount that is missing), cannot be written,
-   * or does not tell capital letters from small ones, since organization ids do.
+   * Throws `StoreError` when the directory is not there, which may be a mount that is missing; `OperatorError` when it
+   * cannot be written, or does not tell capital letters from small ones, since organization ids do.
    */
   async open(): Promise<void> {
     try {
@@ -51,19 +59,29 @@ export class FileStore implements ObjectStore {
       await mkdir(this.#incoming, { recursive: true })
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      throw new OperatorError(
-        `File block store: directory \`${this.#directory}\` cannot be used (${code}); it must exist and be writable (--blockstore)`,
-        { cause: error },
-      )
+      const text = `File block store: directory \`${this.#directory}\` cannot be used (${code}); it must exist and be writable (--blockstore)`
+      throw AWAY.has(code ?? '') ? new StoreError(text, { cause: error }) : new OperatorError(text, { cause: error })
     }
     await this.#clearAbandoned()
     await this.#refuseCaseFolding()
   }
 
-  async read(organization_id: OrganizationID, block_id: Uuid): Promise<Buffer> {
+  readonly marker: MarkerPlace = {
+    read: () => nullIfMissing(this.#read(join(this.#directory, MARKER_KEY))),
+    write: data => this.#write(join(this.#directory, MARKER_KEY), data),
+  }
+  read(organization_id: OrganizationID, block_id: Uuid): Promise<Buffer> {
+    return this.#read(this.#path(organization_id, block_id))
+  }
+  /** An existing file is replaced. */
+  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {
+    return this.#write(this.#path(organization_id, block_id), data)
+  }
+
+  async #read(path: string): Promise<Buffer> {
     let file: FileHandle
     try {
-      file = await open(this.#path(organization_id, block_id), 'r')
+      file = await open(path, 'r')
     } catch (error) {
       if (!isMissing(error)) throw error
       throw new StoreError('no such file', { missing: true })
@@ -77,9 +95,7 @@ export class FileStore implements ObjectStore {
     }
   }
 
-  /** An existing file is replaced. */
-  async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer): Promise<void> {
-    const path = this.#path(organization_id, block_id)
+  async #write(path: string, data: Buffer): Promise<void> {
     const incoming = join(this.#incoming, randomUUID())
     try {
       const file = await open(incoming, 'wx', 0o600)
@@ -162,6 +178,9 @@ export class FileStore implements ObjectStore {
     )
   }
 }
+
+/** Codes of a directory that is not there, or whose disk is gone. */
+const AWAY = new Set(['ENOENT', 'ENOTDIR', 'ENODEV', 'ENXIO', 'EIO', 'ESTALE', 'EHOSTDOWN', 'ETIMEDOUT'])
 
 const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT'
 function ignoreExisting(error: NodeJS.ErrnoException): void {

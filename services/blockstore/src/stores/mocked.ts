@@ -19,6 +19,7 @@ export const MOCKED: StoreKind<MockedConfig> = {
 
 export class MockedStore implements ObjectStore {
   readonly keys = { blockstore_type: 'MOCKED' }
+  readonly marker = null
   readonly #blocks = new Map<string, Buffer>()
 
   async open(): Promise<void> {}

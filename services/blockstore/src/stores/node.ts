@@ -1,14 +1,21 @@
 /** One back end with what every back end needs: bounded concurrency, and a memory of how it does. */
 
 import type { Uuid } from '@parsec/shared/codec/values'
+import { STORE_PROBE_MS } from '@parsec/shared/deadlines'
+import { Unavailable } from '@parsec/shared/errors'
 import { limits } from '@parsec/shared/limits'
 import type { LogKeys } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
+import { orAborted, withDeadline } from './deadline.ts'
 import { Gate } from './gate.ts'
 import { type BlockFacts, type BlockStore, type NodeStatus, type ObjectStore, objectKey, StoreError } from './store.ts'
 
+const ASK_AGAIN_MS = 1_000
+
 export type NodeOptions = { metrics?: Metrics; concurrency?: number }
+/** Rejects with `StoreError` when the storage is the wrong one, with `Unavailable` when that cannot be told now. */
+export type Check = (signal: AbortSignal) => Promise<void>
 
 export class StoreNode implements BlockStore {
   readonly name: string
@@ -19,6 +26,14 @@ export class StoreNode implements BlockStore {
   /** The last write of each object that is being written. */
   readonly #writing = new Map<string, Promise<void>>()
   #failingSince: number | null = null
+  #isAway = false
+  /** It failed since it was asked last. */
+  #isSuspect = false
+  #check: Check | null = null
+  #isChecked = true
+  /** When to ask for its identity again, where nobody could tell. */
+  #askAgainAt = 0
+  #probing: Promise<void> | undefined
   #operations = 0
   #failures = 0
   #missing = 0
@@ -42,13 +57,71 @@ export class StoreNode implements BlockStore {
       await this.#store.open()
     } catch (error) {
       this.#failingSince = Date.now()
+      this.#isAway = true
+      this.#isSuspect = true
       throw error
+    }
+  }
+  get store(): ObjectStore {
+    return this.#store
+  }
+  get isAway(): boolean {
+    return this.#isAway
+  }
+  /** From now on it is asked who it is whenever it was away; `isChecked`: it has been asked just now. */
+  checkWith(check: Check, isChecked: boolean): void {
+    this.#check = check
+    this.#isChecked = isChecked && !this.#isAway
+  }
+  isReadable(): boolean {
+    return !this.#isAway
+  }
+  async probe(): Promise<void> {
+    if (this.#isSuspect || !this.#isChecked) await this.#ask().catch(() => {})
+  }
+
+  /** A node that failed is asked first whether it is there, and is the one that it was. */
+  #trusted<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    const isDoubtful = this.#isSuspect || (!this.#isChecked && performance.now() >= this.#askAgainAt)
+    return isDoubtful ? orAborted(this.#ask(), signal).then(work) : work()
+  }
+  #ask(): Promise<void> {
+    this.#probing ??= this.#askOnce().finally(() => {
+      this.#probing = undefined
+    })
+    return this.#probing
+  }
+  async #askOnce(): Promise<void> {
+    try {
+      await withDeadline(null, STORE_PROBE_MS, async signal => {
+        if (this.#isSuspect) await orAborted(this.#store.open(), signal)
+        await this.#identify(signal)
+      })
+      this.#isSuspect = false
+      this.#isAway = false
+      this.#failingSince = null
+    } catch (error) {
+      this.#isAway = true
+      this.#failingSince ??= Date.now()
+      throw error
+    }
+  }
+  /** Where nobody can tell now, it is used, and asked again the next time. */
+  async #identify(signal: AbortSignal): Promise<void> {
+    if (!this.#check) return
+    try {
+      await orAborted(this.#check(signal), signal)
+      this.#isChecked = true
+    } catch (error) {
+      this.#isChecked = false
+      if (!(error instanceof Unavailable)) throw error
+      this.#askAgainAt = performance.now() + ASK_AGAIN_MS
     }
   }
   read(organization_id: OrganizationID, block_id: Uuid, { size }: BlockFacts, signal: AbortSignal): Promise<Buffer> {
     return this.#observe(
       this.#gate.run(organization_id, signal, async () => {
-        const data = await this.#store.read(organization_id, block_id, signal)
+        const data = await this.#trusted(signal, () => this.#store.read(organization_id, block_id, signal))
         if (data.length !== size) throw new StoreError(`${data.length} bytes where ${size} belong`, { corrupt: true })
         return data
       }),
@@ -56,7 +129,11 @@ export class StoreNode implements BlockStore {
   }
   async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<[]> {
     const key = objectKey(organization_id, block_id)
-    const write = () => this.#noted(key, this.#store.create(organization_id, block_id, data, signal))
+    const write = () =>
+      this.#noted(
+        key,
+        this.#trusted(signal, () => this.#store.create(organization_id, block_id, data, signal)),
+      )
     await this.#observe(this.#gate.run(organization_id, signal, write))
     return []
   }
@@ -68,6 +145,7 @@ export class StoreNode implements BlockStore {
       {
         name: this.name,
         failingSince: this.#failingSince,
+        isAway: this.#isAway,
         operations: this.#operations,
         failures: this.#failures,
         missing: this.#missing,
@@ -101,6 +179,8 @@ export class StoreNode implements BlockStore {
       if (error.cancelled) throw error
       this.#operations++
       this.#metrics.blockstoreError(this.name)
+      // A disk that is gone has nothing either, and neither has another one in its place.
+      if (!error.corrupt) this.#isSuspect = true
       if (error.missing || error.corrupt) {
         if (error.missing) this.#missing++
         else this.#corrupt++

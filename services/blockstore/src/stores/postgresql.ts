@@ -37,9 +37,11 @@ export const POSTGRESQL: StoreKind<PostgresqlConfig> = {
 
 export class PostgresqlStore implements ObjectStore {
   readonly keys = { blockstore_type: 'POSTGRESQL' }
+  readonly marker = null
   readonly #database: Database
   readonly #own: Database | null
   readonly #isNode: boolean
+  #isOpen = false
   /** `own` is closed with the store; `isNode`: of a RAID. */
   constructor(database: Database, own: Database | null, { isNode = false } = {}) {
     this.#database = database
@@ -47,8 +49,11 @@ export class PostgresqlStore implements ObjectStore {
     this.#isNode = isNode
   }
 
-  /** Nothing to check: the metadata service judges the database, and this store works again when it is back. */
-  async open(): Promise<void> {}
+  /** Opens no connection at the start: the metadata service judges the database then. */
+  async open(): Promise<void> {
+    if (this.#isOpen) await this.#database.one(sql`SELECT 1`)
+    this.#isOpen = true
+  }
   async read(organization_id: OrganizationID, block_id: Uuid): Promise<Buffer> {
     const row = await this.#database.one<{ data: Buffer }>(sql`
       SELECT data FROM block_data WHERE organization_id = ${organization_id} AND block_id = ${block_id}`)

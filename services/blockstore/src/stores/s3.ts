@@ -7,13 +7,22 @@ import type { Uuid } from '@parsec/shared/codec/values'
 import { STORE_ATTEMPT_MS, STORE_CONNECT_MS, STORE_OPEN_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
+import { MARKER_KEY } from '../identity/marker.ts'
 import { AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
 import { readBody } from './body.ts'
 import { withDeadline } from './deadline.ts'
 import { type Five, withScheme } from './fields.ts'
 import type { StoreKind } from './kind.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
-import { type ObjectStore, objectKey, readByKeys, type StoredObject, StoreError } from './store.ts'
+import {
+  type MarkerPlace,
+  nullIfMissing,
+  type ObjectStore,
+  objectKey,
+  readByKeys,
+  type StoredObject,
+  StoreError,
+} from './store.ts'
 
 type Sdk = typeof import('@aws-sdk/client-s3')
 
@@ -126,17 +135,13 @@ export class S3Store implements ObjectStore {
     return readByKeys(organization_id, block_id, key => this.#get(key, signal))
   }
 
-  async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
-    const object = {
-      Bucket: this.#bucket,
-      Key: objectKey(organization_id, block_id),
-      Body: data,
-      ContentLength: data.length,
-      ContentMD5: createHash('md5').update(data).digest('base64'),
-    }
-    await this.#attempts(signal, abortSignal =>
-      this.#client.send(new this.#sdk.PutObjectCommand(object), { abortSignal }),
-    )
+  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
+    return this.#put(objectKey(organization_id, block_id), data, signal)
+  }
+
+  readonly marker: MarkerPlace = {
+    read: signal => nullIfMissing(this.#get(MARKER_KEY, signal)),
+    write: (data, signal) => this.#put(MARKER_KEY, data, signal),
   }
 
   async *list(after: string, signal: AbortSignal): AsyncIterable<StoredObject> {
@@ -169,6 +174,18 @@ export class S3Store implements ObjectStore {
     this.#agents.https.destroy()
   }
 
+  async #put(Key: string, data: Buffer, signal: AbortSignal): Promise<void> {
+    const object = {
+      Bucket: this.#bucket,
+      Key,
+      Body: data,
+      ContentLength: data.length,
+      ContentMD5: createHash('md5').update(data).digest('base64'),
+    }
+    await this.#attempts(signal, abortSignal =>
+      this.#client.send(new this.#sdk.PutObjectCommand(object), { abortSignal }),
+    )
+  }
   async #get(Key: string, signal: AbortSignal): Promise<Buffer> {
     try {
       const get = async (abortSignal: AbortSignal): Promise<Buffer> => {

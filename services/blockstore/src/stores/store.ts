@@ -37,6 +37,10 @@ export interface BlockStore extends Store {
   quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void>
   /** How the back ends do, in the order of the configuration. */
   nodes(): readonly NodeStatus[]
+  /** Whether any block can be read: enough nodes answer. */
+  isReadable(): boolean
+  /** Asks nodes that failed whether they are back. Never rejects. */
+  probe(): Promise<void>
 }
 
 /** An object as a back end lists it. */
@@ -47,8 +51,16 @@ export type StoredObject = {
   writtenOn: number | null
 }
 
+/** Where a back end keeps the object by which it knows who it is. `read` answers null when there is none. */
+export interface MarkerPlace {
+  read(signal: AbortSignal): Promise<Buffer | null>
+  write(data: Buffer, signal: AbortSignal): Promise<void>
+}
+
 /** One back end. */
 export interface ObjectStore extends Store {
+  /** Null where the storage cannot be another one. */
+  readonly marker: MarkerPlace | null
   /** The bytes of an object. Rejects with `StoreError` for any failure, an aborted signal included. */
   read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer>
   /** Resolves when the bytes are durable; as a node of a RAID in the place of what was there. Rejects with `StoreError`. */
@@ -64,6 +76,8 @@ export type NodeStatus = {
   name: string
   /** Since when every operation has failed, in milliseconds since 1970; null: the last one succeeded. */
   failingSince: number | null
+  /** It did not answer when it was asked whether it is back, or is the wrong one. */
+  isAway: boolean
   /** Operations since the start, and how many of them failed, found nothing where a block should be, or no whole one. */
   operations: number
   failures: number
@@ -78,7 +92,7 @@ export class StoreError extends Error {
   readonly missing: boolean
   /** The store has an object, but it is not the one that was written. */
   readonly corrupt: boolean
-  /** Nothing failed: another node's answer made this operation needless. */
+  /** Nothing failed: another node's answer made this operation needless, or nobody waits for it any more. */
   readonly cancelled: boolean
   /** Appended to the event of the log line. */
   readonly detail: string
@@ -127,6 +141,16 @@ export async function readByKeys(
   } catch (error) {
     if (!(error instanceof StoreError && error.missing)) throw error
     return await get(unhyphenatedKey(organization_id, block_id))
+  }
+}
+
+/** What was read, null when the store has no such object. */
+export async function nullIfMissing(read: Promise<Buffer>): Promise<Buffer | null> {
+  try {
+    return await read
+  } catch (error) {
+    if (error instanceof StoreError && error.missing) return null
+    throw error
   }
 }
 

@@ -11,12 +11,21 @@ import { OperatorError } from '@parsec/shared/errors'
 import { limits } from '@parsec/shared/limits'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { ClientError, Identity, SendOptions, StorageClient } from 'pkgcloud'
+import { MARKER_KEY } from '../identity/marker.ts'
 import { AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
 import { orAborted, withDeadline } from './deadline.ts'
 import { type Five, withScheme } from './fields.ts'
 import type { StoreKind } from './kind.ts'
 import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
-import { type ObjectStore, objectKey, readByKeys, type StoredObject, StoreError } from './store.ts'
+import {
+  type MarkerPlace,
+  nullIfMissing,
+  type ObjectStore,
+  objectKey,
+  readByKeys,
+  type StoredObject,
+  StoreError,
+} from './store.ts'
 import { login, type SwiftSession } from './swift-login.ts'
 
 type Answer = { body: Buffer; response: IncomingMessage }
@@ -138,26 +147,12 @@ export class SwiftStore implements ObjectStore {
     return readByKeys(organization_id, block_id, key => this.#get(key, signal))
   }
 
-  /** Done when Swift has confirmed the MD5 of what it stored, with the answer or when asked for it. */
-  async create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
-    const { container } = this.#config
-    const path = objectKey(organization_id, block_id)
-    const etag = md5(data)
-    const headers = { ETag: etag, 'Content-Length': data.length, 'Content-Type': 'application/octet-stream' }
-    await this.#attempts(
-      signal,
-      [200, 201],
-      { method: 'PUT', container, path, headers, body: data },
-      async (answer, signal) => {
-        if (etagOf(answer) === etag) return
-        const head = await this.#send({ method: 'HEAD', container, path, headers: {} }, [200, 204], signal)
-        const stored = Number(head.response.headers['content-length'])
-        if (etagOf(head) === etag && stored === data.length) return
-        throw new AttemptError(`stored ${stored} bytes with ETag ${etagOf(head)}, not ${data.length} with ${etag}`, {
-          transient: true,
-        })
-      },
-    )
+  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
+    return this.#put(objectKey(organization_id, block_id), data, signal)
+  }
+  readonly marker: MarkerPlace = {
+    read: signal => nullIfMissing(this.#get(MARKER_KEY, signal)),
+    write: (data, signal) => this.#put(MARKER_KEY, data, signal),
   }
 
   async *list(after: string, signal: AbortSignal): AsyncIterable<StoredObject> {
@@ -180,6 +175,27 @@ export class SwiftStore implements ObjectStore {
   async close(): Promise<void> {
     this.#agents.http.destroy()
     this.#agents.https.destroy()
+  }
+
+  /** Done when Swift has confirmed the MD5 of what it stored, with the answer or when asked for it. */
+  async #put(path: string, data: Buffer, signal: AbortSignal): Promise<void> {
+    const { container } = this.#config
+    const etag = md5(data)
+    const headers = { ETag: etag, 'Content-Length': data.length, 'Content-Type': 'application/octet-stream' }
+    await this.#attempts(
+      signal,
+      [200, 201],
+      { method: 'PUT', container, path, headers, body: data },
+      async (answer, signal) => {
+        if (etagOf(answer) === etag) return
+        const head = await this.#send({ method: 'HEAD', container, path, headers: {} }, [200, 204], signal)
+        const stored = Number(head.response.headers['content-length'])
+        if (etagOf(head) === etag && stored === data.length) return
+        throw new AttemptError(`stored ${stored} bytes with ETag ${etagOf(head)}, not ${data.length} with ${etag}`, {
+          transient: true,
+        })
+      },
+    )
   }
 
   async #get(path: string, signal: AbortSignal): Promise<Buffer> {

@@ -2,6 +2,7 @@
 
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { UPLOAD_LEASE_MS } from '@parsec/shared/deadlines'
+import { registerNodes, sampleBlocks, setMarked } from '@parsec/shared/postgres/blockstore-nodes'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { InternalName } from '@parsec/shared/protocol/internal'
 import type { InternalHandlers } from '../context.ts'
@@ -55,6 +56,15 @@ export const blockRequests: InternalHandlers<Extract<InternalName, `block_${stri
   /** Also forgets uploads that ended long ago without a word. */
   block_abandon: async ({ db }, { upload }) => {
     await db.run(sql`DELETE FROM block_upload WHERE upload = ${upload} OR expires_on < now() - interval '1 hour'`)
+    return {}
+  },
+
+  block_nodes: async ({ db }, { proposal }) => ({
+    nodes: await registerNodes(db, proposal),
+    samples: await sampleBlocks(db),
+  }),
+  block_node_marked: async ({ db }, { index, node_id }) => {
+    await setMarked(db, index, node_id)
     return {}
   },
 

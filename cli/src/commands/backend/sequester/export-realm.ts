@@ -39,6 +39,7 @@ export class ExportRealm extends ParsecCommand<typeof exportRealmOptions> {
         metrics: noMetrics,
         network: networkOptions(process.env),
         database,
+        register: null,
       })
       try {
         const path = exportPath(values.output!, realm_id)
