@@ -1,9 +1,8 @@
 /** What a copy of blocks prints: lines for people with the progress on a terminal, or one JSON object a line. */
 import type { CopyEvent, CopyState } from '@parsec/blockstore/copy/copy'
+import { PROGRESS_BAR_MS, PROGRESS_JSON_MS } from '@parsec/shared/deadlines'
 import type { Output } from '../command-line/output.ts'
 
-/** Milliseconds between two prints of the progress. */
-const EVERY_MS = { terminal: 200, json: 2_000 }
 const MIB = 1024 * 1024
 
 type Progress = Extract<CopyEvent, { kind: 'progress' }>
@@ -50,7 +49,7 @@ export class CopyReport {
   #progress(event: Progress): void {
     this.#first ??= event
     const now = performance.now()
-    if (now - this.#printedAt < (this.#json ? EVERY_MS.json : EVERY_MS.terminal)) return
+    if (now - this.#printedAt < (this.#json ? PROGRESS_JSON_MS : PROGRESS_BAR_MS)) return
     this.#printedAt = now
     const secondsLeft = this.#secondsLeft(event, now)
     if (this.#json) return this.#line({ ...event, secondsLeft })

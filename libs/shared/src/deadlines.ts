@@ -135,6 +135,8 @@ export const STORE_KEEP_UNUSED_MS = 20_000
 /** For the question whether a node that failed is back, and between two of them. */
 export const STORE_PROBE_MS = 5_000
 export const STORE_PROBE_PAUSE_MS = 5_000
+/** After which it is asked again who a node is, where nobody could tell. */
+export const STORE_ASK_AGAIN_MS = 1_000
 /** After which a silent data node of RAID5 is treated like a failed one: the checksum is fetched too. */
 export const RAID_HEDGE_MS = 2_000
 /** For which a write that may miss nodes waits for the last ones once enough have succeeded. */

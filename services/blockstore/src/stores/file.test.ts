@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Uuid } from '@parsec/shared/codec/values'
-import { OperatorError } from '@parsec/shared/errors'
 import { FileStore } from './file.ts'
 import { StoreError } from './store.ts'
 
@@ -60,8 +59,8 @@ test('a start removes what a dead server left half-written, not what another is 
   await rm(recent)
 })
 
-test('a directory that does not exist is refused, since it may be a mount that is missing', async () => {
-  await assert.rejects(() => new FileStore(join(folder, 'nowhere')).open(), OperatorError)
+test('a directory that is not there is away: it may be a mount that is missing (06-server §7.10)', async () => {
+  await assert.rejects(() => new FileStore(join(folder, 'nowhere')).open(), StoreError)
   await writeFile(join(folder, 'a-file'), '')
-  await assert.rejects(() => new FileStore(join(folder, 'a-file')).open(), OperatorError)
+  await assert.rejects(() => new FileStore(join(folder, 'a-file')).open(), StoreError)
 })

@@ -1,7 +1,7 @@
 /** One back end with what every back end needs: bounded concurrency, and a memory of how it does. */
 
 import type { Uuid } from '@parsec/shared/codec/values'
-import { STORE_PROBE_MS } from '@parsec/shared/deadlines'
+import { STORE_ASK_AGAIN_MS, STORE_PROBE_MS } from '@parsec/shared/deadlines'
 import { Unavailable } from '@parsec/shared/errors'
 import { limits } from '@parsec/shared/limits'
 import type { LogKeys } from '@parsec/shared/log'
@@ -10,8 +10,6 @@ import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { orAborted, withDeadline } from './deadline.ts'
 import { Gate } from './gate.ts'
 import { type BlockFacts, type BlockStore, type NodeStatus, type ObjectStore, objectKey, StoreError } from './store.ts'
-
-const ASK_AGAIN_MS = 1_000
 
 export type NodeOptions = { metrics?: Metrics; concurrency?: number }
 /** Rejects with `StoreError` when the storage is the wrong one, with `Unavailable` when that cannot be told now. */
@@ -115,7 +113,7 @@ export class StoreNode implements BlockStore {
     } catch (error) {
       this.#isChecked = false
       if (!(error instanceof Unavailable)) throw error
-      this.#askAgainAt = performance.now() + ASK_AGAIN_MS
+      this.#askAgainAt = performance.now() + STORE_ASK_AGAIN_MS
     }
   }
   read(organization_id: OrganizationID, block_id: Uuid, { size }: BlockFacts, signal: AbortSignal): Promise<Buffer> {
