@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Uuid } from '@parsec/shared/codec/values'
+import { OperatorError } from '@parsec/shared/errors'
 import { FileStore } from './file.ts'
 import { StoreError } from './store.ts'
 
@@ -62,5 +63,5 @@ test('a start removes what a dead server left half-written, not what another is 
 test('a directory that is not there is away: it may be a mount that is missing (06-server §7.10)', async () => {
   await assert.rejects(() => new FileStore(join(folder, 'nowhere')).open(), StoreError)
   await writeFile(join(folder, 'a-file'), '')
-  await assert.rejects(() => new FileStore(join(folder, 'a-file')).open(), StoreError)
+  await assert.rejects(() => new FileStore(join(folder, 'a-file')).open(), OperatorError)
 })
