@@ -153,6 +153,9 @@ export class Identity {
     const who = `node ${index} (${this.#members[index]!.name})`
     if (marker === undefined) return
     if (marker === null) {
+      // Another replica that starts at the same time may have marked it since it was read.
+      const again = node.is_marked ? await this.#read(index, signal) : null
+      if (again !== null) return this.#judge(node, again, nodes, samples, signal)
       if (node.is_marked)
         throw new WrongNode(
           `${who} has lost its marker: it is empty or another storage; mount the right one, or ${ADOPT}`,
