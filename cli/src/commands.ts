@@ -1,7 +1,8 @@
 /** Every command by its words, as oclif finds them. */
+
+import { CopyBlocks } from './commands/backend/blocks/copy.ts'
 import { DeleteOrganization } from './commands/backend/delete-organization.ts'
 import { Export } from './commands/backend/export.ts'
-import { CopyBlocks } from './commands/backend/blocks/copy.ts'
 import { HumanAccesses } from './commands/backend/human-accesses.ts'
 import { Import } from './commands/backend/import.ts'
 import { Init } from './commands/backend/init.ts'

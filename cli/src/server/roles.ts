@@ -164,6 +164,8 @@ export class ServerProcess {
           config: settings.blockstore!,
           network: settings.network,
           metrics: this.#metrics,
+          // A database in memory will not know its nodes again, and trials leave nothing in a bucket but blocks.
+          ...(settings.metadata?.database.kind === 'MOCKED' && { register: null }),
           ...(this.#database && { database: this.#database.database }),
         })
       }
