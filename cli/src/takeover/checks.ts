@@ -2,14 +2,13 @@
 import type { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Found } from './finding.ts'
 import type { Place } from './measure.ts'
+import { atoms, changes, justAtoms, realms, type Scope } from './scope.ts'
 
-type Check = { kind: Found['kind']; table: string; why: string; query: (organization: number) => string }
+type Check = { kind: Found['kind']; table: string; why: string; query: (scope: Scope) => string }
 
-const ATOMS = `realm JOIN vlob_encryption_revision revision ON revision.realm = realm._id
-  JOIN vlob_atom entry ON entry.vlob_encryption_revision = revision._id`
 /** An atom whose vlob belongs to another realm. */
-const STRAY = (o: number) => `
-  (SELECT DISTINCT ON (entry.vlob_id) entry.vlob_id, revision.realm FROM ${ATOMS} WHERE realm.organization = ${o}
+const STRAY = (o: Scope) => `
+  (SELECT DISTINCT ON (entry.vlob_id) entry.vlob_id, revision.realm FROM ${atoms(o)}
    ORDER BY entry.vlob_id, entry._id) home`
 
 /** Each query gives what to call the row, in a column `row`. */
@@ -20,17 +19,18 @@ const CHECKS: readonly Check[] = [
     why: 'its vlob belongs to another realm, where it was first',
     query:
       o => `SELECT replace(entry.vlob_id::text, '-', '') || ' version ' || entry.version || ' in realm ' || replace(realm.realm_id::text, '-', '') || ' (_id ' || entry._id || ')' AS row
-      FROM ${ATOMS} JOIN ${STRAY(o)} ON home.vlob_id = entry.vlob_id AND home.realm <> revision.realm
-      WHERE realm.organization = ${o} ORDER BY entry._id`,
+      FROM ${realms(o)} JOIN (${atoms(o)}) ON revision.realm = realm._id
+      JOIN ${STRAY(o)} ON home.vlob_id = entry.vlob_id AND home.realm <> revision.realm
+      ORDER BY entry._id`,
   },
   {
     kind: 'left_out',
     table: 'realm_change',
     why: 'its vlob belongs to another realm, where it was first',
     query: o => `SELECT replace(realm.realm_id::text, '-', '') || ' change ' || change.index AS row
-      FROM ${ATOMS} JOIN realm_vlob_update change ON change.vlob_atom = entry._id
+      FROM ${realms(o)} JOIN ${changes(o)} ON change.realm = realm._id JOIN ${justAtoms(o)} ON entry._id = change.vlob_atom
       JOIN ${STRAY(o)} ON home.vlob_id = entry.vlob_id AND home.realm <> change.realm
-      WHERE realm.organization = ${o} ORDER BY entry._id`,
+      ORDER BY entry._id`,
   },
   {
     kind: 'left_out',
@@ -38,10 +38,10 @@ const CHECKS: readonly Check[] = [
     why: 'its version is not in the change log, or its vlob belongs to another realm',
     query: o => `SELECT 'version (_id ' || blob.vlob_atom || ') for service (_id ' || blob.service || ')' AS row
       FROM sequester_service service JOIN sequester_service_vlob_atom blob ON blob.service = service._id
-      LEFT JOIN realm_vlob_update change ON change.vlob_atom = blob.vlob_atom
-      LEFT JOIN vlob_atom entry ON entry._id = blob.vlob_atom
+      LEFT JOIN ${changes(o)} ON change.vlob_atom = blob.vlob_atom
+      LEFT JOIN ${justAtoms(o)} ON entry._id = blob.vlob_atom
       LEFT JOIN ${STRAY(o)} ON home.vlob_id = entry.vlob_id
-      WHERE service.organization = ${o} AND (change.realm IS NULL OR home.realm IS DISTINCT FROM change.realm)`,
+      WHERE service.organization = ${o.organization} AND (change.realm IS NULL OR home.realm IS DISTINCT FROM change.realm)`,
   },
   {
     kind: 'kept',
@@ -49,7 +49,7 @@ const CHECKS: readonly Check[] = [
     why: 'the change log has gaps: its numbers are kept, the newest is the checkpoint',
     query:
       o => `SELECT replace(realm.realm_id::text, '-', '') || ': ' || count(*) || ' changes, the newest is ' || max(change.index) AS row
-      FROM realm JOIN realm_vlob_update change ON change.realm = realm._id WHERE realm.organization = ${o}
+      FROM ${realms(o)} JOIN ${changes(o)} ON change.realm = realm._id
       GROUP BY realm.realm_id HAVING max(change.index) <> count(*) OR min(change.index) <> 1`,
   },
   {
@@ -58,7 +58,7 @@ const CHECKS: readonly Check[] = [
     why: 'versions are missing: those that are there keep their numbers',
     query:
       o => `SELECT replace(entry.vlob_id::text, '-', '') || ': ' || count(DISTINCT entry.version) || ' versions, the newest is ' || max(entry.version) AS row
-      FROM ${ATOMS} WHERE realm.organization = ${o} GROUP BY entry.vlob_id
+      FROM ${justAtoms(o)} GROUP BY entry.vlob_id
       HAVING max(entry.version) <> count(DISTINCT entry.version) OR min(entry.version) <> 1`,
   },
   {
@@ -67,7 +67,7 @@ const CHECKS: readonly Check[] = [
     why: 'the size is not that of the blob: the blob counts',
     query:
       o => `SELECT replace(entry.vlob_id::text, '-', '') || ' version ' || entry.version || ' (_id ' || entry._id || ')' AS row
-      FROM ${ATOMS} WHERE realm.organization = ${o} AND entry.size <> octet_length(entry.blob)`,
+      FROM ${justAtoms(o)} WHERE entry.size <> octet_length(entry.blob)`,
   },
   {
     kind: 'kept',
@@ -76,7 +76,8 @@ const CHECKS: readonly Check[] = [
     query: o => `SELECT replace(block.block_id::text, '-', '') || ' (_id ' || block._id || ')' AS row
       FROM organization JOIN block_data content ON content.organization_id = organization.organization_id
       JOIN block ON block.organization = organization._id AND block.block_id = content.block_id
-      WHERE organization._id = ${o} AND block.size <> octet_length(content.data)`,
+      WHERE organization._id = ${o.organization} AND block.organization = organization._id
+        AND block.size <> octet_length(content.data)`,
   },
   {
     kind: 'kept',
@@ -84,33 +85,32 @@ const CHECKS: readonly Check[] = [
     why: 'several messages have one number: each gets its own, none is lost',
     query:
       o => `SELECT user_.user_id || ' message ' || message.index AS row FROM message JOIN user_ ON user_._id = message.recipient
-      WHERE message.organization = ${o} GROUP BY user_.user_id, message.index HAVING count(*) > 1`,
+      WHERE message.organization = ${o.organization} AND user_.organization = ${o.organization} GROUP BY user_.user_id, message.index HAVING count(*) > 1`,
   },
   {
     kind: 'kept',
     table: 'realm',
     why: 'it has no role certificate, so nobody can enter it',
-    query: o => `SELECT replace(realm_id::text, '-', '') AS row FROM realm
-      WHERE organization = ${o} AND NOT EXISTS (SELECT FROM realm_user_role WHERE realm = realm._id)`,
+    query: o => `SELECT replace(realm_id::text, '-', '') AS row FROM ${realms(o)}
+      WHERE NOT EXISTS (SELECT FROM realm_user_role WHERE realm = realm._id)`,
   },
   {
     kind: 'broken',
     table: 'realm_change',
     why: 'a vlob of the realm has no such version any more',
     query: o => `SELECT replace(realm.realm_id::text, '-', '') || ' change ' || change.index AS row
-      FROM realm JOIN realm_vlob_update change ON change.realm = realm._id
-      LEFT JOIN vlob_atom entry ON entry._id = change.vlob_atom
-      LEFT JOIN vlob_encryption_revision revision ON revision._id = entry.vlob_encryption_revision AND revision.realm = realm._id
-      WHERE realm.organization = ${o} AND revision._id IS NULL`,
+      FROM ${realms(o)} JOIN ${changes(o)} ON change.realm = realm._id
+      LEFT JOIN (${atoms(o)}) ON entry._id = change.vlob_atom AND revision.realm = change.realm
+      WHERE entry._id IS NULL`,
   },
 ]
 
 /** Rows of a kind that are named one by one; more are counted. */
 const PAGE = 1000
 
-export async function* checkRows(reader: BulkSession, { organization, measures }: Place): AsyncGenerator<Found> {
+export async function* checkRows(reader: BulkSession, scope: Scope, { measures }: Place): AsyncGenerator<Found> {
   for (const { kind, table, why, query } of CHECKS.filter(({ table }) => measures[table]))
-    for await (const rows of reader.pages<{ row: string }>(query(organization), PAGE))
+    for await (const rows of reader.pages<{ row: string }>(query(scope), PAGE))
       for (const { row } of rows) yield { kind, table, row, why }
 }
 

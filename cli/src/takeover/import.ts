@@ -15,6 +15,7 @@ import type { Finding, Found } from './finding.ts'
 import { differences, type Measure, type Measures, measureSource, measureTarget, NONE, type Place } from './measure.ts'
 import { copyPeople, type Defaults } from './people.ts'
 import type { ImportReport } from './report.ts'
+import { type Scope, scopeOf } from './scope.ts'
 import { Source, type SourceOrganization } from './source.ts'
 import { type Origin, tablesAt } from './tables.ts'
 import { findPresent, type Present, recordImport, reserveKeys } from './target.ts'
@@ -97,7 +98,7 @@ async function verifyOne(
   )
   if (!found) return ['is not in --db']
   const leftOut = new Map<string, number>()
-  for await (const { kind, table } of checkRows(reader, place))
+  for await (const { kind, table } of checkRows(reader, await scopeOf(reader, place.organization), place))
     if (kind === 'left_out') leftOut.set(table, (leftOut.get(table) ?? 0) + 1)
   const taken = await measureTarget(session, found.key)
   const flaws = differences(place.measures, taken, leftOut, { withBlockData: (taken['block_data']?.rows ?? 0) > 0 })
@@ -224,7 +225,8 @@ class Import {
       report.moved(size.rows, size.bytes)
       return report.settle(organization_id, 'skipped')
     }
-    const findings = await this.#check(reader, key, organization_id)
+    const scope = await scopeOf(reader, key)
+    const findings = await this.#check(reader, scope, organization_id)
     report.findings(organization_id, findings)
     const broken = findings.filter(({ kind }) => kind === 'broken' || (kind === 'certificate' && !skipVerification))
     if (broken.length > 0) {
@@ -242,8 +244,8 @@ class Import {
       return report.settle(organization_id, 'checked')
     }
     const origin: Origin = {
+      ...scope,
       level: this.#source.level,
-      organization: key,
       organization_id,
       base: this.#base,
       hasDoubledMessages: findings.some(isDoubledMessage),
@@ -252,13 +254,14 @@ class Import {
     report.settle(organization_id, 'taken')
   }
 
-  async #check(reader: BulkSession, organization: number, organization_id: string): Promise<Finding[]> {
+  async #check(reader: BulkSession, scope: Scope, organization_id: string): Promise<Finding[]> {
     const findings: Finding[] = []
+    const { organization } = scope
     const place = { level: this.#source.level, organization, measures: this.#of(organization) }
     const add = (found: Found) => {
       if (findings.length < MAX_FINDINGS) findings.push({ organization_id, ...found })
     }
-    for await (const found of checkRows(reader, place)) add(found)
+    for await (const found of checkRows(reader, scope, place)) add(found)
     for await (const found of checkCertificates(reader, place)) add(found)
     return findings
   }

@@ -6,6 +6,12 @@ import { placeOf, type Target } from '@parsec/shared/postgres/target'
 
 const READ_ONLY = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
 
+/**
+ * Joins of big tables by hash or merge: a loop over rows of which the planner expected one is quadratic. A plan's cost
+ * then says nothing, so it is not compiled.
+ */
+const PLANNING = "SET enable_nestloop = off; SET jit = off; SET work_mem = '64MB'"
+
 export type SourceOrganization = { readonly key: number; readonly organization_id: string }
 
 export class Source {
@@ -28,6 +34,7 @@ export class Source {
   static async open(target: Target): Promise<Source> {
     const keeper = await BulkSession.open(target, '--from')
     try {
+      await keeper.run(PLANNING)
       await keeper.run(READ_ONLY)
       const level = await levelOf(keeper)
       const [row] = await keeper.rows<{ snapshot: string }>('SELECT pg_export_snapshot() AS snapshot')
@@ -42,6 +49,7 @@ export class Source {
   async reader(): Promise<BulkSession> {
     const session = await BulkSession.open(this.#target, '--from')
     try {
+      await session.run(PLANNING)
       await session.run(READ_ONLY)
       await session.run(`SET TRANSACTION SNAPSHOT '${this.#snapshot}'`)
       return session

@@ -5,11 +5,11 @@
  * A key is the source's plus a base that is the same for all tables. A vlob, which has no row there, has the key of its
  * first atom. Two realms may hold the same vlob_id (a race of the original): it belongs where it was first.
  */
+import { atoms, changes, type Scope } from './scope.ts'
 
 /** One organization at its source, and where its keys go. */
-export type Origin = {
+export type Origin = Scope & {
   readonly level: number
-  readonly organization: number
   readonly organization_id: string
   readonly base: number
   /** Whether some recipient has two messages of the same index (a race of the original). */
@@ -33,10 +33,8 @@ const inOrganization = ({ organization }: Origin): string => `realm.organization
 /** The atoms of the organization without their blobs, and for each vlob_id its key and realm. */
 const vlobs = (o: Origin): string => `
   atom AS MATERIALIZED (
-    SELECT vlob_atom._id, vlob_atom.vlob_id, vlob_atom.version, vlob_atom.created_on, revision.realm
-    FROM realm JOIN vlob_encryption_revision revision ON revision.realm = realm._id
-    JOIN vlob_atom ON vlob_atom.vlob_encryption_revision = revision._id
-    WHERE ${inOrganization(o)}
+    SELECT entry._id, entry.vlob_id, entry.version, octet_length(entry.blob) AS size, entry.created_on, revision.realm
+    FROM ${atoms(o)}
   ), home AS MATERIALIZED (
     SELECT DISTINCT ON (vlob_id) vlob_id, _id AS key, realm FROM atom ORDER BY vlob_id, _id
   )`
@@ -53,15 +51,15 @@ export const TABLES: readonly TableCopy[] = [
         starter.device_id::text, ${o.level >= 14 ? "coalesce(archiving.configuration::text, 'AVAILABLE'), archiving.deletion_date" : "'AVAILABLE'::text, NULL::timestamptz"},
         coalesce(first.certified_on, to_timestamp(0))
       FROM realm
-      LEFT JOIN device starter ON starter._id = realm.maintenance_started_by
-      LEFT JOIN LATERAL (SELECT max(index) AS index FROM realm_vlob_update WHERE realm = realm._id) newest ON TRUE
+      LEFT JOIN device starter ON starter._id = realm.maintenance_started_by AND starter.organization = ${o.organization}
+      LEFT JOIN (SELECT realm, max(index) AS index FROM ${changes(o)} GROUP BY realm) newest ON newest.realm = realm._id
       LEFT JOIN (
-        SELECT realm, min(certified_on) AS certified_on FROM realm_user_role GROUP BY realm
+        SELECT realm, min(certified_on) AS certified_on FROM realm_user_role WHERE realm = ANY(${o.realms}) GROUP BY realm
       ) first ON first.realm = realm._id
       ${
         o.level >= 14
           ? `LEFT JOIN (
-        SELECT DISTINCT ON (realm) realm, configuration, deletion_date FROM realm_archiving
+        SELECT DISTINCT ON (realm) realm, configuration, deletion_date FROM realm_archiving WHERE realm = ANY(${o.realms})
         ORDER BY realm, certified_on DESC, _id DESC
       ) archiving ON archiving.realm = realm._id`
           : ''
@@ -104,8 +102,8 @@ export const TABLES: readonly TableCopy[] = [
     query: o => `
       WITH ${vlobs(o)}, newest AS (
         SELECT atom.vlob_id, atom.realm, max(change.index) AS index
-        FROM realm JOIN realm_vlob_update change ON change.realm = realm._id JOIN atom ON atom._id = change.vlob_atom
-        WHERE ${inOrganization(o)} GROUP BY 1, 2
+        FROM ${changes(o)} JOIN atom ON atom._id = change.vlob_atom
+        GROUP BY 1, 2
       )
       SELECT DISTINCT ON (home.key) ${key('home.key', o)}, ${key(`${o.organization}`, o)}, home.vlob_id,
         ${key('home.realm', o)}, atom.version::bigint, atom.created_on, coalesce(newest.index, 0)::bigint
@@ -119,22 +117,16 @@ export const TABLES: readonly TableCopy[] = [
       WITH ${vlobs(o)}
       SELECT ${key('home.key', o)}, revision.encryption_revision::bigint, entry.version::bigint, entry.blob,
         octet_length(entry.blob)::bigint, ${key('entry.author', o)}, entry.created_on
-      FROM realm JOIN vlob_encryption_revision revision ON revision.realm = realm._id
-      JOIN vlob_atom entry ON entry.vlob_encryption_revision = revision._id
-      JOIN home ON home.vlob_id = entry.vlob_id AND home.realm = revision.realm
-      WHERE ${inOrganization(o)}`,
+      FROM ${atoms(o)} JOIN home ON home.vlob_id = entry.vlob_id AND home.realm = revision.realm`,
   },
   {
     table: 'realm_change',
     into: 'realm_change (realm, index, vlob, version, size)',
     query: o => `
       WITH ${vlobs(o)}
-      SELECT ${key('change.realm', o)}, change.index::bigint, ${key('home.key', o)}, entry.version::bigint,
-        octet_length(entry.blob)::bigint
-      FROM realm JOIN realm_vlob_update change ON change.realm = realm._id
-      JOIN vlob_atom entry ON entry._id = change.vlob_atom
-      JOIN home ON home.vlob_id = entry.vlob_id AND home.realm = change.realm
-      WHERE ${inOrganization(o)}`,
+      SELECT ${key('change.realm', o)}, change.index::bigint, ${key('home.key', o)}, atom.version::bigint, atom.size::bigint
+      FROM ${changes(o)} JOIN atom ON atom._id = change.vlob_atom
+      JOIN home ON home.vlob_id = atom.vlob_id AND home.realm = change.realm`,
   },
   {
     table: 'block',
@@ -149,7 +141,8 @@ export const TABLES: readonly TableCopy[] = [
     into: 'message (recipient, index, sender, timestamp, body)',
     query: o => `
       SELECT ${key('message.recipient', o)}, ${messageIndex(o)}, sender.device_id::text, message.timestamp, message.body
-      FROM message JOIN device sender ON sender._id = message.sender WHERE message.organization = ${o.organization}`,
+      FROM message JOIN device sender ON sender._id = message.sender AND sender.organization = message.organization
+      WHERE message.organization = ${o.organization}`,
   },
   {
     table: 'shamir_recovery_share',
@@ -218,7 +211,7 @@ export const TABLES: readonly TableCopy[] = [
       SELECT ${key('service._id', o)}, ${key('home.key', o)}, atom.version::bigint, entry.blob
       FROM sequester_service service JOIN sequester_service_vlob_atom entry ON entry.service = service._id
       JOIN atom ON atom._id = entry.vlob_atom JOIN home ON home.vlob_id = atom.vlob_id AND home.realm = atom.realm
-      JOIN realm_vlob_update change ON change.vlob_atom = atom._id
+      JOIN ${changes(o)} ON change.vlob_atom = atom._id
       WHERE service.organization = ${o.organization}`,
   },
   {
@@ -235,7 +228,7 @@ export const TABLES: readonly TableCopy[] = [
 const recordedChanges = (o: Origin): string => `
   SELECT entry.realm, entry.user_, entry.last_role_change, entry.last_vlob_update,
     ${o.level >= 14 ? 'entry.last_archiving_change' : 'NULL::timestamptz AS last_archiving_change'}
-  FROM realm JOIN realm_user_change entry ON entry.realm = realm._id WHERE ${inOrganization(o)}`
+  FROM realm_user_change entry WHERE entry.realm = ANY(${o.realms})`
 
 /** The same of what they left behind. */
 const derivedChanges = (o: Origin): string => `
@@ -243,13 +236,12 @@ const derivedChanges = (o: Origin): string => `
     NULL::timestamptz AS last_archiving_change
   FROM (
     SELECT entry.realm, device.user_, entry.certified_on AS last_role_change, NULL::timestamptz AS last_vlob_update
-    FROM realm JOIN realm_user_role entry ON entry.realm = realm._id JOIN device ON device._id = entry.certified_by
+    FROM realm JOIN realm_user_role entry ON entry.realm = realm._id
+    JOIN device ON device._id = entry.certified_by AND device.organization = ${o.organization}
     WHERE ${inOrganization(o)}
     UNION ALL
     SELECT revision.realm, device.user_, NULL, entry.created_on
-    FROM realm JOIN vlob_encryption_revision revision ON revision.realm = realm._id
-    JOIN vlob_atom entry ON entry.vlob_encryption_revision = revision._id JOIN device ON device._id = entry.author
-    WHERE ${inOrganization(o)}
+    FROM ${atoms(o)} JOIN device ON device._id = entry.author AND device.organization = ${o.organization}
   ) deeds GROUP BY realm, user_`
 
 /** Of doubled ones each gets its own, so that none is lost; who has read up to the newest sees at most that one again. */

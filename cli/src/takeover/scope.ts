@@ -1,0 +1,36 @@
+/**
+ * Which rows of the source are those of an organization. The keys of its realms stand in the queries themselves: tables
+ * that know the realm only are then read by their index whatever the planner believes, and with nested loops forbidden
+ * (`source.ts`) every join is by hash or by merge. A database that was restored just now has no statistics.
+ */
+import type { BulkSession } from '@parsec/shared/postgres/bulk'
+
+export type Scope = {
+  readonly organization: number
+  /** Arrays of keys, as SQL. */
+  readonly realms: string
+  readonly revisions: string
+}
+
+export async function scopeOf(reader: BulkSession, organization: number): Promise<Scope> {
+  const realms = await keysIn(reader, `SELECT _id FROM realm WHERE organization = ${organization}`)
+  const revisions = await keysIn(reader, `SELECT _id FROM vlob_encryption_revision WHERE realm = ANY(${realms})`)
+  return { organization, realms, revisions }
+}
+async function keysIn(reader: BulkSession, query: string): Promise<string> {
+  const rows = await reader.rows<{ _id: number }>(query)
+  return `'{${rows.map(({ _id }) => _id).join(',')}}'::int4[]`
+}
+
+// What follows stands in a FROM.
+
+export const realms = ({ organization }: Scope): string =>
+  `(SELECT * FROM realm WHERE organization = ${organization}) realm`
+/** `entry`, an atom, and its `revision`. */
+export const atoms = (scope: Scope): string =>
+  `(SELECT * FROM vlob_encryption_revision WHERE realm = ANY(${scope.realms})) revision
+   JOIN ${justAtoms(scope)} ON entry.vlob_encryption_revision = revision._id`
+export const justAtoms = (scope: Scope): string =>
+  `(SELECT * FROM vlob_atom WHERE vlob_encryption_revision = ANY(${scope.revisions})) entry`
+export const changes = (scope: Scope): string =>
+  `(SELECT * FROM realm_vlob_update WHERE realm = ANY(${scope.realms})) change`
