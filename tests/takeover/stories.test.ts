@@ -1,0 +1,224 @@
+/** Devices that worked with a released server go on here, with the keys that they have (spec 07 §6). */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { deflateSync } from 'node:zlib'
+import type { TestDatabase } from '../harness/backing.ts'
+import { Connection, Context, eventually, pack, SigningKey, Time, Uuid } from '../harness/client.ts'
+import { ADMINISTRATION_TOKEN } from '../harness/launch.ts'
+import { expectedOf, keysOf, migrated, parsec, RELEASES, type Release, restore } from './data-set.ts'
+import { serve } from './server.ts'
+import { deviceOf, type Facts, type Json } from './snapshot.ts'
+
+type Chosen = { release: Release; id: string; facts: Facts; seen: { [device_id: string]: { [label: string]: Json } } }
+
+/** With a realm of some vlobs that nobody archived, and two users' devices. */
+function chooseFrom(release: Release): Chosen {
+  const expected = expectedOf(release)
+  for (const [id, facts] of Object.entries(keysOf(release).organizations)) {
+    const { devices } = expected[id] as { devices: Chosen['seen'] }
+    const { realms, vlobs } = facts
+    const isPlain = !/ARCHIVED|DELETION_PLANNED|realm_archived|"in_maintenance": ?true/.test(JSON.stringify(devices))
+    if (realms.length === 1 && vlobs.length > 1 && facts.devices.length > 1 && isPlain)
+      return { release, id, facts, seen: devices }
+  }
+  throw new Error(`no organization of ${release} is fit`)
+}
+/** With a storage service. */
+const SEQUESTERED = 'Orgf5702a13afb5114c'
+
+const chosen = RELEASES.map(chooseFrom)
+const folder = await mkdtemp(join(tmpdir(), 'parsec-stories-'))
+let database: TestDatabase
+let server: Awaited<ReturnType<typeof serve>>
+before(async () => {
+  database = await migrated()
+  for (const { release, id } of chosen) {
+    const source = await restore(release)
+    const more = release === '2.17.0' ? [`--organization=${SEQUESTERED}`] : []
+    const { code, output } = await parsec(
+      ...['import', `--from=${source.url}`, `--db=${database.url}`, `--report=${join(folder, 'report')}`],
+      ...[`--organization=${id}`, ...more],
+    )
+    await source.drop()
+    assert.equal(code, 0, output)
+  }
+  server = await serve(database)
+})
+after(async () => {
+  await server[Symbol.asyncDispose]()
+  await database.drop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+for (const { release, id, facts, seen } of chosen) {
+  const { api, user_agent: userAgent } = keysOf(release)
+  const open = (index: number) =>
+    Connection.open(server.url, { device: deviceOf(id, facts.devices[index]!), api, userAgent })
+  const realm_id = new Uuid(facts.realms[0])
+  const owner = facts.devices[0]!
+
+  test(`${release}: the next version is written, heard, and all that a poll from the old checkpoint gives`, async () => {
+    const [alice, other] = await Promise.all([open(0), open(1)])
+    try {
+      const before = seen[owner.device_id]![`vlob_poll_changes ${facts.realms[0]}`] as { current_checkpoint: number }
+      await other.ok('events_subscribe')
+      const { id: vlob, versions, revision } = facts.vlobs[0]!
+      const vlob_id = new Uuid(vlob)
+      const blob = randomBytes(50)
+      const version = versions + 1
+      const update = { encryption_revision: revision, vlob_id, version, timestamp: Time.now(), blob }
+      await alice.ok('vlob_update', update)
+      const heard = await eventually(other, event => event.event === 'realm.vlobs_updated')
+      assert.equal(heard.checkpoint, before.current_checkpoint + 1)
+      for (const connection of [alice, other]) {
+        const poll = { realm_id, last_checkpoint: before.current_checkpoint }
+        const { current_checkpoint, changes } = await connection.ok('vlob_poll_changes', poll)
+        assert.equal(current_checkpoint, before.current_checkpoint + 1)
+        assert.deepEqual(plainChanges(changes), { [vlob]: version })
+        const read = await connection.ok('vlob_read', {
+          encryption_revision: revision,
+          vlob_id,
+          version,
+          timestamp: null,
+        })
+        assert.deepEqual(Buffer.from(read.blob), blob)
+      }
+    } finally {
+      await Promise.all([alice.close(), other.close()])
+    }
+  })
+
+  test(`${release}: a realm is encrypted again, a message to each participant is the next of their inbox`, async () => {
+    const alice = await open(0)
+    try {
+      const { encryption_revision: current } = await alice.ok('realm_status', { realm_id })
+      const { messages: inbox } = await alice.ok('message_get', { offset: 0 })
+      const encryption_revision = current + 1
+      const start = { realm_id, encryption_revision, timestamp: Time.now() }
+      const asked = await alice.cmd('realm_start_reencryption_maintenance', { ...start, per_participant_message: {} })
+      assert.match(asked.status, /^participants?_mismatch$/)
+      const participants = await database.query<{ user_id: string }>(
+        `SELECT user_id FROM realm JOIN realm_user ON realm_user.realm = realm._id JOIN user_ ON user_._id = realm_user.user_
+         WHERE realm_id = $1 AND role IS NOT NULL AND revoked_on IS NULL`,
+        [String(realm_id)],
+      )
+      const message = randomBytes(20)
+      const per_participant_message = Object.fromEntries(participants.map(({ user_id }) => [user_id, message]))
+      await alice.ok('realm_start_reencryption_maintenance', { ...start, per_participant_message })
+      const place = { realm_id, encryption_revision }
+      for (;;) {
+        const { batch } = await alice.ok('vlob_maintenance_get_reencryption_batch', { ...place, size: 5 })
+        if (batch.length === 0) break
+        const again = batch.map((entry: { vlob_id: Uuid; version: number; blob: Buffer }) => ({
+          ...entry,
+          blob: Buffer.from(entry.blob).reverse(),
+        }))
+        await alice.ok('vlob_maintenance_save_reencryption_batch', { ...place, batch: again })
+      }
+      await alice.ok('realm_finish_reencryption_maintenance', place)
+      const { id: vlob, revision } = facts.vlobs[1]!
+      const vlob_id = new Uuid(vlob)
+      const read = { vlob_id, version: 1, timestamp: null }
+      const old = await alice.cmd('vlob_read', { ...read, encryption_revision: revision })
+      assert.equal(old.status, 'bad_encryption_revision')
+      assert.ok((await alice.ok('vlob_read', { ...read, encryption_revision })).blob.length > 0)
+      const { messages } = await alice.ok('message_get', { offset: inbox.length })
+      assert.deepEqual(
+        messages.map((entry: { count: number; body: Buffer }) => [entry.count, Buffer.from(entry.body)]),
+        [[inbox.length + 1, message]],
+      )
+    } finally {
+      await alice.close()
+    }
+  })
+
+  test(`${release}: an administrator invites, the invited are greeted`, async () => {
+    const alice = await open(0)
+    try {
+      const invitation = { type: 'USER', claimer_email: 'zoe@example.com', send_email: false }
+      const { token } = await alice.ok('invite_new', invitation)
+      const invited = { organization_id: id, invitation_type: 'USER', token }
+      const zoe = await Connection.open(server.url, { invited, api })
+      assert.equal((await zoe.ok('invite_info')).greeter_user_id, owner.user_id)
+      const claimer_public_key = randomBytes(32)
+      const [claimed, greeted] = await Promise.all([
+        zoe.ok('invite_1_claimer_wait_peer', { claimer_public_key }),
+        alice.ok('invite_1_greeter_wait_peer', { token, greeter_public_key: randomBytes(32) }),
+      ])
+      assert.equal(claimed.greeter_public_key.length, 32)
+      assert.deepEqual(Buffer.from(greeted.claimer_public_key), claimer_public_key)
+      await zoe.close()
+    } finally {
+      await alice.close()
+    }
+  })
+
+  if (release !== '1.15.2')
+    test(`${release}: somebody asks with a certificate of X.509, and the administrator sees it`, async () => {
+      const alice = await open(0)
+      const context = contextOf()
+      try {
+        const enrollment_id = new Uuid()
+        const payload = {
+          type: 'pki_enrollment_submit_payload',
+          verify_key: new SigningKey().verify,
+          public_key: randomBytes(32),
+          requested_device_label: 'laptop',
+        }
+        const submitted = await context.anonymous(id, 'pki_enrollment_submit', {
+          enrollment_id,
+          force: false,
+          submitter_der_x509_certificate: randomBytes(32),
+          submitter_der_x509_certificate_email: 'zoe@example.com',
+          submit_payload_signature: randomBytes(32),
+          submit_payload: deflateSync(pack(payload)),
+        })
+        assert.equal(submitted.status, 'ok')
+        const { enrollments } = await alice.ok('pki_enrollment_list')
+        const ids = enrollments.map((entry: { enrollment_id: Uuid }) => String(entry.enrollment_id))
+        assert.ok(ids.includes(String(enrollment_id)))
+      } finally {
+        await Promise.all([alice.close(), context.end()])
+      }
+    })
+}
+
+test('sequester services are those that were, and writers must serve them', async () => {
+  const { code, output } = await parsec(
+    'sequester',
+    'list_services',
+    `--db=${database.url}`,
+    `--organization=${SEQUESTERED}`,
+  )
+  assert.equal(code, 0, output)
+  const [first] = [...output.matchAll(/\(id: ([0-9a-f-]+)\)/g)].map(([, id]) => id)
+  assert.ok(first, output)
+  const { api, organizations } = keysOf('2.17.0')
+  const { devices, realms } = organizations[SEQUESTERED]!
+  const alice = await Connection.open(server.url, { device: deviceOf(SEQUESTERED, devices[0]!), api })
+  try {
+    const vlob = { realm_id: new Uuid(realms[0]), encryption_revision: 1, vlob_id: new Uuid(), timestamp: Time.now() }
+    const plain = await alice.cmd('vlob_create', { ...vlob, blob: randomBytes(10), sequester_blob: null })
+    assert.equal(plain.status, 'sequester_inconsistency')
+    const { sequester_services_certificates: services } = await alice.ok('organization_config')
+    assert.equal(services.length, 1)
+    const sequester_blob = new Map([[new Uuid(first), randomBytes(10)]])
+    assert.equal((await alice.cmd('vlob_create', { ...vlob, blob: randomBytes(10), sequester_blob })).status, 'ok')
+  } finally {
+    await alice.close()
+  }
+})
+
+const contextOf = () =>
+  new Context({ url: server.url, token: ADMINISTRATION_TOKEN, target: 'ours', features: new Set() })
+const plainChanges = (changes: object): { [vlob: string]: number } =>
+  Object.fromEntries(
+    (changes instanceof Map ? [...changes] : Object.entries(changes)).map(([vlob, version]) => [
+      String(vlob).replace(/-|^uuid:/g, ''),
+      Number(version),
+    ]),
+  )
