@@ -4,9 +4,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { after, test } from 'node:test'
 import { deflateSync } from 'node:zlib'
-import type { TestDatabase } from '../harness/backing.ts'
 import { Connection, Context, eventually, pack, SigningKey, Time, Uuid } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN } from '../harness/launch.ts'
 import { expectedOf, keysOf, migrated, parsec, RELEASES, type Release, restore } from './data-set.ts'
@@ -32,10 +31,16 @@ const SEQUESTERED = 'Orgf5702a13afb5114c'
 
 const chosen = RELEASES.map(chooseFrom)
 const folder = await mkdtemp(join(tmpdir(), 'parsec-stories-'))
-let database: TestDatabase
-let server: Awaited<ReturnType<typeof serve>>
-before(async () => {
-  database = await migrated()
+const database = await migrated()
+await importAll()
+const server = await serve(database)
+after(async () => {
+  await server[Symbol.asyncDispose]()
+  await database.drop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+async function importAll(): Promise<void> {
   for (const { release, id } of chosen) {
     const source = await restore(release)
     const more = release === '2.17.0' ? [`--organization=${SEQUESTERED}`] : []
@@ -46,13 +51,7 @@ before(async () => {
     await source.drop()
     assert.equal(code, 0, output)
   }
-  server = await serve(database)
-})
-after(async () => {
-  await server[Symbol.asyncDispose]()
-  await database.drop()
-  await rm(folder, { recursive: true, force: true })
-})
+}
 
 for (const { release, id, facts, seen } of chosen) {
   const { api, user_agent: userAgent } = keysOf(release)
