@@ -1,28 +1,11 @@
 /** What a database says of its schema's history, and whether that is the history of this program. */
 import { OperatorError } from '@parsec/shared/errors'
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
+import { originalOf } from './original.ts'
 
 export type Step = { readonly number: number; readonly name: string; readonly checksum: string }
 /** Numbers of the steps that were applied; those of newer releases among them. */
 export type History = { readonly applied: ReadonlySet<number> }
-
-/** Steps of the original server's schema (spec 07 §2), which are recorded without a checksum. */
-const ORIGINAL_STEPS = new Map([
-  [2, 'add_migration_table'],
-  [3, 'human_handle'],
-  [4, 'invite'],
-  [5, 'redacted_certificates'],
-  [6, 'outsider_enabled'],
-  [7, 'users_limit'],
-  [8, 'apvi1_removal'],
-  [9, 'add_realm_user_change_table'],
-  [10, 'add_pki_certificate_table'],
-  [11, 'add_sequester_tables'],
-  [12, 'add_sequester_webhook'],
-  [13, 'add_shamir_recovery'],
-  [14, 'add_realm_archiving'],
-  [15, 'frozen_users'],
-])
 
 /** Throws an `OperatorError` that says whose database it is, when it is not one of this program. */
 export async function readHistory(database: Queryable, own: readonly Step[]): Promise<History> {
@@ -61,13 +44,13 @@ function compare({ number, name, checksum }: Step, own: readonly Step[]): void {
 }
 
 async function originalOrForeign(database: Queryable): Promise<OperatorError> {
-  const steps = await database.all<{ number: number; name: string }>(
-    sql`SELECT _id::int AS number, name::text AS name FROM migration ORDER BY _id`,
+  const steps = await database.all<{ _id: number; name: string }>(
+    sql`SELECT _id::int AS _id, name::text AS name FROM migration`,
   )
-  const level = steps.at(-1)?.number
-  if (level === undefined || !steps.some(({ number, name }) => ORIGINAL_STEPS.get(number) === name)) return foreign()
+  const original = originalOf(steps)
+  if (!original) return foreign()
   return new OperatorError(
-    `this is the database of an original Parsec server (schema level ${level}), which this server does not work on: create another one, run \`parsec backend migrate\` on it, then take this one over with \`parsec backend import --from OLD --db NEW\`, which only reads it`,
+    `this is the database of an original Parsec server (schema level ${original.level}), which this server does not work on: create another one, run \`parsec backend migrate\` on it, then take this one over with \`parsec backend import --from OLD --db NEW\`, which only reads it`,
   )
 }
 const foreign = () =>
