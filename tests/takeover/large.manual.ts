@@ -16,6 +16,8 @@ import { migrated, parsec, restore } from './data-set.ts'
 
 const VERSIONS = Number(process.env['VERSIONS'] ?? 100_000)
 const BLOCKS = Number(process.env['BLOCKS'] ?? VERSIONS / 2)
+/** Of each block; a multiple of 32. */
+const BLOCK_BYTES = Number(process.env['BLOCK_BYTES'] ?? 64)
 const IS_ANALYZED = process.env['ANALYZED'] !== 'no'
 /** Of the set: with realms, whose certificates verify. */
 const ORGANIZATION = 'Org812f17997e14c8bf'
@@ -76,15 +78,16 @@ async function enlarge(source: TestDatabase): Promise<void> {
     INSERT INTO realm_vlob_update (realm, index, vlob_atom)
     SELECT home.realm, home.checkpoint + row_number() OVER (PARTITION BY home.realm ORDER BY made._id), made._id
     FROM made JOIN ${realms} USING (revision)`)
+  await source.query('ALTER TABLE block_data ALTER COLUMN data SET STORAGE EXTERNAL')
   await source.query(`
     WITH made AS (
       INSERT INTO block (organization, block_id, realm, author, size, created_on)
-      SELECT ${organization}, md5('block' || n)::uuid, home.realm, ${author}, 64, now() - interval '1 day'
+      SELECT ${organization}, md5('block' || n)::uuid, home.realm, ${author}, ${BLOCK_BYTES}, now() - interval '1 day'
       FROM generate_series(0, ${BLOCKS - 1}) n JOIN ${realms} ON home.place = n % home.places
       RETURNING block_id
     )
     INSERT INTO block_data (organization_id, block_id, data)
-    SELECT '${ORGANIZATION}', block_id, decode(repeat(md5(block_id::text), 4), 'hex') FROM made`)
+    SELECT '${ORGANIZATION}', block_id, decode(repeat(md5(block_id::text), ${BLOCK_BYTES / 16}), 'hex') FROM made`)
   if (IS_ANALYZED) await source.query('ANALYZE')
 }
 
