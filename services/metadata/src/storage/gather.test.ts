@@ -135,10 +135,11 @@ test('who is overdue leaves; a batch has as long as the one who has most', async
     },
     lanes: 2,
   })
-  const short = gathering.add('short', { organization: 1, budget: new Budget(20) })
+  // Long enough to be taken on the busiest machine.
+  const short = gathering.add('short', { organization: 1, budget: new Budget(500) })
   const long = gathering.add('long', { organization: 1, budget: new Budget(60_000) })
   long.catch(() => {})
-  await assert.rejects(short, /not done within 20 ms/)
+  await assert.rejects(short, /not done within 500 ms/)
   assert.ok(budgets[0]! > 50_000)
   assert.equal(await gathering.add('next', { organization: 1, budget: new Budget(60_000) }), 'NEXT')
 })
