@@ -1,6 +1,6 @@
 /** What commands that write versions of vlobs find, and write, in one transaction for all of them. */
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
-import { type Queryable, sql } from '@parsec/shared/postgres/sql'
+import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import { noteEarly } from '../organization/tally.ts'
 import { GATES, JOIN_CALLER, type RealmFacts } from '../realm/gates.ts'
@@ -181,14 +181,18 @@ export function findPlaces(tx: Queryable, wanted: readonly Wanted[]): Promise<(P
   const [only] = wanted
   return only?.realm_id === null && wanted.length === 1 ? findVlob(tx, only) : findAll(tx, wanted)
 }
+/** The columns of `Place`. */
+const PLACE = fragment`vlob._id AS vlob, vlob.version, vlob.timestamp, realm._id AS realm, realm.realm_id, realm.checkpoint,
+  realm.steps, ${GATES}`
+
 const findVlob = (tx: Queryable, { context, vlob_id }: Wanted) =>
   tx.all<Place & { n: number }>(sql`
-    SELECT 1 AS n, vlob._id AS vlob, vlob.version, vlob.timestamp, realm._id AS realm, realm.realm_id, realm.checkpoint, ${GATES}
+    SELECT 1 AS n, ${PLACE}
     FROM vlob JOIN realm ON realm._id = vlob.realm ${JOIN_CALLER} = ${context.user}
     WHERE vlob.organization = ${context.organization} AND vlob.vlob_id = ${vlob_id}`)
 const findAll = (tx: Queryable, wanted: readonly Wanted[]) =>
   tx.all<Place & { n: number }>(sql`
-    SELECT q.n, vlob._id AS vlob, vlob.version, vlob.timestamp, realm._id AS realm, realm.realm_id, realm.checkpoint, realm.steps, ${GATES}
+    SELECT q.n, ${PLACE}
     FROM unnest((SELECT ${wanted.map(w => w.context.organization)}::bigint[]), (SELECT ${wanted.map(w => w.vlob_id)}::uuid[]),
       (SELECT ${wanted.map(w => w.realm_id)}::uuid[]), (SELECT ${wanted.map(w => w.context.user)}::bigint[]))
       WITH ORDINALITY AS q (organization, vlob_id, realm_id, user_, n)
