@@ -10,8 +10,8 @@ import { unexpected } from './differences.ts'
 import { serve } from './server.ts'
 import { compare, snapshot } from './snapshot.ts'
 
-/** One organization of so many is asked; `import.manual.ts` asks all. */
-const STRIDE = 12
+/** One organization of so many is asked; with `STRIDE=1` all are. */
+const STRIDE = Number(process.env['STRIDE'] ?? 20)
 const folder = await mkdtemp(join(tmpdir(), 'parsec-takeover-'))
 const opened: TestDatabase[] = []
 after(async () => {
@@ -24,6 +24,8 @@ const open = async (database: Promise<TestDatabase>): Promise<TestDatabase> => {
 }
 
 const sources = new Map<Release, TestDatabase>()
+/** For tests that take an organization each. */
+const shared = await open(migrated())
 before(async () => {
   for (const release of RELEASES) sources.set(release, await open(restore(release)))
 })
@@ -59,45 +61,42 @@ for (const release of RELEASES)
 
 test('a name that is there already is refused, with all of its kind, before anything is copied (07 §1)', async () => {
   const source = sources.get('2.17.0')!
-  const target = await open(migrated())
   const [first, second] = Object.keys(keysOf('2.17.0').organizations) as [string, string]
-  await target.query(
+  await shared.query(
     `INSERT INTO organization (organization_id, bootstrap_token, user_profile_outsider_allowed, created_on)
      VALUES ($1, 'token', TRUE, now())`,
     [second],
   )
-  const options = [`--from=${source.url}`, `--db=${target.url}`, `--organization=${first}`, `--organization=${second}`]
+  const options = [`--from=${source.url}`, `--db=${shared.url}`, `--organization=${first}`, `--organization=${second}`]
   const refused = await parsec('import', ...options)
   assert.equal(refused.code, 1)
   assert.match(refused.output, new RegExp(`in --db already.*\\n${second}\\n$`))
-  assert.equal((await target.query('SELECT FROM organization')).length, 1)
+  assert.equal(await isThere(first), false)
 })
 
 test('certificates that do not verify refuse their organization, and say how to take it (07 §4)', async () => {
   const source = sources.get('2.17.0')!
-  const target = await open(migrated())
   const bad = await source.query<{ organization_id: string }>(
     "SELECT organization_id FROM organization WHERE organization_id = 'Orgd6b3b3f504cb681c'",
   )
   const report = join(folder, 'refused.jsonl')
-  const options = [`--from=${source.url}`, `--db=${target.url}`, `--report=${report}`]
+  const options = [`--from=${source.url}`, `--db=${shared.url}`, `--report=${report}`]
   const organization = `--organization=${bad[0]!.organization_id}`
   const checked = await parsec('import', ...options, organization, '--dry-run')
   assert.equal(checked.code, 1)
   const refused = await parsec('import', ...options, organization)
   assert.equal(refused.code, 1)
   assert.match(refused.output, /refused: 2 findings.*--skip-verification/)
-  assert.equal((await target.query('SELECT FROM organization')).length, 0)
+  assert.equal(await isThere(bad[0]!.organization_id), false)
   assert.equal((await readFile(report, 'utf8')).trim().split('\n').length, 4)
   assert.equal((await parsec('import', ...options, organization, '--skip-verification')).code, 0)
 })
 
 test('rows that cannot be taken are left out, named, and told by the exit status (07 §4)', async () => {
   const source = sources.get('2.17.0')!
-  const target = await open(migrated())
   const report = join(folder, 'left-out.jsonl')
   const done = await parsec(
-    ...['import', `--from=${source.url}`, `--db=${target.url}`, `--report=${report}`],
+    ...['import', `--from=${source.url}`, `--db=${shared.url}`, `--report=${report}`],
     '--organization=Org49442c9f70e6b897',
   )
   assert.equal(done.code, 3, done.output)
@@ -109,14 +108,13 @@ test('rows that cannot be taken are left out, named, and told by the exit status
 })
 
 test('what is no database of the original is refused by what it is (07 §2)', async () => {
-  const target = await open(migrated())
   const strange = await open(restore('1.15.2'))
   const refusal = async (from: string) => {
-    const { code, output } = await parsec('import', `--from=${from}`, `--db=${target.url}`)
+    const { code, output } = await parsec('import', `--from=${from}`, `--db=${shared.url}`)
     assert.equal(code, 1)
     return output
   }
-  assert.match(await refusal(target.url), /a database of this server/)
+  assert.match(await refusal(shared.url), /a database of this server/)
   await strange.query('DELETE FROM migration WHERE _id > 4')
   assert.match(await refusal(strange.url), /level 4.*parsec backend migrate/)
   await strange.query("INSERT INTO migration VALUES (99, 'later', now())")
@@ -124,6 +122,10 @@ test('what is no database of the original is refused by what it is (07 §2)', as
   await strange.query("UPDATE migration SET name = 'other ' || _id")
   assert.match(await refusal(strange.url), /no database of a Parsec server/)
 })
+
+async function isThere(organization_id: string): Promise<boolean> {
+  return (await shared.query('SELECT FROM organization WHERE organization_id = $1', [organization_id])).length > 0
+}
 
 /** Figures that are kept are those that counting gives. */
 async function assertFigures(database: TestDatabase): Promise<void> {
