@@ -6,11 +6,11 @@
  *   npm test -- resilience        the test files whose path contains the word, without types and lint
  *   npm test -- "a stale version" else the tests whose title contains it
  */
-import { spawnSync } from 'node:child_process'
-import { globSync, mkdtempSync, rmSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { run } from 'node:test'
 import { pathToFileURL } from 'node:url'
 
 const ROOT = path.join(import.meta.dirname, '..')
@@ -24,11 +24,24 @@ const WHOLE = ['tests/**/*.test.ts']
 const UNIT_FILES_AT_ONCE = 2
 /** Each file of whole servers starts several processes; two at once starve each other on a machine of two processors. */
 const WHOLE_FILES_AT_ONCE = 1
-const FILE_DEADLINE_MS = 15 * 60_000
+const REPORTER = pathToFileURL(path.join(ROOT, 'tools/test-events.mjs'))
+/** Several times what the longest file takes on two processors. */
+const FILE_DEADLINE_MS = 10 * 60_000
+/** For all of them: what has not begun then fails. */
+const RUN_DEADLINE_MS = 60 * 60_000
+const ENDS = performance.now() + RUN_DEADLINE_MS
+/** How much of what a file says last is told when it ends without a result. */
+const STDERR_CHARACTERS = 4_000
 
 const filter = process.argv.slice(2).join(' ')
 const totals = { passed: 0, failed: 0, skipped: 0 }
 const failures = []
+const groups = new Set()
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.once(signal, () => {
+    for (const end of groups) end('SIGKILL')
+    process.exit(1)
+  })
 
 process.chdir(ROOT)
 if (filter === '') {
@@ -67,7 +80,7 @@ function stage(name, command, argv, env = {}) {
   line(name, good ? 'ok' : 'FAILED', performance.now() - started)
 }
 
-/** Test files, each in a process of its own. */
+/** Test files, each in a process group of its own. */
 async function tests(name, globs, concurrency) {
   const all = globSync(globs, { exclude: file => /(^|\/)(node_modules|dist)(\/|$)/.test(file) }).sort()
   const byPath = filter === '' ? all : all.filter(file => file.includes(filter))
@@ -75,35 +88,89 @@ async function tests(name, globs, concurrency) {
   const files = byTitle ? all : byPath
   if (files.length === 0) return
   const started = performance.now()
-  const stream = run({
-    files: files.map(file => path.resolve(file)),
-    concurrency,
-    execArgv: ['--conditions=development'],
-    timeout: FILE_DEADLINE_MS,
-    ...(byTitle && { testNamePatterns: [new RegExp(RegExp.escape(filter))] }),
-  })
-  stream.on('test:diagnostic', ({ message, nesting, level }) => {
-    if (nesting > 0 || level === 'warn') console.log(`    ${message}`)
-  })
-  stream.on('test:fail', ({ name: title, file, details, skip, todo }) => {
-    if (skip || todo || details.type === 'suite' || details.error?.failureType === 'subtestsFailed') return
-    const { cause } = details.error ?? {}
-    failures.push(`FAILED ${path.relative(ROOT, file ?? '')}: ${title}\n${cause?.stack ?? cause ?? details.error}`)
-  })
-  stream.on('test:stderr', ({ message }) => process.stderr.write(message))
-  stream.on('test:summary', ({ file, counts, duration_ms }) => {
-    if (!file) {
-      totals.passed += counts.passed
-      totals.failed += counts.failed + counts.cancelled
-      totals.skipped += counts.skipped + counts.todo
-      return
-    }
-    const failed = counts.failed + counts.cancelled
-    if (counts.tests > 0)
-      line(path.relative(ROOT, file), `${counts.passed} passed${failed ? `, ${failed} FAILED` : ''}`, duration_ms)
-  })
-  for await (const _ of stream);
+  const pattern = byTitle ? [`--test-name-pattern=/${RegExp.escape(filter)}/`] : []
+  const next = files.values()
+  await Promise.all(
+    Array.from({ length: concurrency }, async () => {
+      for (const file of next) await testFile(file, pattern)
+    }),
+  )
   line(name, 'done', performance.now() - started)
+}
+
+/**
+ * Whatever the file does, this ends: after its deadline the file fails with the tests that were running, and the whole
+ * process group goes (a server that a test left behind would hold the pipe, and the port of the next file).
+ */
+async function testFile(file, pattern) {
+  const started = performance.now()
+  const msLeft = Math.min(FILE_DEADLINE_MS, ENDS - started)
+  if (msLeft <= 0) return fail(file, `not run: all tests took more than ${RUN_DEADLINE_MS / 60_000} minutes`)
+  const events = path.join(logs, `${path.basename(file)}.${started}.events`)
+  const reporter = [`--test-reporter=${REPORTER}`, `--test-reporter-destination=${events}`]
+  const argv = ['--conditions=development', '--test-force-exit', ...reporter, ...pattern, path.resolve(file)]
+  const child = spawn(process.execPath, argv, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  let stderr = ''
+  child.stdout.resume()
+  child.stderr.setEncoding('utf8').on('data', text => {
+    stderr = (stderr + text).slice(-STDERR_CHARACTERS)
+    process.stderr.write(text)
+  })
+  const group = signal => {
+    try {
+      process.kill(-child.pid, signal)
+    } catch {
+      // Nobody is left.
+    }
+  }
+  groups.add(group)
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    group('SIGKILL')
+  }, msLeft)
+  const [code, signal] = await once(child, 'exit')
+  clearTimeout(timer)
+  group('SIGKILL')
+  groups.delete(group)
+
+  const { counts, running } = report(file, events)
+  rmSync(events, { force: true })
+  if (late) fail(file, `did not end within ${Math.round(msLeft / 1000)} s; running: ${running.join(' > ')}`)
+  else if (!counts) fail(file, `ended without a result (${signal ?? `exit code ${code}`})\n${stderr}`)
+  else if (code !== 0 && counts.failed === 0) fail(file, `exit code ${code}\n${stderr}`)
+  const ms = performance.now() - started
+  if (!counts) line(file, 'FAILED', ms)
+  else if (counts.passed + counts.failed > 0)
+    line(file, `${counts.passed} passed${counts.failed ? `, ${counts.failed} FAILED` : ''}`, ms)
+}
+
+/** Adds what the file reported to the totals. `counts` is absent when it did not come to its end. */
+function report(file, events) {
+  const running = []
+  let counts
+  for (const text of existsSync(events) ? readFileSync(events, 'utf8').split('\n') : []) {
+    if (!text.endsWith('}')) continue
+    const event = JSON.parse(text)
+    if (event.type === 'test:dequeue') running[event.nesting] = event.name
+    if (event.type === 'test:pass' || event.type === 'test:fail') running.length = event.nesting
+    if (event.type === 'test:fail' && event.isOwn) failures.push(`FAILED ${file}: ${event.name}\n${event.reason}`)
+    if (event.type === 'test:diagnostic' && (event.nesting > 0 || event.level === 'warn'))
+      console.log(`    ${event.message}`)
+    if (event.type === 'test:summary') {
+      const { passed, failed, cancelled, skipped, todo } = event.counts
+      counts = { passed, failed: failed + cancelled }
+      totals.passed += passed
+      totals.failed += counts.failed
+      totals.skipped += skipped + todo
+    }
+  }
+  return { counts, running }
+}
+
+function fail(file, reason) {
+  totals.failed++
+  failures.push(`FAILED ${file}: ${reason}`)
 }
 
 function line(name, outcome, ms) {

@@ -79,7 +79,8 @@ test('refused upgrades and malformed requests are destroyed within seconds, whoe
   const peers = Array.from({ length: 150 }, (_, i) => new Peer(says[i % says.length]!))
   await until(() => peers.every(peer => peer.heard !== ''))
   for (const [i, status] of [404, 400, 431].entries()) assert.match(peers[i]!.heard, new RegExp(`^HTTP/1.1 ${status} `))
-  await until(async () => (await descriptors()) <= before)
+  // The pool may open a connection to the database in the meantime; 150 sockets it does not.
+  await until(async () => (await descriptors()) <= before + 10)
   for (const peer of peers) peer.socket.destroy()
 })
 

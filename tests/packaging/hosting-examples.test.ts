@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { createDatabase, isListening, startNats, type TestDatabase } from '../harness/backing.ts'
+import { createDatabase, isListening, startNats, type TestDatabase, type TestNats } from '../harness/backing.ts'
 import { Child } from '../harness/child.ts'
 import { startFront } from '../harness/front.ts'
 import { freePort } from '../harness/ports.ts'
@@ -21,7 +21,14 @@ const S3 = fileURLToPath(new URL('../conformance/lib/s3-faulty.mjs', import.meta
 const INSTALL_DEADLINE_MS = 300_000
 
 const run = promisify(execFile)
-const installed: { folder: string; shell: Shell; database: TestDatabase } = {} as never
+const installed: {
+  folder: string
+  shell: Shell
+  database: TestDatabase
+  /** One for all: a database knows the stores that hold its blocks. */
+  store: { port: number; child: Child }
+  nats: TestNats
+} = {} as never
 
 before(
   async () => {
@@ -33,11 +40,14 @@ before(
     await run('npm', [...argv, '--loglevel=error', stdout.trim()], { cwd: installed.folder, env })
     installed.shell = await Shell.open([join(prefix, 'bin', 'parsec')])
     installed.database = await createDatabase()
+    installed.store = await startS3()
+    installed.nats = await startNats()
   },
   { timeout: INSTALL_DEADLINE_MS },
 )
 after(async () => {
   await installed.shell?.close()
+  await Promise.all([installed.store?.child.end(), installed.nats?.stop()])
   await installed.database?.drop()
   await rm(installed.folder, { recursive: true, force: true })
 })
@@ -89,8 +99,7 @@ test('migrate prepares the database', async () => {
 })
 
 test('--port, --host, --db, --blockstore s3:…, --administration-token (R5)', async () => {
-  const { shell, database } = installed
-  const store = await startS3()
+  const { shell, database, store } = installed
   const port = await freePort()
   const server = await shell.serve(port, [
     ...['backend', 'run', '--port', `${port}`, '--host', '0.0.0.0', '--db', database.url],
@@ -98,7 +107,6 @@ test('--port, --host, --db, --blockstore s3:…, --administration-token (R5)', a
   ])
   await assertWorks(`ws://127.0.0.1:${port}`, 'tok')
   await endsWell(server)
-  await store.child.end()
 })
 
 test('PARSEC_CMD_ARGS with a variable, the postgres scheme and no host (R6)', async () => {
@@ -145,8 +153,7 @@ test('--dev needs nothing and leaves nothing (R22)', async () => {
 })
 
 test('the same options, PARSEC_SERVICES and NATS: one process per service', async () => {
-  const { shell, database } = installed
-  const [store, nats] = [await startS3(), await startNats()]
+  const { shell, database, store, nats } = installed
   const [gateway, admin] = [await freePort(), await freePort()]
   const options = ['--db', database.url, '--blockstore', s3Config(store.port), '--administration-token', 'tok']
   const start = async (service: string, port: number): Promise<Child> => {
@@ -168,7 +175,6 @@ test('the same options, PARSEC_SERVICES and NATS: one process per service', asyn
   await assertWorks(`ws://127.0.0.1:${front.port}`, 'tok')
   await front.close()
   for (const server of servers) await endsWell(server)
-  await Promise.all([nats.stop(), store.child.end()])
 })
 
 const s3Config = (port: number): string => `s3:http\\://127.0.0.1\\:${port}:region:bucket:key:secret`
