@@ -133,6 +133,19 @@ describe('date-times', () => {
     assert.ok(time.equals(new DateTime(1_000_000)) && !time.equals(later))
   })
 
+  test('now goes forward while the clock of the system is slowed down, and back when it is set back', t => {
+    t.mock.timers.enable({ apis: ['Date'], now: 2_000_000_000_000 })
+    let last = DateTime.now().us
+    for (let i = 0; i < 10_000; i++) {
+      if (i % 10 === 0) t.mock.timers.tick(1)
+      const { us } = DateTime.now()
+      assert.ok(us > last, `${us} after ${last}`)
+      last = us
+    }
+    t.mock.timers.setTime(1_900_000_000_000)
+    assert.ok(DateTime.now().us <= 1_900_000_000_999)
+  })
+
   test('now is the clock of the system', () => {
     const before = Date.now() * 1000
     const now = DateTime.now()

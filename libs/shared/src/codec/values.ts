@@ -52,8 +52,10 @@ const MIN_SECOND = -62_135_596_800
 const MAX_SECOND = 253_402_300_799
 const US_PER_SECOND = 1_000_000
 
-/** Follows the system's clock, which may be set at any time. */
-const monotonic = { origin: performance.timeOrigin }
+/** Follows the system's clock, which may be set at any time. `last`: microseconds. */
+const monotonic = { origin: performance.timeOrigin, last: 0 }
+/** The system's clock is told in milliseconds; what goes back further was set back. */
+const CLOCK_SET_BACK_US = 2_000
 
 /**
  * An instant, exact to the microsecond from the year 1 to 9999; a single number of microseconds would be only until 2255.
@@ -73,15 +75,19 @@ export class DateTime {
     const time = new DateTime(microsecond)
     return Object.assign(time, { second: second + time.second })
   }
-  /** The system's clock: its millisecond, with microseconds from the monotonic clock as long as the two agree. */
+  /**
+   * The system's clock: its millisecond, with microseconds from the monotonic clock as long as the two agree. Each call
+   * tells a later instant than the one before, unless the clock was set back.
+   */
   static now(): DateTime {
     const wall = Date.now()
-    let now = monotonic.origin + performance.now()
-    if (now < wall || now >= wall + 1) {
-      monotonic.origin += wall - now
-      now = wall
-    }
-    return new DateTime(Math.round(now * 1000))
+    const now = monotonic.origin + performance.now()
+    const told = Math.min(Math.max(now, wall), wall + 0.999)
+    monotonic.origin += told - now
+    const us = Math.round(told * 1000)
+    const isSetBack = monotonic.last - us > CLOCK_SET_BACK_US
+    monotonic.last = us > monotonic.last || isSetBack ? us : monotonic.last + 1
+    return new DateTime(monotonic.last)
   }
   /** From seconds, rounded to the nearest microsecond; undefined when not finite or outside the years 1 to 9999. */
   static fromSeconds(seconds: number): DateTime | undefined {
