@@ -91,13 +91,14 @@ suite('secrets in files', () => {
   const token = file('token', 'from a file\n')
   test('by option or variable, without the line end', () => {
     const base = ['--db=MOCKED', '-b', 'MOCKED']
-    assert.equal(run([...base, `--administration-token-file=${token}`]).administrationToken, 'from a file')
-    assert.equal(run(base, { PARSEC_ADMINISTRATION_TOKEN_FILE: token }).administrationToken, 'from a file')
+    assert.equal(run([...base, `--administration-token-file=${token}`]).administrationToken?.text, 'from a file')
+    assert.equal(run(base, { PARSEC_ADMINISTRATION_TOKEN_FILE: token }).administrationToken?.text, 'from a file')
     assert.equal(
-      run(base, { PARSEC_ADMINISTRATION_TOKEN_FILE: token, PARSEC_ADMINISTRATION_TOKEN: 'plain' }).administrationToken,
+      run(base, { PARSEC_ADMINISTRATION_TOKEN_FILE: token, PARSEC_ADMINISTRATION_TOKEN: 'plain' }).administrationToken
+        ?.text,
       'plain',
     )
-    assert.equal(run(['--dev', `--administration-token-file=${token}`]).administrationToken, 'from a file')
+    assert.equal(run(['--dev', `--administration-token-file=${token}`]).administrationToken?.text, 'from a file')
   })
   test('one block store a line', () => {
     const stores = file('stores', 'RAID1:0:s3:h:r:b:k:a b\n\nRAID1:1:MOCKED\n')
@@ -151,7 +152,7 @@ suite('a process that runs some services', () => {
       [settings.services, settings.gateway, settings.metadata, settings.blockstore, settings.database],
       [['admin'], null, null, null, null],
     )
-    assert.deepEqual([settings.administrationToken, settings.http?.port], ['t', 6777])
+    assert.deepEqual([settings.administrationTokens?.map(({ name }) => name), settings.http?.port], [['token'], 6777])
   })
 })
 

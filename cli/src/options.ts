@@ -24,7 +24,7 @@ import {
   POSTGRESQL_URL,
   SUBJECT_PREFIX,
   TEXT,
-  TOKEN,
+  TOKENS,
 } from './command-line/values.ts'
 
 export const SERVICE_NAMES = ['gateway', 'metadata', 'blockstore', 'admin'] as const satisfies readonly ServiceName[]
@@ -175,11 +175,11 @@ export const runOptions = {
   administrationToken: required(['gateway', 'admin'], {
     name: 'administration-token',
     env: ['PARSEC_ADMINISTRATION_TOKEN'],
-    type: TOKEN,
+    type: TOKENS,
     secret: true,
     services: HTTP_USERS,
     group: 'Administration',
-    text: 'Secret that the administration API wants as `Authorization: Bearer <token>`.',
+    text: 'Secret that the administration API wants as `Authorization: Bearer <token>`. A file may have several, each line NAME SCOPES TOKEN: the scopes are read or read,write, the token is plain or `sha256:` with its hash. SIGHUP reads the file again.',
   }),
   spontaneousOrganizationBootstrap: flag({
     name: 'spontaneous-organization-bootstrap',

@@ -17,6 +17,7 @@ import type {
   MetadataConfig,
 } from '@parsec/shared/config'
 import { OperatorError } from '@parsec/shared/errors'
+import { type AdministrationToken, readTokens, secretsOfTokens } from '@parsec/shared/http/administration-tokens'
 import type { LogOptions } from '@parsec/shared/log'
 import { readDatabaseUrl, secretsOfUrl } from '@parsec/shared/postgres/url'
 import type { ServiceName } from '@parsec/shared/protocol/command'
@@ -24,6 +25,7 @@ import { type Environment, MAX_PORT } from './command-line/argv.ts'
 import type { Option } from './command-line/option.ts'
 import { UsageError, usageLines } from './command-line/output.ts'
 import { label } from './command-line/read.ts'
+import { tokensOf } from './command-line/values.ts'
 import { type MigrateValues, type RunValues, runOptions, type ScrubValues, SERVICE_NAMES } from './options.ts'
 import { proxyVariables } from './server/proxy.ts'
 
@@ -65,7 +67,9 @@ export type ServerSettings = {
   readonly metadata: MetadataConfig | null
   readonly blockstore: BlockstoreConfig | null
   /** Given wherever a service asks for it. */
-  readonly administrationToken: string | null
+  readonly administrationTokens: readonly AdministrationToken[] | null
+  /** Reads their file anew, if they came from one. */
+  readonly readAdministrationTokens: () => readonly AdministrationToken[]
   /** How object stores are reached: variables that every program of the machine honours. */
   readonly network: NetworkOptions
   /** Reads the TLS files anew, for a renewed certificate. */
@@ -159,7 +163,8 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
           raidDegradedWrites: values.raidDegradedWrites,
         }
       : null,
-    administrationToken: values.administrationToken ?? null,
+    administrationTokens: values.administrationToken ? tokensOf(values.administrationToken) : null,
+    readAdministrationTokens: () => readTokensAgain(values.administrationToken),
     network: networkOptions(environment),
     readTls,
   })
@@ -267,6 +272,16 @@ function mailConfig(values: RunValues): MailConfig | null {
   }
 }
 
+function readTokensAgain(source: RunValues['administrationToken']): readonly AdministrationToken[] {
+  if (!source) return []
+  if (source.file === null) return tokensOf(source)
+  try {
+    return readTokens(readFileSync(source.file, 'utf8'))
+  } catch (error) {
+    throw new OperatorError(`--administration-token-file: ${(error as Error).message}`, { cause: error })
+  }
+}
+
 function tlsFiles(keyFile: string | undefined, certFile: string | undefined): TlsFiles | null {
   if (!keyFile && !certFile) return null
   if (!certFile) return refuse('--ssl-keyfile needs --ssl-certfile (PARSEC_SSL_CERTFILE): a key alone cannot serve TLS')
@@ -303,7 +318,8 @@ function natsSettings(values: RunValues): NatsSettings | null {
 function secretsOf({ administrationToken, emailHostPassword, db, natsUrl, blockstore }: RunValues): string[] {
   const stores = blockstore ? secretsOfStore(blockstore) : []
   const inUrls = [...[db, natsUrl].flatMap(url => secretsOfUrl(url ?? '')), /:\/\/([^/:@]+)@/.exec(natsUrl ?? '')?.[1]]
-  return [administrationToken, emailHostPassword, ...stores, ...inUrls].filter(secret => secret !== undefined)
+  const tokens = secretsOfTokens(administrationToken?.text ?? '')
+  return [...tokens, emailHostPassword, ...stores, ...inUrls].filter(secret => secret !== undefined)
 }
 
 /** Any integer is well formed (spec 06 §2.3), not every one is a port. */

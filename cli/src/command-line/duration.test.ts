@@ -6,7 +6,7 @@ import { duration } from './duration.ts'
 test('a number and a unit', () => {
   const { parse } = duration('1s')
   assert.deepEqual(
-    ['90s', '15m', '24h', '7D', ' 1.5h '].map(parse),
+    ['90s', '15m', '24h', '7D', ' 1.5h '].map(text => parse(text)),
     [90_000, 900_000, 86_400_000, 604_800_000, 5_400_000],
   )
 })

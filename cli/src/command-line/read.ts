@@ -154,7 +154,7 @@ class Reader {
         )
       const file = option.secret ? this.#environment[fileVariable(variable)] : undefined
       if (file)
-        return this.#judge(option, `'${fileForm(option)}'`, false, () => parse(option, readSecret(option, file)))
+        return this.#judge(option, `'${fileForm(option)}'`, false, () => parse(option, readSecret(option, file), file))
     }
     for (const variable of option.sharedEnv ?? []) {
       const text = this.#environment[variable]
@@ -173,6 +173,7 @@ class Reader {
       parse(
         option,
         used.flatMap(t => (t.fromFile ? readSecret(option, t.text) : [t.text])),
+        used.at(-1)!.fromFile ? used.at(-1)!.text : undefined,
       ),
     )
   }
@@ -193,9 +194,9 @@ function isSet(option: Option, text: string | undefined): text is string {
   return text !== undefined && text !== '' && !(option.repeatable && words(text).length === 0)
 }
 
-function parse(option: Option, texts: readonly string[]): unknown {
+function parse(option: Option, texts: readonly string[], file?: string): unknown {
   if (option.flag) return BOOL.parse(texts.at(-1)!)
-  return option.type.parseAll ? option.type.parseAll(texts) : option.type.parse(texts.at(-1)!)
+  return option.type.parseAll ? option.type.parseAll(texts) : option.type.parse(texts.at(-1)!, file)
 }
 
 /** The secret in a file, without its line end; one value a line for a repeatable option. */

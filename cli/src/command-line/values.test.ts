@@ -17,7 +17,7 @@ import {
   INT,
   NON_EMPTY,
   POSTGRESQL_URL,
-  TOKEN,
+  TOKENS,
   type ValueType,
 } from './values.ts'
 
@@ -32,9 +32,12 @@ test('a token loses its byte order mark and line end; what no header carries is 
   const same = ['s3cr3t', 's3cr3t\n', 's3cr3t\r\n', '\uFEFFs3cr3t', '\uFEFFs3cr3t\r\n\n'].map(
     text => [text, 's3cr3t'] as const,
   )
-  accepts(TOKEN, [...same, ['two words', 'two words']])
+  accepts(
+    TOKENS,
+    [...same, ['two words', 'two words'] as const].map(([text, token]) => [text, { text: token, file: null }]),
+  )
   for (const text of ['', '\n', '\uFEFF', 's\u00e9cret', 'a\nb', 'a\tb', ' a', 'a ', 'a \n'])
-    assert.throws(() => TOKEN.parse(text), /^Error: must /, JSON.stringify(text))
+    assert.throws(() => TOKENS.parse(text), /^Error: must /, JSON.stringify(text))
 })
 
 test('INT', () => {

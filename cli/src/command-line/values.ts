@@ -6,13 +6,15 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { parseStores } from '@parsec/blockstore/stores/config'
 import type { StoreConfig } from '@parsec/blockstore/stores/kinds'
 import type { BackendAddr, HttpConfig } from '@parsec/shared/config'
+import { type AdministrationToken, onlyToken, readTokens } from '@parsec/shared/http/administration-tokens'
 import { trustOf } from '@parsec/shared/http/client-address'
 import { MAX_PORT, words } from './argv.ts'
 
 export type ValueType<T> = {
   /** Stands for the value in help texts. */
   readonly metavar: string
-  parse(text: string): T
+  /** `file`: where the text was read from. */
+  parse(text: string, file?: string): T
   /** Given by a type whose option may be repeated: all texts are one value. */
   parseAll?(texts: readonly string[]): T
 }
@@ -29,19 +31,21 @@ export const NON_EMPTY: ValueType<string> = {
 }
 
 /**
- * A secret that comes back in an HTTP header. A byte order mark and the line end of a file are no part of it; what a
- * header cannot carry as it is would be refused for ever.
+ * The administration token, or a file with several. A byte order mark and the line end of a file are no part of a token;
+ * what a header cannot carry as it is would be refused for ever.
  */
-export const TOKEN: ValueType<string> = {
+export const TOKENS: ValueType<TokenSource> = {
   metavar: 'TEXT',
-  parse(text) {
-    const token = text.replace(/^\uFEFF/, '').replace(/[\r\n]+$/, '')
-    if (token === '') throw new Error('must not be empty.')
-    if (!/^[ -~]+$/.test(token)) throw new Error('must consist of ASCII letters, digits and signs.')
-    if (token.trim() !== token) throw new Error('must not begin or end with a space.')
-    return token
+  parse(text, file) {
+    const read = text.replace(/^\uFEFF/, '').replace(/[\r\n]+$/, '')
+    tokensOf({ text: read, file: file ?? null })
+    return { text: read, file: file ?? null }
   },
 }
+export type TokenSource = { readonly text: string; readonly file: string | null }
+/** Only a file may name several. Throws a plain `Error`. */
+export const tokensOf = ({ text, file }: TokenSource): AdministrationToken[] =>
+  file === null ? [onlyToken(text)] : readTokens(text)
 
 /** Decimal digits of any script, a sign, single underscores between digits, blanks around. */
 export const INT: ValueType<number> = {

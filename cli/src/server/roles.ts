@@ -6,6 +6,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { OpenDatabase } from '@parsec/metadata/storage/database'
 import type { Bus } from '@parsec/shared/bus/bus'
+import { Replica } from '@parsec/shared/bus/replica'
+import { PERMISSIONS_HINT } from '@parsec/shared/bus/roll'
 import { MAX_CLIENT_MESSAGE_BYTES, MAX_ENVELOPE_BYTES } from '@parsec/shared/bus/rpc'
 import { ABANDON_DRAIN_MS, NATS_START_PAUSE_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
@@ -14,6 +16,7 @@ import type { HttpServer } from '@parsec/shared/http/server'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, type Monitor, noMetrics } from '@parsec/shared/metrics'
 import type { ServiceName } from '@parsec/shared/protocol/command'
+import type { LogWarning, ReplicaAnswers } from '@parsec/shared/protocol/replica'
 import { type Readiness, type Service, shutDown } from '@parsec/shared/service'
 import { describe } from '../command-line/output.ts'
 import type { NatsSettings, ServerSettings } from '../settings.ts'
@@ -24,7 +27,10 @@ const NATS_ATTEMPTS = 10
 export class ServerProcess {
   readonly #settings: ServerSettings
   readonly #log: Log
+  /** The last ones of the log. */
+  readonly #warnings: () => LogWarning[]
   readonly #services: Service[] = []
+  readonly #replicas: Replica[] = []
   #bus: Bus | undefined
   #database: OpenDatabase | undefined
   #http: HttpServer | undefined
@@ -35,9 +41,10 @@ export class ServerProcess {
   #metrics: Metrics = noMetrics
   #monitor: Monitor | undefined
 
-  constructor(settings: ServerSettings, log: Log) {
+  constructor(settings: ServerSettings, log: Log, warnings: () => LogWarning[]) {
     this.#settings = settings
     this.#log = log
+    this.#warnings = warnings
   }
 
   /**
@@ -61,7 +68,9 @@ export class ServerProcess {
     for (const name of services) {
       if ((name === 'gateway' || name === 'admin') && !this.#http) this.#http = await this.#openHttp()
       this.#continue()
-      this.#services.push(await this.#startService(name, this.#bus))
+      const service = await this.#startService(name, this.#bus)
+      this.#services.push(service)
+      await this.#present(service, name, this.#bus)
     }
     this.#continue()
     const address = this.#http ? await this.#http.listen() : null
@@ -79,7 +88,9 @@ export class ServerProcess {
     return this.#stopping
   }
   #stopAll(drainMs: number): Promise<void> {
+    const leave = async () => void (await Promise.all(this.#replicas.map(replica => replica.leave())))
     const rest = [
+      { name: 'replicas', close: leave },
       { name: 'http', close: () => this.#http?.close() },
       { name: 'bus', close: () => this.#bus?.drain() },
       { name: 'database', close: () => this.#database?.close() },
@@ -88,8 +99,22 @@ export class ServerProcess {
     return shutDown(this.#services, rest, this.#log, drainMs)
   }
 
-  /** Serves a renewed certificate to new connections; the old one stays when the files do not work. */
-  reloadTls(): void {
+  /** Reads certificate and administration tokens again; what does not work leaves the old ones as they are. */
+  reload(): void {
+    this.#reloadTls()
+    this.#reloadTokens()
+  }
+  #reloadTokens(): void {
+    if (!this.#guard) return
+    try {
+      const tokens = this.#settings.readAdministrationTokens()
+      this.#guard.replace(tokens)
+      this.#log.info('Administration tokens reloaded', { tokens: tokens.map(({ name }) => name) })
+    } catch (error) {
+      this.#log.error('Administration tokens not reloaded', { reason: describe(error) })
+    }
+  }
+  #reloadTls(): void {
     try {
       const tls = this.#settings.readTls()
       if (!tls || !this.#http) return
@@ -129,7 +154,7 @@ export class ServerProcess {
   async #openHttp(): Promise<HttpServer> {
     const { createHttp } = await import('@parsec/shared/http/server')
     const { AdministrationGuard } = await import('@parsec/shared/http/administration-guard')
-    this.#guard = new AdministrationGuard(this.#settings.administrationToken!)
+    this.#guard = new AdministrationGuard(this.#settings.administrationTokens!)
     return createHttp(this.#settings.http!, this.#log)
   }
   async #startMonitor(): Promise<void> {
@@ -138,6 +163,30 @@ export class ServerProcess {
     const { createMetrics, monitorServer } = await import('@parsec/shared/metrics')
     this.#metrics = await createMetrics()
     this.#monitor = await monitorServer({ ...monitor, readiness: () => this.readiness(), metrics: this.#metrics })
+  }
+
+  /** Lets administrators see it. A broker whose permissions are those of an earlier release keeps nothing from working. */
+  async #present(service: Service, name: ServiceName, bus: Bus): Promise<void> {
+    const answers: ReplicaAnswers = {
+      state: () => {
+        const { ready, detail } = service.readiness()
+        return { is_ready: ready && this.#listening && !this.#stopping, detail }
+      },
+      // Those of the process as a whole are told by its first service.
+      warnings: () => ({
+        warnings: this.#warnings().filter(({ service = this.#services[0]!.name }) => service === name),
+      }),
+      ...service.answers,
+    }
+    try {
+      this.#replicas.push(await Replica.present(bus, this.#log, name, answers))
+    } catch (error) {
+      this.#log.warning('Replica not presented to the administration', {
+        service: name,
+        reason: describe(error),
+        hint: PERMISSIONS_HINT,
+      })
+    }
   }
 
   async #startService(name: ServiceName, bus: Bus): Promise<Service> {

@@ -4,7 +4,15 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { ARCHIVED, MADE_ANEW } from './archived.ts'
 
-const NOT_OF_AN_ORGANIZATION = ['migration', 'outbox', 'outbox_failed', 'process', 'deployment', 'blockstore_node']
+const NOT_OF_AN_ORGANIZATION = [
+  'migration',
+  'outbox',
+  'outbox_failed',
+  'process',
+  'deployment',
+  'blockstore_node',
+  'figures_sample',
+]
 
 test('every table of the schema is archived, made anew, or not of an organization', () => {
   const folder = new URL('../../../services/metadata/migrations/', import.meta.url)

@@ -74,6 +74,7 @@ export const MADE_ANEW: { readonly [table: string]: string } = {
   organization_tally: OWN,
   organization_users: OWN,
   early_version: OWN,
+  device_seen: OWN,
   import_record: "organization_id = '$name'",
   block_data: "organization_id = '$name'",
 }

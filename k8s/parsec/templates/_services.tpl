@@ -16,6 +16,7 @@ gateway:
   secrets: [PARSEC_ADMINISTRATION_TOKEN]
   optionalSecrets: []
   publish:
+    - parsec.roll.gateway
     - parsec.cmd.metadata.*
     - parsec.cmd.metadata.*.caller
     - parsec.cmd.blockstore.*
@@ -42,18 +43,27 @@ gateway:
     - parsec.internal.metadata.claimer_present.caller
     - parsec.internal.metadata.claimer_gone
     - parsec.internal.metadata.claimer_gone.caller
+    - parsec.internal.metadata.devices_seen
+    - parsec.internal.metadata.devices_seen.caller
   subscribe:
     - parsec.inbox.gateway.>
+    - parsec.roll.call
+    - parsec.replica.gateway.*.*
+    - parsec.replica.gateway.*.*.caller
     - parsec.event.*.*
 metadata:
   http: false
   secrets: [PARSEC_DB]
   optionalSecrets: [PARSEC_EMAIL_HOST_PASSWORD]
   publish:
+    - parsec.roll.metadata
     - parsec.event.*.*
     - parsec.presence.metadata
   subscribe:
     - parsec.inbox.metadata.>
+    - parsec.roll.call
+    - parsec.replica.metadata.*.*
+    - parsec.replica.metadata.*.*.caller
     - parsec.presence.metadata
     - parsec.cmd.metadata.*
     - parsec.cmd.metadata.*.caller
@@ -64,6 +74,7 @@ blockstore:
   secrets: [PARSEC_BLOCKSTORE]
   optionalSecrets: []
   publish:
+    - parsec.roll.blockstore
     - parsec.internal.metadata.block_check
     - parsec.internal.metadata.block_check.caller
     - parsec.internal.metadata.block_commit
@@ -78,6 +89,9 @@ blockstore:
     - parsec.internal.metadata.block_node_marked.caller
   subscribe:
     - parsec.inbox.blockstore.>
+    - parsec.roll.call
+    - parsec.replica.blockstore.*.*
+    - parsec.replica.blockstore.*.*.caller
     - parsec.cmd.blockstore.*
     - parsec.cmd.blockstore.*.caller
 admin:
@@ -85,6 +99,10 @@ admin:
   secrets: [PARSEC_ADMINISTRATION_TOKEN]
   optionalSecrets: []
   publish:
+    - parsec.roll.admin
+    - parsec.roll.call
+    - parsec.replica.*.*.*
+    - parsec.replica.*.*.*.caller
     - parsec.internal.metadata.administration_create
     - parsec.internal.metadata.administration_create.caller
     - parsec.internal.metadata.administration_status
@@ -99,8 +117,36 @@ admin:
     - parsec.internal.metadata.administration_users.caller
     - parsec.internal.metadata.administration_freeze
     - parsec.internal.metadata.administration_freeze.caller
+    - parsec.internal.metadata.admin_organizations
+    - parsec.internal.metadata.admin_organizations.caller
+    - parsec.internal.metadata.admin_organization
+    - parsec.internal.metadata.admin_organization.caller
+    - parsec.internal.metadata.admin_bootstrap
+    - parsec.internal.metadata.admin_bootstrap.caller
+    - parsec.internal.metadata.admin_users
+    - parsec.internal.metadata.admin_users.caller
+    - parsec.internal.metadata.admin_user
+    - parsec.internal.metadata.admin_user.caller
+    - parsec.internal.metadata.admin_freeze
+    - parsec.internal.metadata.admin_freeze.caller
+    - parsec.internal.metadata.admin_devices
+    - parsec.internal.metadata.admin_devices.caller
+    - parsec.internal.metadata.admin_realm_usage
+    - parsec.internal.metadata.admin_realm_usage.caller
+    - parsec.internal.metadata.admin_user_usage
+    - parsec.internal.metadata.admin_user_usage.caller
+    - parsec.internal.metadata.admin_figures
+    - parsec.internal.metadata.admin_figures.caller
+    - parsec.internal.metadata.admin_history
+    - parsec.internal.metadata.admin_history.caller
+    - parsec.internal.metadata.admin_mail_test
+    - parsec.internal.metadata.admin_mail_test.caller
   subscribe:
     - parsec.inbox.admin.>
+    - parsec.roll.call
+    - parsec.replica.admin.*.*
+    - parsec.replica.admin.*.*.caller
+    - parsec.roll.*
 {{- end -}}
 {{- end }}
 

@@ -23,6 +23,7 @@ test('a lost broker is noticed before the longest request is over', () => {
 
 test('leases outlive what renews them, and the end of a process fits into what supervisors wait', () => {
   assert.ok(d.NEIGHBOURS_EVERY_MS * 3 + d.NEIGHBOURS_MS <= d.NEIGHBOURS_LEASE_MS)
+  assert.ok(d.ROLL_EVERY_MS * 3 <= d.ROLL_LEASE_MS && d.SEEN_EVERY_MS < d.SEEN_AGAIN_MS)
   assert.ok(d.OUTBOX_SWEEP_MS < d.OUTBOX_SETTLED_MS && d.OUTBOX_SETTLED_MS < d.OUTBOX_WHOLE_SWEEP_MS)
   assert.ok(d.SHUT_DOWN_MS + 4 * d.DRAIN_LATE_MS <= 10_000)
   assert.ok(d.HTTP_CLOSE_GRACE_MS < d.SHUT_DOWN_STEP_MS && d.ABORT_MARGIN_MS < d.DRAIN_RESERVE_MS)

@@ -56,6 +56,22 @@ export const NEIGHBOURS_ANSWER_MS = 250
 /** Between two lines in the log about the same trouble. */
 export const NEIGHBOURS_REPEAT_MS = 60_000
 
+// Replicas: each says on the bus that it is there
+
+/** How often, and how long it is believed. */
+export const ROLL_EVERY_MS = 10_000
+export const ROLL_LEASE_MS = 35_000
+/** For what a replica knows by itself. */
+export const REPLICA_DEADLINE_MS = 3_000
+/** How often a gateway tells which devices came and went, and how often it tells of one at most. */
+export const SEEN_EVERY_MS = 10_000
+export const SEEN_AGAIN_MS = 60_000
+/** … and for the last word of a gateway that stops. */
+export const SEEN_LAST_MS = 300
+/** How often figures are written down, and one look at them. */
+export const FIGURES_EVERY_MS = 600_000
+export const FIGURES_MS = 30_000
+
 // Shut-down
 
 /** What the services behind the gateway have for their own drain, each; never more than a quarter of all. */

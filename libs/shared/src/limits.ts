@@ -27,6 +27,7 @@ const MESSAGES = 'tests/limits/messages.test.ts'
 const QUEUE = 'services/gateway/src/events/queue.test.ts'
 const FAN_OUT = 'services/gateway/src/events/fan-out.test.ts'
 const SESSION = 'services/gateway/src/events/session.test.ts'
+const ADMINISTRATION = 'tests/administration/api.test.ts'
 const BAD_MESSAGE = '`bad_message`'
 const CERTIFICATE = '`invalid_certification`, or `invalid_data` where the command says so'
 
@@ -396,5 +397,48 @@ export const limits = {
     what: 'deliveries of events that are still to be made in one process',
     beyond: 'the subscribed connections of the organization whose event was one too many are closed',
     test: [FAN_OUT, 'a group whose events come faster'],
+  },
+  // Administration
+  administration_tokens: {
+    value: 100,
+    unit: 'items',
+    what: 'tokens in the file of `--administration-token-file`',
+    beyond: 'the server does not start, or keeps those that it has',
+    test: ['libs/shared/src/http/administration-tokens.test.ts', 'a hundred tokens are read, one more is not'],
+  },
+  administration_page: {
+    value: 1000,
+    unit: 'items',
+    what: 'items on one page of a list of the administration API',
+    beyond: '400; the next page is asked for with `cursor`',
+    test: [ADMINISTRATION, 'lists are read page by page'],
+  },
+  replicas: {
+    value: 1000,
+    unit: 'items',
+    what: 'replicas of services that the administration asks',
+    beyond: 'further ones are not asked',
+    test: ['libs/shared/src/bus/roll.test.ts', 'no more replicas are known than may be'],
+  },
+  seen_devices: {
+    value: 10_000,
+    unit: 'items',
+    what: 'devices whose coming and going a gateway has not told yet',
+    beyond: 'they are told when they come or go the next time',
+    test: ['services/gateway/src/websocket/seen.test.ts', 'more devices than may wait'],
+  },
+  kept_warnings: {
+    value: 100,
+    unit: 'items',
+    what: 'warnings and errors that a process keeps for the administration',
+    beyond: 'the oldest go',
+    test: ['libs/shared/src/log.test.ts', 'the last warnings are kept'],
+  },
+  administration_owners: {
+    value: 10,
+    unit: 'items',
+    what: 'owners of a realm that the administration API names',
+    beyond: 'the others are not named',
+    test: [ADMINISTRATION, 'usage of realms and users'],
   },
 } as const satisfies { readonly [name: string]: Limit }

@@ -247,3 +247,19 @@ describe('the file', () => {
     }
   })
 })
+
+test('the last warnings are kept, a hundred of them, and of each no more than a page', async () => {
+  const log = createLog({ level: 'INFO', format: 'JSON', file: fresh() })
+  for (let n = 0; n < 150; n++) log.child({ service: 'gateway' }).warning('It happened', { n })
+  log.info('Nothing happened')
+  log.error('It failed', { error: new Error('x'.repeat(10_000)) })
+  const kept = log.warnings()
+  assert.equal(kept.length, 100)
+  assert.deepEqual(
+    { ...kept[0], at: null },
+    { at: null, level: 'warning', event: 'It happened', service: 'gateway', keys: '{"n":51}' },
+  )
+  assert.deepEqual([kept.at(-1)!.level, kept.at(-1)!.service], ['error', undefined])
+  assert.ok(kept.at(-1)!.keys.length < 10_000)
+  await log.close()
+})

@@ -7,7 +7,9 @@ import { styleText } from 'node:util'
 import { pino } from 'pino'
 import { DateTime } from './codec/values.ts'
 import { OperatorError } from './errors.ts'
+import { limits } from './limits.ts'
 import { LogDestination } from './log-destination.ts'
+import type { LogWarning } from './protocol/replica.ts'
 
 export const LOG_LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -50,18 +52,47 @@ const RESERVED: ReadonlySet<string> = new Set(['event', 'level', 'timestamp', 'e
 type Sink = { rank: number; write(level: Level, event: string, keys: Fields): void }
 type Fields = { [key: string]: unknown }
 
+export type ProcessLog = Log & {
+  reopen(): void
+  close(): Promise<void>
+  /** The last warnings and errors, oldest first. */
+  warnings(): LogWarning[]
+}
+
+/** For administrators who look at a server without its log. */
+class KeptWarnings {
+  readonly list: LogWarning[] = []
+  add(level: LogWarning['level'], event: string, { service, ...fields }: Fields): void {
+    const json = JSON.stringify(fields)
+    const keys = json.length <= MAX_KEPT ? json : JSON.stringify({ cut: json.slice(0, MAX_KEPT) })
+    this.list.push({ at: DateTime.now(), level, event, ...(typeof service === 'string' && { service }), keys })
+    if (this.list.length > limits.kept_warnings.value) this.list.shift()
+  }
+}
+/** Of the keys of a kept warning, in characters. */
+const MAX_KEPT = 4096
+
 /**
  * Opens the log; throws `OperatorError` when the file cannot be appended to. `reopen` follows a rotation of the file;
  * `close` resolves when everything is written, or cannot be within a second. What an exiting process has not yet written
  * is written at its exit, as far as that needs no waiting.
  */
-export function createLog({ level, format, file }: LogOptions): Log & { reopen(): void; close(): Promise<void> } {
+export function createLog({ level, format, file }: LogOptions): ProcessLog {
   const path = file === null || file === '-' ? null : file
   const destination = openDestination(path)
   const rank = RANKS[level.toLowerCase() as Level]
   const write =
     format === 'JSON' ? jsonWriter(destination) : consoleWriter(destination, path === null && isatty(STDERR))
-  return Object.assign(new Logger({ rank, write }, null, {}), {
+  const kept = new KeptWarnings()
+  const sink: Sink = {
+    rank,
+    write(level, event, fields) {
+      if (RANKS[level] >= RANKS.warning) kept.add(level as LogWarning['level'], event, fields)
+      write(level, event, fields)
+    },
+  }
+  return Object.assign(new Logger(sink, null, {}), {
+    warnings: () => [...kept.list],
     reopen: () => destination.reopen(),
     close: () => destination.close(),
   })

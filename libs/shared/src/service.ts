@@ -1,6 +1,7 @@
 /** The life of a service, and of a group of services that one process runs. */
 import { DRAIN_LATE_MS, DRAIN_RESERVE_MS, SHUT_DOWN_MS, SHUT_DOWN_STEP_MS } from './deadlines.ts'
 import type { Log } from './log.ts'
+import type { ReplicaAnswers } from './protocol/replica.ts'
 
 /** What `/readyz` shows; `detail` names what is missing or degraded. */
 export type Readiness = { ready: boolean; detail: { readonly [name: string]: string } }
@@ -8,6 +9,8 @@ export type Readiness = { ready: boolean; detail: { readonly [name: string]: str
 /** Made by `start…(deps)`, which resolves when the service works. */
 export type Service = {
   readonly name: string
+  /** What only this replica can tell. */
+  readonly answers?: ReplicaAnswers
   readiness(): Readiness
   /** Stops taking work and finishes what it has, within `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>

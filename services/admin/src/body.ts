@@ -26,7 +26,10 @@ const coerced = <T>(read: (value: unknown) => T | undefined, wrong: string): z.Z
     .transform(value => read(value) as T)
 
 export const bool = () =>
-  coerced(value => (TRUE.includes(value) ? true : FALSE.includes(value) ? false : undefined), 'Not a valid boolean.')
+  coerced(
+    value => (TRUE.includes(value) ? true : FALSE.includes(value) ? false : undefined),
+    'Not a valid boolean.',
+  ).meta({ type: 'boolean' })
 
 /** An integer of 0 to 2³¹−1; numeric texts are read, fractions cut off. */
 export const count = (): z.ZodType<number> =>
@@ -34,30 +37,32 @@ export const count = (): z.ZodType<number> =>
     const number = typeof value === 'string' && /^\s*[+-]?\d{1,20}\s*$/.test(value) ? Number(value) : value
     // Adding zero makes a plain zero of the negative one.
     return typeof number === 'number' ? Math.trunc(number) + 0 : undefined
-  }, 'Not a valid integer.').refine(whole => whole >= 0 && whole <= MAX_INT, `Must be between 0 and ${MAX_INT}.`)
+  }, 'Not a valid integer.')
+    .refine(whole => whole >= 0 && whole <= MAX_INT, `Must be between 0 and ${MAX_INT}.`)
+    .meta({ type: 'integer', minimum: 0, maximum: MAX_INT })
 
 /** Like `count`, or null for no limit. */
 export const limit = () => count().nullable()
 
 /** Half of a human handle, compared as it is; what PostgreSQL cannot store is nobody's. */
 export const email = (): z.ZodType<HumanHandle[0]> =>
-  verbatimText({ maxBytes: limits.human_handle.value }).refine(
-    text => !text.includes('\0') && text.isWellFormed(),
-    'Not a valid string.',
-  )
+  verbatimText({ maxBytes: limits.human_handle.value })
+    .refine(text => !text.includes('\0') && text.isWellFormed(), 'Not a valid string.')
+    .meta({ type: 'string' })
 
 // Schemas
 
+const ID = { type: 'string', minLength: 1, maxLength: 32 } as const
 const settings = {
   user_profile_outsider_allowed: bool().exactOptional(),
   active_users_limit: limit().exactOptional(),
   minimum_archiving_period: count().exactOptional(),
 }
-export const creation = z.object({ organization_id: organizationId(), ...settings })
+export const creation = z.object({ organization_id: organizationId().meta(ID), ...settings })
 export const changes = z.object({ is_expired: bool().exactOptional(), ...settings })
 export const freezing = z.object({
   frozen: bool(),
-  user_id: userId().exactOptional(),
+  user_id: userId().meta(ID).exactOptional(),
   user_email: email().exactOptional(),
 })
 
@@ -95,7 +100,7 @@ export const prefers = ({ headers }: Pick<FastifyRequest, 'headers'>, preference
     .split(/[,;]/)
     .some(one => one.replaceAll(' ', '').toLowerCase() === preference)
 
-function parseJson(body: unknown): { value: unknown } | undefined {
+export function parseJson(body: unknown): { value: unknown } | undefined {
   if (!Buffer.isBuffer(body)) return undefined
   try {
     return { value: JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)) }

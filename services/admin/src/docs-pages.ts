@@ -2,9 +2,9 @@
  * `/administration/docs`: the API as pages for people, and its document at `/administration/docs/json`. No token is asked
  * for: it holds nothing that the source does not.
  */
-import { readFileSync } from 'node:fs'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
+import { serverVersion } from '@parsec/shared/version'
 import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
 import { openApiDocument } from './openapi.ts'
 
@@ -35,11 +35,8 @@ export function docsRoutes(app: FastifyInstance, pages: FastifyInstance): void {
  * have been replaced by those of another release.
  */
 export async function openPages(): Promise<FastifyInstance> {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
   const pages = fastify()
-  const document = openApiDocument(version) as never
+  const document = openApiDocument(serverVersion()) as never
   await pages.register(swagger, { mode: 'static', specification: { document } })
   await pages.register(swaggerUi, { routePrefix: PREFIX, staticCSP: true, uiConfig: { tryItOutEnabled: false } })
   await pages.ready()

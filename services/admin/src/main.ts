@@ -1,13 +1,20 @@
-/** The administration API (spec 02 §7): a few HTTP routes, each one request to the metadata service. */
+/**
+ * The administration API: the compatible routes (spec 02 §7), each one request to the metadata service, and those of
+ * `/administration/v2` beside them.
+ */
 import type { Bus } from '@parsec/shared/bus/bus'
+import { Roll } from '@parsec/shared/bus/roll'
 import { Unavailable } from '@parsec/shared/errors'
 import type { AdministrationGuard } from '@parsec/shared/http/administration-guard'
+import type { Scope } from '@parsec/shared/http/administration-tokens'
 import type { HttpServer } from '@parsec/shared/http/server'
 import type { Log } from '@parsec/shared/log'
 import type { Service } from '@parsec/shared/service'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { docsRoutes, openPages } from './docs-pages.ts'
+import { endpoints } from './endpoints.ts'
 import { organizationRoutes } from './organizations.ts'
-import { audit } from './route.ts'
+import { answer, audit } from './route.ts'
 import { statisticsRoutes } from './statistics.ts'
 import { userRoutes } from './users.ts'
 
@@ -18,28 +25,16 @@ const BEARER = 'Bearer '
 /** Registers the routes under `/administration`; the caller listens. Closing the HTTP server ends the calls in progress. */
 export async function startAdmin({ bus, log, guard, http }: AdminDeps): Promise<Service> {
   const pages = await openPages()
+  const roll = await Roll.open(bus, log)
   await http.app.register(async app => docsRoutes(app, pages), { prefix: '/administration' })
   await http.app.register(
     async app => {
-      app.addHook('onRequest', async (request, reply) => {
-        // The router takes an empty segment for a parameter; such a path does not exist.
-        if ((request.params as { organization_id?: string }).organization_id === '') return reply.callNotFound()
-        const { authorization = '' } = request.headers
-        const token = authorization.startsWith(BEARER) ? authorization.slice(BEARER.length) : undefined
-        const verdict = guard.check(token, request.ip, performance.now())
-        if (verdict === 'allowed') return
-        if (verdict === 'too_many') return reply.code(429).send({ error: 'too_many_requests' })
-        audit(log, request, 'not_allowed')
-        return reply.code(403).send({ error: 'not_allowed' })
-      })
-      app.setErrorHandler((error, request, reply) => {
-        if (!(error instanceof Unavailable)) throw error
-        audit(log, request, 'unavailable')
-        return reply.code(503).send({ error: 'unavailable' })
-      })
-      organizationRoutes(app, { bus, log })
-      userRoutes(app, { bus, log })
-      statisticsRoutes(app, { bus, log })
+      guardRoutes(app, guard, log)
+      const deps = { bus, log, roll }
+      organizationRoutes(app, deps)
+      userRoutes(app, deps)
+      statisticsRoutes(app, deps)
+      for (const endpoint of endpoints) endpoint.register(app, deps)
     },
     { prefix: '/administration' },
   )
@@ -48,6 +43,34 @@ export async function startAdmin({ bus, log, guard, http }: AdminDeps): Promise<
     name: 'admin',
     readiness: () => ({ ready: bus.connected, detail: bus.connected ? {} : { bus: 'disconnected' } }),
     drain: async () => {},
-    stop: async () => {},
+    stop: () => roll.close(),
   }
 }
+
+/** Lets nobody pass without a token that may do what the route does, and says when the service behind is away. */
+function guardRoutes(app: FastifyInstance, guard: AdministrationGuard, log: Log): void {
+  app.decorateRequest('bearer', null)
+  app.addHook('onRequest', async (request, reply) => {
+    // The router takes an empty segment for a parameter; such a path does not exist.
+    if (Object.values(request.params as { [name: string]: string }).includes('')) return reply.callNotFound()
+    const { authorization = '' } = request.headers
+    const token = authorization.startsWith(BEARER) ? authorization.slice(BEARER.length) : undefined
+    const verdict = guard.check(token, request.ip, performance.now())
+    if (verdict === 'too_many') return reply.code(429).send({ error: 'too_many_requests' })
+    if (verdict === 'refused') return refuse(request, reply)
+    request.setDecorator('bearer', verdict)
+    const scope = scopeOf(request)
+    if (!verdict.scopes.includes(scope)) return refuse(request, reply, `This token may not ${scope}.`)
+  })
+  app.setErrorHandler((error, request, reply) => {
+    if (!(error instanceof Unavailable)) throw error
+    audit(log, request, 'unavailable')
+    return reply.code(503).send({ error: 'unavailable' })
+  })
+  const refuse = (request: FastifyRequest, reply: FastifyReply, reason?: string) =>
+    answer({ log }, request, reply, 403, { error: 'not_allowed', ...(reason !== undefined && { reason }) })
+}
+
+/** As the route says, or as its method is. */
+const scopeOf = ({ method, routeOptions }: FastifyRequest): Scope =>
+  (routeOptions.config as { scope?: Scope }).scope ?? (['GET', 'HEAD'].includes(method) ? 'read' : 'write')

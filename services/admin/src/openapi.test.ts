@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { LocalBus } from '@parsec/shared/bus/local'
 import { AdministrationGuard } from '@parsec/shared/http/administration-guard'
+import { readTokens } from '@parsec/shared/http/administration-tokens'
 import { createHttp } from '@parsec/shared/http/server'
 import { createLog } from '@parsec/shared/log'
 import { startAdmin } from './main.ts'
@@ -26,7 +27,7 @@ test('the document has exactly the routes that exist, and is shown without a tok
     for (const one of [method].flat()) if (/^(GET|POST|PATCH|PUT|DELETE)$/.test(one)) routes.add(`${one} ${url}`)
   })
   const bus = new LocalBus()
-  await startAdmin({ bus, log, guard: new AdministrationGuard('SECRET'), http })
+  await startAdmin({ bus, log, guard: new AdministrationGuard(readTokens('SECRET')), http })
   const described = Object.entries(openApiDocument('1').paths).flatMap(([path, methods]) =>
     Object.keys(methods).map(method => `${method.toUpperCase()} /administration${path.replace(/\{(\w+)\}/g, ':$1')}`),
   )

@@ -1,162 +1,145 @@
-/** The administration API as an OpenAPI document: what an administrator reads and what client generators take. */
+/**
+ * The administration API as an OpenAPI document, made from what the routes check and answer: what an administrator reads
+ * and what client generators take.
+ */
+import { z } from 'zod'
+import { CSV_ROUTE, compatibleRoutes } from './compatible.ts'
+import { type Description, scopeOf, TAGS } from './endpoint.ts'
+import { endpoints } from './endpoints.ts'
 
-type Schema = { readonly [key: string]: unknown }
+type Json = { [key: string]: unknown }
 
-const BOOLEAN: Schema = { type: 'boolean' }
-const COUNT: Schema = { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 }
-const SIZE: Schema = { type: 'integer', minimum: 0, description: 'In bytes.' }
-const LIMIT: Schema = { type: ['integer', 'null'], minimum: 0, maximum: 2 ** 31 - 1, description: 'null: no limit.' }
-const TEXT: Schema = { type: 'string' }
-const ORGANIZATION_ID: Schema = { type: 'string', description: 'At most 32 bytes of letters, digits, `_` and `-`.' }
+const DESCRIPTION = `Organizations, users and services of a Parsec server.
 
-const object = (
-  properties: { [name: string]: Schema },
-  required: readonly string[] = Object.keys(properties),
-): Schema => ({
-  type: 'object',
-  properties,
-  ...(required.length > 0 && { required }),
-})
-const list = (items: Schema): Schema => ({ type: 'array', items })
-const failure = (...errors: readonly string[]): Schema =>
-  object({ error: { type: 'string', enum: errors }, ...(errors.includes('bad_data') && { reason: TEXT }) }, ['error'])
+Every call needs a token (\`Authorization: Bearer TOKEN\`): that of \`--administration-token\`, or one of the named ones in the file of \`--administration-token-file\`, which may only \`read\` or also \`write\`. What changes something, or shows a secret, needs \`write\`.
 
-const json = (schema: Schema): Schema => ({ 'application/json': { schema } })
-const answer = (description: string, schema: Schema): Schema => ({ description, content: json(schema) })
-const body = (schema: Schema): Schema => ({ required: true, content: json(schema) })
+Bodies are JSON whatever the content type says. Every error is JSON: \`error\` is for programs, \`reason\` for people. Lists are read page by page: \`next_cursor\` of an answer is the \`cursor\` of the next call.
 
-const REFUSED = {
-  403: answer('The administration token is missing or wrong.', failure('not_allowed')),
-  429: answer('Too many refused calls from this address; try again in a few seconds.', failure('too_many_requests')),
-  503: answer('The service behind is away; nothing was done, try again.', failure('unavailable')),
+Routes without \`/v2\` are those of earlier servers: there unknown fields are ignored, unless they look like a misspelt known one; with \`Prefer: handling=strict\` they are refused.`
+
+/** What any route may answer. */
+const ALWAYS: { readonly [status: number]: readonly string[] } = {
+  403: ['not_allowed'],
+  429: ['too_many_requests'],
+  503: ['unavailable'],
 }
-const BAD_DATA = answer('A field is missing or wrong; `reason` says which.', failure('bad_data'))
-const NOT_FOUND = answer('No such organization.', failure('not_found'))
-const IN_PATH = [{ name: 'organization_id', in: 'path', required: true, schema: ORGANIZATION_ID }]
-
-const PROFILE_DETAIL = list(
-  object({ profile: { type: 'string', enum: ['ADMIN', 'STANDARD', 'OUTSIDER'] }, active: COUNT, revoked: COUNT }),
-)
-const SIZES = { data_size: SIZE, metadata_size: SIZE, realms: COUNT, active_users: COUNT }
-const SETTINGS = {
-  user_profile_outsider_allowed: BOOLEAN,
-  active_users_limit: LIMIT,
-  minimum_archiving_period: { ...COUNT, description: 'In seconds.' },
+const MEANINGS: { readonly [status: string]: string } = {
+  200: 'Done.',
+  201: 'Created.',
+  400: 'A field is missing or wrong; `reason` says which.',
+  403: 'The token is missing or wrong, or may not do this.',
+  404: 'There is no such thing.',
+  409: 'The state of the thing does not allow it.',
+  413: 'The body is longer than 1 MiB.',
+  429: 'Too many refused calls from this address; try again in a few seconds.',
+  502: 'Somebody outside refused it; `reason` says why.',
+  503: 'A service is away; try again. Nothing was done, unless the answer was lost.',
 }
-const USER = object({ user_id: TEXT, user_email: TEXT, user_name: TEXT, frozen: BOOLEAN })
 
 /** `version`: of the server. */
 export function openApiDocument(version: string) {
+  const schemas: Json = {}
+  const paths: { [path: string]: { [method: string]: Json } } = {}
+  for (const route of [...endpoints.map(({ description }) => description), ...compatibleRoutes])
+    paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operation(route, schemas) }
   return {
     openapi: '3.1.0',
-    info: {
-      title: 'Parsec administration',
-      version,
-      description:
-        'Organizations of a Parsec server. Every call needs the administration token (`--administration-token`). Bodies are JSON whatever the content type says. Unknown fields are ignored, unless they look like a misspelt known one; with `Prefer: handling=strict` they are refused. Every error is JSON.',
-    },
+    info: { title: 'Parsec administration', version, description: DESCRIPTION },
     servers: [{ url: '/administration' }],
-    security: [{ token: [] }],
-    components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
-    paths: {
-      '/organizations': {
-        post: {
-          summary: 'Create an organization',
-          description:
-            'The answer holds the token of its bootstrap link. An organization that nobody bootstrapped may be created again, which makes a new token.',
-          requestBody: body(object({ organization_id: ORGANIZATION_ID, ...SETTINGS }, ['organization_id'])),
-          responses: {
-            200: answer('Created.', object({ bootstrap_token: { type: 'string', pattern: '^[0-9a-f]{64}$' } })),
-            400: answer('Wrong, or already bootstrapped.', failure('bad_data', 'already_exists')),
-            ...REFUSED,
-          },
-        },
-      },
-      '/organizations/{organization_id}': {
-        get: {
-          summary: 'Show an organization',
-          parameters: IN_PATH,
-          responses: {
-            200: answer('Its state.', object({ is_bootstrapped: BOOLEAN, is_expired: BOOLEAN, ...SETTINGS })),
-            404: NOT_FOUND,
-            ...REFUSED,
-          },
-        },
-        patch: {
-          summary: 'Change an organization',
-          description:
-            'What is absent stays. `is_expired: true` closes the organization and disconnects its users at once. With `Prefer: return=representation` the answer is the new state.',
-          parameters: IN_PATH,
-          requestBody: body(object({ is_expired: BOOLEAN, ...SETTINGS }, [])),
-          responses: {
-            200: answer('Changed.', object({ is_bootstrapped: BOOLEAN, is_expired: BOOLEAN, ...SETTINGS }, [])),
-            400: BAD_DATA,
-            404: NOT_FOUND,
-            ...REFUSED,
-          },
-        },
-      },
-      '/organizations/{organization_id}/stats': {
-        get: {
-          summary: 'Statistics of an organization',
-          parameters: IN_PATH,
-          responses: {
-            200: answer('As of now.', object({ ...SIZES, users: COUNT, users_per_profile_detail: PROFILE_DETAIL })),
-            404: NOT_FOUND,
-            ...REFUSED,
-          },
-        },
-      },
-      '/organizations/{organization_id}/users': {
-        get: {
-          summary: 'Users of an organization',
-          description: 'Those with an e-mail address, revoked ones included.',
-          parameters: IN_PATH,
-          responses: {
-            200: answer('In order of creation.', object({ users: list(USER) })),
-            404: NOT_FOUND,
-            ...REFUSED,
-          },
-        },
-      },
-      '/organizations/{organization_id}/users/freeze': {
-        post: {
-          summary: 'Freeze or unfreeze a user',
-          description: 'A frozen user cannot connect. Exactly one of `user_id` and `user_email` is given.',
-          parameters: IN_PATH,
-          requestBody: body(object({ frozen: BOOLEAN, user_id: TEXT, user_email: TEXT }, ['frozen'])),
-          responses: {
-            200: answer('Done.', USER),
-            400: BAD_DATA,
-            404: answer('No such organization or user.', failure('not_found', 'user_not_found')),
-            ...REFUSED,
-          },
-        },
-      },
-      '/stats': {
-        get: {
-          summary: 'Statistics of every organization',
-          parameters: [
-            { name: 'format', in: 'query', required: true, schema: { type: 'string', enum: ['json', 'csv'] } },
-            { name: 'at', in: 'query', required: false, schema: { type: 'string', format: 'date-time' } },
-          ],
-          responses: {
-            200: {
-              description: 'As of `at`, by default now.',
-              content: {
-                ...json(
-                  object({
-                    stats: list(object({ organization_id: TEXT, ...SIZES, users_per_profile_detail: PROFILE_DETAIL })),
-                  }),
-                ),
-                'text/csv': { schema: TEXT },
-              },
-            },
-            400: BAD_DATA,
-            ...REFUSED,
-          },
-        },
-      },
-    },
+    security: [{ token: [] as string[] }],
+    tags: TAGS.map(name => ({ name })),
+    components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } }, schemas },
+    paths,
   }
+}
+
+function operation(route: Description, schemas: Json): Json {
+  const { operationId, tag, summary, description, body, example } = route
+  return {
+    operationId,
+    tags: [tag],
+    summary,
+    description: [description, `Needs the scope \`${scopeOf(route)}\`.`].filter(Boolean).join('\n\n'),
+    ...parametersOf(route, schemas),
+    ...(body && {
+      requestBody: {
+        required: true,
+        content: { 'application/json': { schema: schemaOf(body, 'input', schemas), ...exampleOf(example?.body) } },
+      },
+    }),
+    responses: responsesOf(route, schemas),
+  }
+}
+
+function parametersOf({ params = {}, query = {} }: Description, schemas: Json): Json {
+  const inPath = Object.entries(params).map(([name, { schema }]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: schemaOf(schema, 'input', schemas),
+  }))
+  const asked = Object.entries(query).map(([name, schema]) => ({
+    name,
+    in: 'query',
+    required: !schema.safeParse(undefined).success,
+    schema: schemaOf(schema, 'input', schemas),
+  }))
+  const parameters = [...inPath, ...asked]
+  return parameters.length > 0 ? { parameters } : {}
+}
+
+function responsesOf(route: Description, schemas: Json): Json {
+  const { status = 200, answer, example, params = {}, body, query, refusals = {}, operationId } = route
+  const errors = new Map<string, Set<string>>()
+  const add = (more: { readonly [status: number]: readonly string[] }) => {
+    for (const [status, codes] of Object.entries(more))
+      errors.set(status, new Set([...(errors.get(status) ?? []), ...codes]))
+  }
+  add(ALWAYS)
+  for (const { unknown } of Object.values(params)) add({ 404: [unknown] })
+  if (body || query || route.path.startsWith('/v2')) add({ 400: ['bad_data'] })
+  if (body) add({ 413: ['too_large'] })
+  add(refusals)
+  const shown = {
+    'application/json': { schema: schemaOf(answer, 'output', schemas), ...exampleOf(example?.answer) },
+    ...(operationId === CSV_ROUTE && { 'text/csv': { schema: { type: 'string' } } }),
+  }
+  return Object.fromEntries([
+    [String(status), { description: MEANINGS[status], content: shown }],
+    ...[...errors]
+      .sort(([a], [b]) => Number(a) - Number(b))
+      .map(([status, codes]) => [
+        status,
+        { description: MEANINGS[status], content: { 'application/json': { schema: failure([...codes]) } } },
+      ]),
+  ])
+}
+
+const failure = (codes: readonly string[]): Json => ({
+  type: 'object',
+  properties: {
+    error: { type: 'string', enum: codes },
+    reason: { type: 'string', description: 'For people.' },
+    ...(codes.includes('bad_data') && {
+      fields: {
+        type: 'object',
+        additionalProperties: { type: 'array', items: { type: 'string' } },
+        description: 'What is wrong with which field.',
+      },
+    }),
+  },
+  required: ['error'],
+})
+const exampleOf = (example: unknown): Json => (example === undefined ? {} : { example })
+
+/** The JSON schema of a field; what has a name goes among those of the document. */
+function schemaOf(schema: z.ZodType, io: 'input' | 'output', schemas: Json): Json {
+  const made = z.toJSONSchema(schema, { io, unrepresentable: 'any' }) as Json
+  const {
+    $schema: _,
+    $defs = {},
+    ...own
+  } = JSON.parse(JSON.stringify(made).replaceAll('"#/$defs/', '"#/components/schemas/')) as Json
+  Object.assign(schemas, $defs)
+  return own
 }

@@ -1,10 +1,12 @@
-/** What the routes share: the service's means, answers, and the audit line that each call leaves. */
+/** What the routes share: the service's means, who calls, answers, and the audit line that each call leaves. */
 import type { Bus } from '@parsec/shared/bus/bus'
+import type { Roll } from '@parsec/shared/bus/roll'
 import { organizationId, parse } from '@parsec/shared/codec/fields'
+import type { Bearer } from '@parsec/shared/http/administration-guard'
 import type { Log } from '@parsec/shared/log'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
-export type Deps = { bus: Bus; log: Log }
+export type Deps = { bus: Bus; log: Log; roll: Roll }
 
 export const NOT_FOUND = { error: 'not_found' } as const
 
@@ -16,7 +18,7 @@ export function organizationOf(request: FastifyRequest): string | undefined {
 
 /** Sends `body` and leaves the audit line; the token is never in it. */
 export function answer(
-  { log }: Deps,
+  { log }: Pick<Deps, 'log'>,
   request: FastifyRequest,
   reply: FastifyReply,
   status: number,
@@ -33,6 +35,10 @@ export function audit(log: Log, request: FastifyRequest, outcome: string, organi
     route: `${request.method} ${request.routeOptions.url}`,
     ...(organization_id !== undefined && { organization_id }),
     outcome,
+    token: bearerOf(request)?.name,
     address: request.ip,
   })
 }
+
+/** Who showed a right token; known once the route's guard has let the request pass. */
+export const bearerOf = (request: FastifyRequest): Bearer | null => request.getDecorator<Bearer | null>('bearer')

@@ -2,10 +2,12 @@
 import { admissionOf } from '@parsec/shared/bus/admission'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { serveCommands } from '@parsec/shared/bus/rpc'
+import { DateTime } from '@parsec/shared/codec/values'
 import { ABORT_MARGIN_MS, STORE_DEADLINE_MS, STORE_PROBE_PAUSE_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { Database } from '@parsec/shared/postgres/database'
+import type { NodeFacts } from '@parsec/shared/protocol/replica'
 import type { Readiness, Service } from '@parsec/shared/service'
 import { blockHandlers } from './commands.ts'
 import type { BlockstoreConfig } from './config.ts'
@@ -61,6 +63,7 @@ export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreS
   return {
     name: 'blockstore',
     nodes: () => store.nodes(),
+    answers: { nodes: () => ({ nodes: store.nodes().map(factsOf), is_readable: store.isReadable() }) },
     readiness: () => readiness(bus.connected && !draining, store),
     /** Commands that the store keeps waiting for too long are answered `timeout`. */
     async drain(deadlineMs) {
@@ -81,6 +84,12 @@ export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreS
     },
   }
 }
+
+const factsOf = ({ isAway, failingSince, ...facts }: NodeStatus): NodeFacts => ({
+  ...facts,
+  state: isAway ? 'away' : failingSince === null ? 'ok' : 'failing',
+  failing_since: failingSince === null ? null : new DateTime(failingSince * 1000),
+})
 
 /** A node that is away does not make the service unready as long as others serve. */
 function readiness(ready: boolean, store: BlockStore): Readiness {

@@ -9,6 +9,8 @@ import type { Log } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { CommandName } from '@parsec/shared/protocol/registry'
 import type { Service } from '@parsec/shared/service'
+import { Activity } from './activity.ts'
+import { gatewayAnswers } from './answers.ts'
 import { eventCommands, type LocalHandler } from './events/commands.ts'
 import { EventHub } from './events/hub.ts'
 import { registerPages } from './http/pages.ts'
@@ -18,6 +20,7 @@ import { enrollmentCommands } from './invite/legacy-enrollment.ts'
 import { CLOSE_UNAVAILABLE } from './websocket/client-socket.ts'
 import { drainConnections } from './websocket/drain.ts'
 import { Forwarder } from './websocket/forward.ts'
+import { Seen } from './websocket/seen.ts'
 import { Sockets } from './websocket/sockets.ts'
 
 export type GatewayDeps = {
@@ -44,9 +47,13 @@ export async function startGateway({
   const local = new Map(
     Object.entries({ ...eventCommands(hub), ...enrollmentCommands(hub, bus), ...exchangeCommands(hub, bus) }),
   ) as unknown as ReadonlyMap<string, LocalHandler<CommandName>>
+  const activity = new Activity(() => sockets.connections.size)
+  const seen = new Seen(bus, log)
   const sockets = new Sockets(
     {
       bus,
+      activity,
+      seen,
       hub,
       log,
       forwarder,
@@ -59,6 +66,8 @@ export async function startGateway({
   )
   const rpc = new HttpRpc({
     bus,
+    activity,
+    seen,
     hub,
     log,
     forwarder,
@@ -69,6 +78,8 @@ export async function startGateway({
   })
   registerPages(http.app, config.backendAddr)
   rpc.register(http.app)
+
+  seen.start()
 
   const { server } = http.app
   const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => sockets.upgrade(request, socket, head)
@@ -85,6 +96,7 @@ export async function startGateway({
   })
   return {
     name: 'gateway',
+    answers: gatewayAnswers({ connections: sockets.connections, hub, activity }),
     readiness: () => ({
       ready: bus.connected && !sockets.isDraining,
       detail: { ...(!bus.connected && { bus: 'disconnected' }), ...(sockets.isDraining && { gateway: 'draining' }) },
@@ -94,6 +106,7 @@ export async function startGateway({
       http.stopAccepting()
       rpc.endStreams('server stops')
       await drainConnections(sockets.connections, deadlineMs)
+      await seen.stop()
     },
     async stop() {
       sockets.isDraining = true

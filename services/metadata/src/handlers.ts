@@ -1,4 +1,5 @@
 /** Every request that the service answers, a line for each domain. */
+import { adminRequests } from './administration/requests.ts'
 import { refusingClaimed } from './block/claimed.ts'
 import { blockRequests } from './block/requests.ts'
 import { ping } from './events/commands.ts'
@@ -38,6 +39,7 @@ export const commandHandlers = {
 export const internalHandlers = {
   ...sessionRequests,
   ...administrationRequests,
+  ...adminRequests,
   ...refusingClaimed(blockRequests),
   ...legacyInvitationRequests,
   ...conduitRequests,

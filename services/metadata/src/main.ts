@@ -11,6 +11,7 @@ import type { Log } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { Database } from '@parsec/shared/postgres/database'
 import type { Service } from '@parsec/shared/service'
+import { figuresSampling } from './administration/figures.ts'
 import type { Deps } from './context.ts'
 import { commandHandlers, internalHandlers } from './handlers.ts'
 import { Mailer } from './invite/mail.ts'
@@ -62,7 +63,9 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
   }
   const presence = presenceSweep(own, database)
   outbox.start()
+  const sampling = figuresSampling(own, database)
   presence.start()
+  sampling.start()
   const scope = (budget: Budget): Deps => ({ ...own, budget, db: database.within(budget) })
   const service = { bus, service: 'metadata', log, admission, scope } as const
   const serving = [await serveInternal(service, internalHandlers), await serveCommands(service, commandHandlers)]
@@ -81,7 +84,7 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
       draining = true
       const timer = setTimeout(stopWork, Math.max(deadlineMs - ABORT_MARGIN_MS, 0))
       await Promise.all(serving.map(subscription => subscription.close())).finally(() => clearTimeout(timer))
-      await presence.stop()
+      await Promise.all([presence.stop(), sampling.stop()])
       await neighbours.leave()
       await outbox.drain()
     },

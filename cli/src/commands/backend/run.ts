@@ -49,7 +49,7 @@ export class Run extends ParsecCommand<typeof runOptions> {
     let server: ServerProcess | undefined
     const stop = stopSignal(() => {
       log.reopen()
-      server?.reloadTls()
+      server?.reload()
     })
     const failure = uncaughtFailure()
     failure.catch(error => log.critical('Unexpected crash', { error }))
@@ -58,7 +58,7 @@ export class Run extends ParsecCommand<typeof runOptions> {
       : undefined
     try {
       output.out(banner(settings))
-      server = new ServerProcess(settings, telemetry?.watch(log) ?? log)
+      server = new ServerProcess(settings, telemetry?.watch(log) ?? log, log.warnings)
       await serve({ server, settings, output, stop, failure })
       sayIfHeard('bye ;-)\n')
       return EXIT_OK

@@ -19,14 +19,17 @@ const rightsOf = (service: ServiceName): Permissions => {
       subscribe: ['presence.metadata', 'cmd.metadata.*', 'internal.metadata.*'],
     },
     blockstore: { publish: [], subscribe: ['cmd.blockstore.*'] },
-    admin: { publish: [], subscribe: [] },
+    admin: { publish: ['roll.call', 'replica.*.*.*'], subscribe: ['roll.*'] },
   }[service]
-  return { publish: [...own.publish, ...asks], subscribe: [`inbox.${service}.>`, ...own.subscribe] }
+  return {
+    publish: [`roll.${service}`, ...own.publish, ...asks],
+    subscribe: [`inbox.${service}.>`, 'roll.call', `replica.${service}.*.*`, ...own.subscribe],
+  }
 }
 
 /** Whoever asks or is asked also talks about the request, one token further. */
 const withTalk = (subject: string): string[] =>
-  subject.startsWith('cmd.') || subject.startsWith('internal.') ? [subject, `${subject}.caller`] : [subject]
+  /^(?:cmd|internal|replica)\./.test(subject) ? [subject, `${subject}.caller`] : [subject]
 
 export function permissionsOf(service: ServiceName, prefix = DEFAULT_PREFIX): Permissions {
   const { publish, subscribe } = rightsOf(service)

@@ -16,6 +16,15 @@ export const controlEvents = (organization_id: OrganizationID): string => `event
 /** Metadata services say here that they are there, and on which database. */
 export const presence = 'presence.metadata'
 
+/** Somebody wants to know which replicas there are; each says so on the roll of its service. */
+export const rollCall = 'roll.call'
+export const roll = (service: ServiceName): string => `roll.${service}`
+export const everyRoll = 'roll.*'
+/** Asks one replica. */
+export const requestTo = (service: ServiceName, replica: string, name: string): string =>
+  `replica.${service}.${replica}.${name}`
+export const everyRequestTo = (service: ServiceName, replica: string): string => `replica.${service}.${replica}.*`
+
 /** An id as one subject token: ASCII letters, digits, `_` and `-` stay, any other byte of its UTF-8 form becomes `=XX`. */
 export const token = (id: string): string =>
   /^[A-Za-z0-9_-]+$/.test(id)

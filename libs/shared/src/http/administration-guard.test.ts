@@ -2,21 +2,36 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AdministrationGuard } from './administration-guard.ts'
+import { readTokens } from './administration-tokens.ts'
 import { MAX_COUNTED, Rate } from './rate.ts'
 
+const RIGHT = readTokens('s3cr3t')[0]
+
 test('only the exact token is allowed', () => {
-  const guard = new AdministrationGuard('s3cr3t')
-  assert.equal(guard.check('s3cr3t', 'a', 0), 'allowed')
+  const guard = new AdministrationGuard(readTokens('s3cr3t'))
+  assert.deepEqual(guard.check('s3cr3t', 'a', 0), RIGHT)
   for (const token of [undefined, '', 's3cr3', 's3cr3tt', 'S3cr3t', ' s3cr3t'])
     assert.equal(guard.check(token, 'a', 0), 'refused', String(token))
 })
 
+test('old and new tokens are right side by side, until the old one is gone', () => {
+  const guard = new AdministrationGuard(readTokens('console write old'))
+  const nameOf = (token: string) => {
+    const verdict = guard.check(token, 'a', 0)
+    return typeof verdict === 'string' ? verdict : `${verdict.name} ${verdict.scopes}`
+  }
+  guard.replace(readTokens('console write old\nconsole read new'))
+  assert.deepEqual([nameOf('old'), nameOf('new')], ['console read,write', 'console read'])
+  guard.replace(readTokens('console read new'))
+  assert.deepEqual([nameOf('old'), nameOf('new')], ['refused', 'console read'])
+})
+
 test('an address with too many refused calls is told so until the window is over; the right token always passes', () => {
-  const guard = new AdministrationGuard('s3cr3t')
+  const guard = new AdministrationGuard(readTokens('s3cr3t'))
   for (let n = 0; n < 200; n++) assert.equal(guard.check('wrong', 'a', 1), 'refused')
   assert.equal(guard.check('wrong', 'a', 1), 'too_many')
   assert.equal(guard.check('wrong', 'b', 1), 'refused')
-  assert.equal(guard.check('s3cr3t', 'a', 1), 'allowed')
+  assert.deepEqual(guard.check('s3cr3t', 'a', 1), RIGHT)
   assert.equal(guard.check('wrong', 'a', 10_001), 'refused')
 })
 

@@ -1,25 +1,34 @@
 /**
- * The administration token: compared in constant time, wrong ones counted per address. One guard serves all that asks for
- * the token in a process, so that no way in is a way around the count of another.
+ * The administration tokens: compared in constant time, wrong ones counted per address. One guard serves all that asks for
+ * a token in a process, so that no way in is a way around the count of another.
  */
-
-import { sameSecret } from '../certificates/crypto.ts'
+import { timingSafeEqual } from 'node:crypto'
 import { GUARD_WINDOW_MS } from '../deadlines.ts'
 import { limits } from '../limits.ts'
+import { type AdministrationToken, type Scope, sha256 } from './administration-tokens.ts'
 import { Rate } from './rate.ts'
 
-export type Verdict = 'allowed' | 'refused' | 'too_many'
+/** Who shows a right token, and what it may do. */
+export type Bearer = { readonly name: string; readonly scopes: readonly Scope[] }
+export type Verdict = Bearer | 'refused' | 'too_many'
 
 export class AdministrationGuard {
-  readonly #token: string
+  #tokens: readonly AdministrationToken[]
   readonly #refusals = new Rate(limits.refused_administration.value, GUARD_WINDOW_MS)
-  constructor(token: string) {
-    this.#token = token
+  constructor(tokens: readonly AdministrationToken[]) {
+    this.#tokens = tokens
+  }
+  /** From now on these are the right ones. */
+  replace(tokens: readonly AdministrationToken[]): void {
+    this.#tokens = tokens
   }
 
-  /** The right token is never limited: others behind the same address must not be able to lock out an administrator. */
+  /** A right token is never limited: others behind the same address must not be able to lock out an administrator. */
   check(token: string | undefined, address: string, nowMs: number): Verdict {
-    if (token !== undefined && sameSecret(token, this.#token)) return 'allowed'
+    const hash = sha256(token ?? '')
+    // All are compared, so that the time says nothing about which.
+    const [right] = this.#tokens.filter(known => timingSafeEqual(known.sha256, hash))
+    if (token !== undefined && right) return right
     return this.#refusals.take(address, nowMs) ? 'refused' : 'too_many'
   }
 }

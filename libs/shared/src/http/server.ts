@@ -4,7 +4,6 @@
  * Every route gets its body as bytes whatever the content type says, and everything that does not depend on a route is
  * here: limits, TLS, HTTPS enforcement, error pages, 405, the `server` header and the access log (spec 02 §6, 06 §9.2).
  */
-import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
@@ -22,6 +21,7 @@ import {
 import { OperatorError, Unavailable } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../log.ts'
+import { serverVersion } from '../version.ts'
 import { AccessLog, pathOf } from './access-log.ts'
 import { carryBodies } from './bodies.ts'
 import { type ClientAddress, clientOf, trustOf } from './client-address.ts'
@@ -68,10 +68,7 @@ export const htmlPage = (title: string, sentence: string): string =>
 /** `parsec`, with the version in debug mode only. */
 export function serverHeader(debug: boolean): string {
   if (!debug) return 'parsec'
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
-  return `parsec/${version}`
+  return `parsec/${serverVersion()}`
 }
 
 export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServer> {

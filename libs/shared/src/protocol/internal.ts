@@ -4,7 +4,23 @@
  */
 import type { HumanHandle } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
-import { METADATA_DEADLINE_MS, SERVER_STATS_DEADLINE_MS } from '../deadlines.ts'
+import { MAIL_DEADLINE_MS, METADATA_DEADLINE_MS, SERVER_STATS_DEADLINE_MS } from '../deadlines.ts'
+import type {
+  AdministeredDevice,
+  AdministeredOrganization,
+  AdministeredPerson,
+  ORGANIZATION_STATES,
+  OrganizationSort,
+  Paged,
+  PageOf,
+  RealmSort,
+  RealmUsage,
+  ServerFigures,
+  USER_STATES,
+  UserSort,
+  UserUsage,
+  UserUsageSort,
+} from './administration.ts'
 import type { Lane, ServiceName } from './command.ts'
 import type { AuthenticatedContext } from './context.ts'
 import type { ConduitSide, ConduitState } from './invite.ts'
@@ -63,6 +79,7 @@ export type ConduitParty = {
   /** Names this exchange of this side. */
   attempt: Uuid
 }
+export type SeenDevice = { device: number; secondsAgo: number }
 /** A connection of an invited client. */
 export type ClaimerConnection = { organization_id: OrganizationID; organization: number; token: Uuid; conn_id: string }
 
@@ -119,6 +136,8 @@ type Requests = {
   /** The claimer is there, for a while: the gateway repeats it (spec 04 §5). */
   claimer_present: { request: ClaimerConnection; reply: { is_deleted: boolean } }
   claimer_gone: { request: ClaimerConnection; reply: Record<never, never> }
+  /** Devices that came or went, and how long ago that was. */
+  devices_seen: { request: { seen: SeenDevice[] }; reply: Record<never, never> }
 
   // metadata, for the block store
   /**
@@ -159,14 +178,18 @@ type Requests = {
   // metadata, for the administration API
   administration_create: {
     request: { organization_id: OrganizationID } & OrganizationSettings
-    reply: { status: 'ok'; bootstrap_token: string } | { status: 'already_exists' }
+    reply: ({ status: 'ok' } & Bootstrap) | { status: 'already_exists' }
   }
   administration_status: {
     request: { organization_id: OrganizationID }
     reply: ({ status: 'ok' } & OrganizationStatus) | { status: 'not_found' }
   }
   administration_update: {
-    request: { organization_id: OrganizationID; is_expired?: boolean } & OrganizationSettings
+    request: {
+      organization_id: OrganizationID
+      is_expired?: boolean
+      expiration_date?: DateTime | null
+    } & OrganizationSettings
     reply: { status: 'ok' | 'not_found' }
   }
   administration_stats: {
@@ -182,7 +205,67 @@ type Requests = {
     request: { organization_id: OrganizationID; user_id?: UserID; user_email?: string; frozen: boolean }
     reply: ({ status: 'ok' } & AdministeredUser) | { status: 'not_found' | 'user_not_found' }
   }
+  admin_organizations: {
+    request: PageOf<OrganizationSort> & {
+      /** Part of the id; null: any. */
+      search: string | null
+      state: (typeof ORGANIZATION_STATES)[number] | null
+    }
+    reply: Paged & { organizations: AdministeredOrganization[] }
+  }
+  admin_organization: {
+    request: { organization_id: OrganizationID }
+    reply: { status: 'ok'; organization: AdministeredOrganization } | { status: 'not_found' }
+  }
+  admin_bootstrap: {
+    request: { organization_id: OrganizationID }
+    reply: ({ status: 'ok' } & Bootstrap) | { status: 'not_found' | 'already_bootstrapped' }
+  }
+  admin_users: {
+    request: PageOf<UserSort> & {
+      organization_id: OrganizationID
+      /** Part of user id, e-mail or name; null: any. */
+      search: string | null
+      state: (typeof USER_STATES)[number] | null
+    }
+    reply: ({ status: 'ok'; users: AdministeredPerson[] } & Paged) | { status: 'not_found' }
+  }
+  admin_user: {
+    request: { organization_id: OrganizationID; user_id: UserID }
+    reply: { status: 'ok'; user: AdministeredPerson } | { status: 'not_found' | 'user_not_found' }
+  }
+  admin_freeze: {
+    request: { organization_id: OrganizationID; user_id: UserID; is_frozen: boolean }
+    reply: { status: 'ok' | 'not_found' | 'user_not_found' | 'user_revoked' }
+  }
+  admin_devices: {
+    request: PageOf<'created_on'> & { organization_id: OrganizationID; user_id: UserID }
+    reply: ({ status: 'ok'; devices: AdministeredDevice[] } & Paged) | { status: 'not_found' | 'user_not_found' }
+  }
+  admin_realm_usage: {
+    request: PageOf<RealmSort> & { organization_id: OrganizationID }
+    reply: ({ status: 'ok'; realms: RealmUsage[] } & Paged) | { status: 'not_found' }
+  }
+  admin_user_usage: {
+    request: PageOf<UserUsageSort> & { organization_id: OrganizationID }
+    reply: ({ status: 'ok'; users: UserUsage[] } & Paged) | { status: 'not_found' }
+  }
+  admin_figures: {
+    request: Record<never, never>
+    reply: ServerFigures & { bootstrapped: number; expired: number }
+  }
+  admin_history: {
+    request: { days: number }
+    reply: { samples: ({ at: DateTime } & ServerFigures)[] }
+  }
+  admin_mail_test: {
+    request: { to: string }
+    reply: { status: 'ok' | 'mail_not_configured' } | { status: 'mail_failed'; reason: string }
+  }
 }
+
+/** What somebody needs to bootstrap an organization: a secret. */
+export type Bootstrap = { bootstrap_token: string; bootstrap_link: string }
 
 /** A storage as a node of the block store. `kind`: `single`, RAID0, RAID1 or RAID5; `nodes`: how many the array has. */
 export type BlockstoreNode = {
@@ -237,6 +320,7 @@ export const internalRequests: { readonly [N in InternalName]: InternalSpec } = 
   conduit_listen: asked('gateway'),
   claimer_present: asked('gateway'),
   claimer_gone: asked('gateway'),
+  devices_seen: asked('gateway'),
   block_check: asked('blockstore'),
   block_commit: asked('blockstore'),
   block_abandon: asked('blockstore'),
@@ -250,4 +334,16 @@ export const internalRequests: { readonly [N in InternalName]: InternalSpec } = 
   administration_server_stats: asked('admin', 'heavy', SERVER_STATS_DEADLINE_MS),
   administration_users: asked('admin', 'heavy'),
   administration_freeze: asked('admin'),
+  admin_organizations: asked('admin', 'heavy', SERVER_STATS_DEADLINE_MS),
+  admin_organization: asked('admin'),
+  admin_bootstrap: asked('admin'),
+  admin_users: asked('admin', 'heavy'),
+  admin_user: asked('admin'),
+  admin_freeze: asked('admin'),
+  admin_devices: asked('admin'),
+  admin_realm_usage: asked('admin', 'heavy'),
+  admin_user_usage: asked('admin', 'heavy'),
+  admin_figures: asked('admin', 'heavy', SERVER_STATS_DEADLINE_MS),
+  admin_history: asked('admin', 'heavy', SERVER_STATS_DEADLINE_MS),
+  admin_mail_test: asked('admin', 'light', MAIL_DEADLINE_MS),
 }

@@ -82,6 +82,18 @@ export class EventHub {
     else this.#drop(entry)
   }
 
+  /** While somebody of it is here. */
+  organization(id: OrganizationID): Organization | undefined {
+    return this.#entries.get(id)?.organization
+  }
+  /** Users with a device that is here. */
+  get connectedUsers(): number {
+    let users = 0
+    for (const { organization } of this.#entries.values())
+      for (const { sessions } of organization.users.values()) if (sessions.some(session => session.isKnown)) users++
+    return users
+  }
+
   /** From now on the session is told events. Rejects with `Unavailable` or `RemoteFailure`; the session must then end. */
   async subscribe(
     organization: Organization,

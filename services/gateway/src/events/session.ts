@@ -28,6 +28,8 @@ export class Session {
   readonly api_version: ApiVersion
   readonly peer: Peer
   subscribed = false
+  /** The device has proved that it is the one. */
+  isKnown = false
   /** Events heard while the realms of the user are still being read; null otherwise. */
   deferred: HeardEvent[] | null = null
   constructor(user: User, device_id: DeviceID, api_version: ApiVersion, peer: Peer) {

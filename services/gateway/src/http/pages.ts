@@ -1,6 +1,7 @@
 /** What a browser may ask for: the welcome page, its two assets, and links of mails that lead to the client (spec 02 §6). */
 import { crc32, deflateSync } from 'node:zlib'
 import type { BackendAddr } from '@parsec/shared/config'
+import { netloc } from '@parsec/shared/http/netloc'
 import { HTML, htmlPage } from '@parsec/shared/http/server'
 import type { FastifyInstance } from 'fastify'
 
@@ -35,9 +36,7 @@ export function registerPages(app: FastifyInstance, backendAddr: BackendAddr): v
 }
 
 /** Where `/redirect/PATH?QUERY` leads; `path` is decoded, `query` as it came (spec 02 §6.3). */
-export function redirection({ hostname, port, useTls }: BackendAddr, path: string, query: string): string {
-  const host = hostname.includes(':') && !hostname.startsWith('[') ? `[${hostname}]` : hostname
-  const netloc = port === (useTls ? 443 : 80) ? host : `${host}:${port}`
+export function redirection(addr: BackendAddr, path: string, query: string): string {
   const values = new Map<string, string[]>()
   for (const [name, value] of new URLSearchParams(query)) {
     if (name === 'no_ssl') continue
@@ -45,9 +44,9 @@ export function redirection({ hostname, port, useTls }: BackendAddr, path: strin
     if (known) known.push(value)
     else values.set(name, [value])
   }
-  if (!useTls) values.set('no_ssl', ['true'])
+  if (!addr.useTls) values.set('no_ssl', ['true'])
   const pairs = [...values].flatMap(([name, all]) => all.map(value => `${formEncode(name)}=${formEncode(value)}`))
-  const target = `parsec://${netloc}/${path.split('/').map(formEncode).join('/')}`
+  const target = `parsec://${netloc(addr)}/${path.split('/').map(formEncode).join('/')}`
   return pairs.length === 0 ? target : `${target}?${pairs.join('&')}`
 }
 

@@ -19,6 +19,7 @@ import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/int
 import { type OrganizationID, userOf } from '@parsec/shared/protocol/types'
 import { type ApiVersion, formatVersion, releaseOf } from '@parsec/shared/protocol/versions'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Activity } from '../activity.ts'
 import { GONE, LATER, LocalCall, type LocalCommands, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
 import {
@@ -31,6 +32,7 @@ import {
   statusOf,
 } from '../websocket/forward.ts'
 import { authenticatedContext } from '../websocket/handshake.ts'
+import type { Seen } from '../websocket/seen.ts'
 import {
   acceptsEventStream,
   apiVersions,
@@ -59,6 +61,8 @@ export type RpcDeps = {
   forwarder: Forwarder
   local: LocalCommands
   metrics: Metrics
+  activity: Activity
+  seen: Seen
   access: AccessLog
   sseKeepaliveSeconds: number
 }
@@ -112,6 +116,7 @@ export class HttpRpc {
       try {
         return await route.call(this, { request, reply, organization_id: id.value, caller })
       } catch (error) {
+        this.#deps.activity.failure()
         if (!(error instanceof Unavailable) || reply.sent) throw error
         this.#deps.log.warning('Service unavailable', { organization_id: id.value, cause: error.message })
         return reply.code(503).send()
@@ -173,7 +178,9 @@ export class HttpRpc {
     const signature = signatureOf(request.headers)
     if (!signature || !device) return 401
     if (device.revoked_on !== null || device.is_frozen) return USER_REFUSED
-    return verifyDetached(device.verify_key, signature, body) ? { organization, device } : 401
+    if (!verifyDetached(device.verify_key, signature, body)) return 401
+    this.#deps.seen.note(device.device)
+    return { organization, device }
   }
 
   async #invited(call: Call): Promise<FastifyReply> {
@@ -204,7 +211,7 @@ export class HttpRpc {
     context: Context,
     before?: (cmd: string) => Promise<number | undefined>,
   ): Promise<FastifyReply> {
-    const { forwarder, local, log, metrics } = this.#deps
+    const { forwarder, local, log, metrics, activity } = this.#deps
     const startedAt = performance.now()
     const body = request.body as Buffer
     const { spec, ...reading } = readMessage(body, context.kind, context.api_version[0])
@@ -235,7 +242,9 @@ export class HttpRpc {
       }
     }
     const status = statusOf(answer)
-    metrics.request(spec.cmd, status, (performance.now() - startedAt) / 1000)
+    const seconds = (performance.now() - startedAt) / 1000
+    metrics.request(spec.cmd, status, seconds)
+    activity.request(seconds)
     const { conn_id } = context
     log.info('Request', {
       conn_id,
@@ -286,6 +295,7 @@ export class HttpRpc {
       const device = await this.#identify(call, EMPTY, acceptsEventStream(request.headers) ? undefined : 406)
       exists = device !== 404
       if (typeof device === 'number') return await reply.code(device).send()
+      session!.isKnown = true
       await hub.subscribe(organization, session!, {
         organization: device.organization.organization,
         user: device.device.user,

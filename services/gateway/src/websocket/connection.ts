@@ -8,7 +8,8 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { parse } from '@parsec/shared/codec/fields'
-import { encode, type Value } from '@parsec/shared/codec/msgpack'
+import { decode, encode, type Value } from '@parsec/shared/codec/msgpack'
+import { DateTime } from '@parsec/shared/codec/values'
 import { HANDSHAKE_MS } from '@parsec/shared/deadlines'
 import { Unavailable } from '@parsec/shared/errors'
 import type { InFlight } from '@parsec/shared/http/in-flight'
@@ -18,7 +19,10 @@ import type { Metrics } from '@parsec/shared/metrics'
 import type { Asked, CommandSpec } from '@parsec/shared/protocol/command'
 import type { Context } from '@parsec/shared/protocol/context'
 import { CHALLENGE_BYTES, challengeMessage, resultMessage } from '@parsec/shared/protocol/handshake'
+import type { ConnectionFacts, ConnectionKind } from '@parsec/shared/protocol/replica'
+import type { OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import { formatVersion } from '@parsec/shared/protocol/versions'
+import type { Activity } from '../activity.ts'
 import { GONE, LATER, LocalCall, type LocalCaller, type LocalCommands, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
 import { EventQueue } from '../events/queue.ts'
@@ -35,6 +39,7 @@ import {
   statusOf,
 } from './forward.ts'
 import { type Accepted, type Judge, type Judgement, judgeAnswer, TEXT_ANSWER } from './handshake.ts'
+import type { Seen } from './seen.ts'
 
 /** What all connections of a gateway share. */
 export type Surroundings = {
@@ -45,6 +50,8 @@ export type Surroundings = {
   readonly forwarder: Forwarder
   readonly local: LocalCommands
   readonly metrics: Metrics
+  readonly activity: Activity
+  readonly seen: Seen
   readonly inFlight: InFlight
   /** The largest message of an authenticated client. */
   readonly maxMessage: number
@@ -77,6 +84,8 @@ type Client = Pick<Accepted, 'organization' | 'session' | 'claimer'> & {
   readonly kind: Context['kind']
   readonly major: number
   readonly isSequestered: boolean
+  /** The key of an authenticated device. */
+  readonly device: number | undefined
 }
 /** In progress; `call` when it is one that the gateway itself works on and that takes its time. */
 type Command = {
@@ -91,6 +100,10 @@ export class Connection implements Peer, LocalCaller, Owner {
   readonly conn_id = randomUUID().replaceAll('-', '')
   /** Address of the peer while its handshake counts as half-open. */
   address: string | undefined
+  /** … and for as long as it is there. */
+  readonly #peer: string
+  /** Microseconds since 1970, by a clock that is never set back. */
+  readonly #since = Math.round((performance.timeOrigin + performance.now()) * 1000)
   /** With keys that tell who it is. */
   #log: Log
   readonly #all: Surroundings
@@ -113,6 +126,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#events = new EventQueue(all.hub.queuedBytes)
     this.#socket = socket
     this.address = address
+    this.#peer = address
     this.#log = all.log.child({ conn_id: this.conn_id })
     socket.belongTo(this, raw, all.inFlight)
     const challenge = randomBytes(CHALLENGE_BYTES)
@@ -123,6 +137,39 @@ export class Connection implements Peer, LocalCaller, Owner {
 
   get hasEnded(): boolean {
     return this.#state === 'ended'
+  }
+
+  // What administrators see
+
+  get since(): number {
+    return this.#since
+  }
+  get kind(): ConnectionKind {
+    return this.#client?.kind ?? 'handshake'
+  }
+  /** Whether it is one of the organization, and of the user, where these are asked for. */
+  isOf(organization_id: OrganizationID | null, user_id: UserID | null): boolean {
+    if (this.hasEnded) return false
+    if (organization_id === null && user_id === null) return true
+    const { organization, session } = this.#client ?? {}
+    return (
+      (organization_id === null || organization?.id === organization_id) &&
+      (user_id === null || session?.user.id === user_id)
+    )
+  }
+  get facts(): ConnectionFacts {
+    const context = this.#client && (decode(this.#client.context) as unknown as Context)
+    return {
+      conn_id: this.conn_id,
+      kind: this.kind,
+      organization_id: context && 'organization_id' in context ? context.organization_id : null,
+      user_id: context?.kind === 'authenticated' ? context.user_id : null,
+      device_id: context?.kind === 'authenticated' ? context.device_id : null,
+      api_version: context ? formatVersion(context.api_version) : null,
+      client_release: context?.release?.join('.') ?? null,
+      address: this.#peer,
+      since: new DateTime(this.#since),
+    }
   }
 
   // What the socket tells
@@ -197,7 +244,10 @@ export class Connection implements Peer, LocalCaller, Owner {
       kind: context.kind,
       major: context.api_version[0],
       isSequestered: isSequestered(context),
+      device: context.kind === 'authenticated' ? context.device : undefined,
     }
+    if (session) session.isKnown = true
+    this.#noteSeen()
     this.#log = this.#all.log.child({ conn_id: this.conn_id, ...whoIs(context) })
     const { unauthenticated_message } = limits
     const most = context.kind === 'authenticated' ? Number.POSITIVE_INFINITY : unauthenticated_message.value
@@ -302,7 +352,9 @@ export class Connection implements Peer, LocalCaller, Owner {
     const bytes = Buffer.isBuffer(reply) ? reply : encode(reply)
     const status = statusOf(bytes)
     this.#log.info('Request', { cmd, status, ms: millisecondsSince(startedAt), ...fieldsAtFault(bytes, status) })
-    this.#all.metrics.request(cmd, status, (performance.now() - startedAt) / 1000)
+    const seconds = (performance.now() - startedAt) / 1000
+    this.#all.metrics.request(cmd, status, seconds)
+    this.#all.activity.request(seconds)
     this.#command = undefined
     this.#socket.messageDone(asked)
     this.#send(bytes)
@@ -364,6 +416,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#socket.terminate()
   }
   #fail(cmd: string, error: unknown): void {
+    this.#all.activity.failure()
     if (error instanceof Unavailable) {
       this.#log.warning('Service unavailable', { cmd, cause: error.message })
       return this.end('service unavailable', CLOSE_UNAVAILABLE)
@@ -386,8 +439,12 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#gone?.abort(CLIENT_GONE)
     this.#pending = undefined
     this.#events.clear()
+    this.#noteSeen()
     if (this.#client) this.#giveBack(this.#client)
     this.#client = undefined
+  }
+  #noteSeen(): void {
+    if (this.#client?.device !== undefined) this.#all.seen.note(this.#client.device)
   }
   #forgetHandshake(): void {
     if (!this.#handshake) return

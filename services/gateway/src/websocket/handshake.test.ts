@@ -7,6 +7,7 @@ import { serveInternal } from '@parsec/shared/bus/rpc'
 import { type Encodable, encode } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
 import { AdministrationGuard } from '@parsec/shared/http/administration-guard'
+import { readTokens } from '@parsec/shared/http/administration-tokens'
 import { createLog } from '@parsec/shared/log'
 import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
 import { EventHub } from '../events/hub.ts'
@@ -59,7 +60,7 @@ async function verdictOn(
   const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: () => ({}) } as const
   await serveInternal(service, handlers)
   const hub = new EventHub(bus, log)
-  const judge = { bus, hub, log, guard: new AdministrationGuard('s3cr3t') }
+  const judge = { bus, hub, log, guard: new AdministrationGuard(readTokens('s3cr3t')) }
   const bytes = Buffer.isBuffer(answer) ? answer : encode(answer)
   const verdict = await judgeAnswer(judge, caller, challenge, bytes)
   await hub.stop()

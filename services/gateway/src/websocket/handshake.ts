@@ -265,7 +265,9 @@ async function administration(judge: Judge, hello: Hello, { token }: Administrat
   const { conn_id, address, api_version, release } = hello
   const verdict = judge.guard.check(token, address, performance.now())
   if (verdict === 'too_many') return refuse('bad_admin_token', 'Too many wrong administration tokens')
-  if (verdict === 'refused') return refuse('bad_admin_token', 'Invalid administration token')
+  // Its commands change things.
+  if (verdict === 'refused' || !verdict.scopes.includes('write'))
+    return refuse('bad_admin_token', 'Invalid administration token')
   return {
     accepted: { context: { kind: 'administration', conn_id, api_version, release }, organization: null, session: null },
   }

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { HumanHandle } from '@parsec/shared/codec/fields'
 import { type DateTime, Uuid } from '@parsec/shared/codec/values'
 import type { BackendAddr } from '@parsec/shared/config'
+import { netloc } from '@parsec/shared/http/netloc'
 import type { InvitationType, OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import { hostLiteral, isPlainAddress, type Sender } from './mail-address.ts'
 import { type Language, LINKS, WORDS, type Words } from './mail-words.ts'
@@ -20,10 +21,7 @@ const DOWNLOAD = 'https://parsec.cloud/get-parsec'
 const DOCUMENTATION = 'https://docs.parsec.cloud'
 
 /** `http(s)://host[:port]` of the server, without a final slash. */
-export function baseUrl({ hostname, port, useTls }: BackendAddr): string {
-  const host = hostname.includes(':') && !hostname.startsWith('[') ? `[${hostname}]` : hostname
-  return `${useTls ? 'https' : 'http'}://${host}${port === (useTls ? 443 : 80) ? '' : `:${port}`}`
-}
+const baseUrl = (addr: BackendAddr): string => `${addr.useTls ? 'https' : 'http'}://${netloc(addr)}`
 
 export const invitationUrl = (
   addr: BackendAddr,
@@ -46,12 +44,8 @@ export function composeMail(mail: InvitationMail, { addr, sender, language }: Le
   return [
     `Content-Type: multipart/alternative; boundary="${boundary}"`,
     'MIME-Version: 1.0',
-    `Subject: ${headerText(words.subject)}`,
-    `From: ${fromHeader(sender)}`,
-    `To: ${to}`,
+    ...head({ addr, sender }, words.subject, to, now),
     ...(replies ? [`Reply-To: ${encodedWords(label)} <${email}>`] : []),
-    `Date: ${mailDate(now)}`,
-    `Message-ID: <${Uuid.random()}@${hostLiteral(addr.hostname)}>`,
     '',
     `--${boundary}`,
     ...part('plain', plainBody(words, LINKS[language], url)),
@@ -61,6 +55,23 @@ export function composeMail(mail: InvitationMail, { addr, sender, language }: Le
     '',
   ].join('\r\n')
 }
+
+/** For administrators who want to know whether mails arrive. */
+export const composeTestMail = (to: string, { addr, sender }: Letterhead, now: DateTime): string =>
+  [
+    ...head({ addr, sender }, '[Parsec] Test mail', to, now),
+    ...part('plain', `This is a test mail of the Parsec server ${baseUrl(addr)}.\r\n\r\nIts mails arrive.\r\n`),
+    '',
+  ].join('\r\n')
+
+/** Lines that every mail has. */
+const head = ({ addr, sender }: Omit<Letterhead, 'language'>, subject: string, to: string, now: DateTime): string[] => [
+  `Subject: ${headerText(subject)}`,
+  `From: ${fromHeader(sender)}`,
+  `To: ${to}`,
+  `Date: ${mailDate(now)}`,
+  `Message-ID: <${Uuid.random()}@${hostLiteral(addr.hostname)}>`,
+]
 
 /** An instant as RFC 5322 §3.3 wants it. */
 const mailDate = (now: DateTime): string => new Date(now.seconds * 1000).toUTCString().replace('GMT', '+0000')

@@ -14,7 +14,7 @@ import { OperatorError } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import type { INVITATION_EMAIL_SENT_STATUSES } from '@parsec/shared/protocol/types'
 import { hostLiteral, isPlainAddress, type Sender, senderOf } from './mail-address.ts'
-import { composeMail, type InvitationMail, type Letterhead } from './mail-template.ts'
+import { composeMail, composeTestMail, type InvitationMail, type Letterhead } from './mail-template.ts'
 
 export type EmailSent = (typeof INVITATION_EMAIL_SENT_STATUSES)[number]
 /** Takes a composed mail to its recipient; rejects when it cannot. */
@@ -41,8 +41,7 @@ export class Mailer {
   /** Resolves to what becomes of the mail, within `SMTP_MS` and the budget; never rejects. */
   async send(mail: InvitationMail, budget: Budget): Promise<EmailSent> {
     try {
-      if (!isPlainAddress(mail.to)) throw new Error('the address of the recipient is none that SMTP can carry')
-      await this.#carry(mail.to, composeMail(mail, this.#letterhead, DateTime.now()), budget)
+      await this.#carryTo(mail.to, composeMail(mail, this.#letterhead, DateTime.now()), budget)
       return 'SUCCESS'
     } catch (error) {
       const { code, command, responseCode, rejectedErrors } = error as SmtpFailure
@@ -52,6 +51,19 @@ export class Mailer {
       const isRefused = rejectedErrors?.some(({ responseCode = 0 }) => responseCode >= 500) ?? false
       return isRefused ? 'BAD_RECIPIENT' : 'NOT_AVAILABLE'
     }
+  }
+  /** Resolves to what went wrong, undefined when the mail has left; never rejects. */
+  async sendTest(to: string, budget: Budget): Promise<string | undefined> {
+    try {
+      await this.#carryTo(to, composeTestMail(to, this.#letterhead, DateTime.now()), budget)
+      return undefined
+    } catch (error) {
+      return (error as Error).message
+    }
+  }
+  async #carryTo(to: string, message: string, budget: Budget): Promise<void> {
+    if (!isPlainAddress(to)) throw new Error('the address of the recipient is none that SMTP can carry')
+    await this.#carry(to, message, budget)
   }
 }
 

@@ -1,6 +1,7 @@
 /** What administrators do to organizations and users (spec 02 §7); the admin service and API v1 commands call it. */
 import { randomBytes } from 'node:crypto'
 import type { DateTime } from '@parsec/shared/codec/values'
+import { netloc } from '@parsec/shared/http/netloc'
 import { sql } from '@parsec/shared/postgres/sql'
 import type {
   AdministeredUser,
@@ -14,13 +15,18 @@ import { transaction } from '../storage/transaction.ts'
 import { EXPIRATION, type Expiration, isExpired } from './expiration.ts'
 import { organizationStats, statistics, statisticsAt } from './statistics.ts'
 
+/** What a client opens to bootstrap an organization. */
+export const bootstrapLink = ({ config }: Deps, organization_id: OrganizationID, bootstrap_token: string): string =>
+  `parsec://${netloc(config.backendAddr)}/${encodeURIComponent(organization_id)}?action=bootstrap_organization&token=${bootstrap_token}${config.backendAddr.useTls ? '' : '&no_ssl=true'}`
+
 const BOOTSTRAP_TOKEN_BYTES = 32
 
 export const administrationRequests: InternalHandlers<Extract<InternalName, `administration_${string}`>> = {
   administration_create: async (ctx, { organization_id, ...settings }) => {
     const bootstrap_token = newBootstrapToken()
     const created = await createOrganization(ctx, organization_id, { bootstrap_token, ...settings })
-    return created ? { status: 'ok', bootstrap_token } : { status: 'already_exists' }
+    if (!created) return { status: 'already_exists' }
+    return { status: 'ok', bootstrap_token, bootstrap_link: bootstrapLink(ctx, organization_id, bootstrap_token) }
   },
 
   administration_status: async (ctx, { organization_id }) => {

@@ -63,15 +63,17 @@ export async function statisticsAt(db: Queryable, at: DateTime): Promise<StatsRo
 }
 
 type Counted = Omit<StatsRow, 'users' | 'active_users' | 'users_per_profile_detail'> & { profiles: ProfileCount[] }
-type ProfileCount = { profile: UserProfile; active: number; revoked: number }
+export type ProfileCount = { profile: UserProfile; active: number; revoked: number }
 
-function statsRow({ profiles, ...counters }: Counted): StatsRow {
+const statsRow = ({ profiles, ...counters }: Counted): StatsRow => ({ ...counters, ...usersOf(profiles) })
+
+/** Sums of what was counted, profiles without anybody included. */
+export function usersOf(profiles: readonly ProfileCount[]) {
   const users_per_profile_detail = USER_PROFILES.map(
     profile => profiles.find(p => p.profile === profile) ?? { profile, active: 0, revoked: 0 },
   )
   const active_users = users_per_profile_detail.reduce((sum, p) => sum + p.active, 0)
   return {
-    ...counters,
     users: users_per_profile_detail.reduce((sum, p) => sum + p.revoked, active_users),
     active_users,
     users_per_profile_detail,

@@ -1,0 +1,72 @@
+/** Tokens of the administration: named, with scopes, exchanged while the server runs. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { clientOf } from '../harness/client.ts'
+import { Cluster } from '../harness/launch.ts'
+import { Api } from './api.ts'
+
+const folder = await mkdtemp(join(tmpdir(), 'parsec-tokens-'))
+const file = join(folder, 'tokens')
+await writeFile(file, '# name scopes token\nconsole read,write old-secret\ngrafana read watcher\n')
+const cluster = await Cluster.start({
+  topology: 'single',
+  flags: [`--administration-token-file=${file}`, '--log-format=JSON'],
+})
+const client = clientOf(cluster)
+const api = await Api.open(client.http, 'old-secret')
+after(async () => {
+  await client.end()
+  await cluster.stop()
+  await rm(folder, { recursive: true })
+})
+const server = cluster.process('server')
+const mayRead = async (token: string) => (await api.as(token).call('listOrganizations')).status === 200
+/** Resolves when the server has said so, once more than before. */
+async function reload(event: string, text: string): Promise<void> {
+  const count = () => server.output.split(event).length
+  const before = count()
+  await writeFile(file, text)
+  server.signal('SIGHUP')
+  while (count() === before) await new Promise(resolve => setTimeout(resolve, 20))
+}
+
+test('a token that may read changes nothing and sees no secret, over no way', async () => {
+  const watcher = api.as('watcher')
+  const organization_id = client.freshId()
+  await api.ok('createOrganization', {}, { organization_id })
+  assert.deepEqual(await watcher.ok('showToken').then(({ name, scopes }) => [name, scopes]), ['grafana', ['read']])
+  await watcher.ok('showOrganization', { organization_id })
+  for (const refusal of [
+    watcher.refused('changeOrganization', { organization_id }, { is_expired: true }),
+    watcher.refused('showBootstrapLink', { organization_id }),
+    watcher.refused('changeOrganizationV1', { organization_id }, { is_expired: true }),
+    watcher.refused('createOrganizationV1', {}, { organization_id }),
+  ])
+    assert.deepEqual(await refusal, [403, 'not_allowed'])
+  await assert.rejects(client.open({ administration: { token: 'watcher' } }))
+  await (await client.open({ administration: { token: 'old-secret' } })).close()
+})
+
+test('SIGHUP reads the file again: old and new side by side, then the new one alone; a wrong file changes nothing', async () => {
+  const hash = createHash('sha256').update('new-secret').digest('hex')
+  const fresh = `console read,write sha256:${hash}\n`
+  await reload('Administration tokens reloaded', `console read,write old-secret\n${fresh}`)
+  assert.deepEqual(
+    [await mayRead('old-secret'), await mayRead('new-secret'), await mayRead('watcher')],
+    [true, true, false],
+  )
+  await reload('Administration tokens not reloaded', 'console everything new-secret\nx')
+  assert.deepEqual([await mayRead('old-secret'), await mayRead('new-secret')], [true, true])
+  await reload('Administration tokens reloaded', fresh)
+  assert.deepEqual([await mayRead('old-secret'), await mayRead('new-secret')], [false, true])
+  assert.ok(!server.output.includes('new-secret') && !server.output.includes('old-secret'))
+})
+
+test('the log says whose token it was', async () => {
+  await api.as('new-secret').ok('listOrganizations')
+  assert.match(server.output, /"route":"GET \/administration\/v2\/organizations","outcome":"ok","token":"console"/)
+})
