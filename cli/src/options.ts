@@ -81,6 +81,15 @@ const dbFirstTriesSleep = optional({
   text: 'Older name of --pause-before-retry-database-connection.',
 })
 
+const connectionAttempts = {
+  name: 'maximum-database-connection-attempts',
+  env: ['PARSEC_MAXIMUM_DATABASE_CONNECTION_ATTEMPTS'],
+  type: INT,
+  services: DATABASE_USERS,
+  group: 'Database',
+  text: 'How many attempts to reach the database may fail in a row before the server gives up; 0 means that the first failure ends it.',
+} as const
+
 /** `file:<directory>` (an existing directory of this machine), … */
 const storeForms = (): string => STORE_KINDS.map(({ form, help }) => `\`${form}\` (${help})`).join(', ')
 
@@ -138,13 +147,9 @@ export const runOptions = {
   }),
   dbFirstTriesNumber,
   dbFirstTriesSleep,
-  maximumDatabaseConnectionAttempts: withDefault(10, {
-    name: 'maximum-database-connection-attempts',
-    env: ['PARSEC_MAXIMUM_DATABASE_CONNECTION_ATTEMPTS'],
-    type: INT,
-    services: DATABASE_USERS,
-    group: 'Database',
-    text: 'How many attempts to reach the database may fail in a row before the server gives up; 0 means that the first failure ends it.',
+  maximumDatabaseConnectionAttempts: optional({
+    ...connectionAttempts,
+    defaultText: '10, with --nats-url without end',
   }),
   pauseBeforeRetryDatabaseConnection: withDefault(1, {
     name: 'pause-before-retry-database-connection',
@@ -451,7 +456,7 @@ export const migrateOptions = {
   dryRun: flag({ name: 'dry-run', group: 'General', text: 'Only tell what would be applied.' }),
   dbFirstTriesNumber,
   dbFirstTriesSleep,
-  maximumDatabaseConnectionAttempts: withDefault(1, { ...runOptions.maximumDatabaseConnectionAttempts }),
+  maximumDatabaseConnectionAttempts: withDefault(1, connectionAttempts),
   pauseBeforeRetryDatabaseConnection: runOptions.pauseBeforeRetryDatabaseConnection,
   logLevel,
   logFormat,

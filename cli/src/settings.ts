@@ -229,6 +229,9 @@ export function postgresPool(
   }
 }
 
+/** Of a server that is alone; in a cluster whoever starts without the database waits for it (spec 06 §8.3). */
+const DEFAULT_CONNECTION_ATTEMPTS = 10
+
 /** The older options count when they are given; theirs is the opposite meaning of 0. */
 function retries(
   values: Pick<
@@ -237,13 +240,15 @@ function retries(
     | 'pauseBeforeRetryDatabaseConnection'
     | 'dbFirstTriesNumber'
     | 'dbFirstTriesSleep'
-  >,
+  > &
+    Partial<Pick<RunValues, 'natsUrl'>>,
 ): {
   maxAttempts: number
   retryPauseSeconds: number
 } {
-  const { dbFirstTriesNumber: tries, dbFirstTriesSleep: sleep } = values
-  const maxAttempts = tries === undefined ? values.maximumDatabaseConnectionAttempts : tries === 0 ? Infinity : tries
+  const { dbFirstTriesNumber: tries, dbFirstTriesSleep: sleep, natsUrl } = values
+  const { maximumDatabaseConnectionAttempts: attempts = natsUrl ? Infinity : DEFAULT_CONNECTION_ATTEMPTS } = values
+  const maxAttempts = tries === undefined ? attempts : tries === 0 ? Infinity : tries
   const retryPauseSeconds = sleep ?? values.pauseBeforeRetryDatabaseConnection
   if (maxAttempts < 0) return refuse(`--maximum-database-connection-attempts must be 0 or more, not ${maxAttempts}`)
   if (!(retryPauseSeconds >= 0 && retryPauseSeconds < Infinity))

@@ -53,7 +53,7 @@ async function statement<Row extends object>(url: string, text: string, values: 
 }
 
 /** Most bytes of a message: those of a client's largest, and room for its envelope. */
-const NATS_MAX_PAYLOAD = 17 * 1024 * 1024
+export const NATS_MAX_PAYLOAD = 17 * 1024 * 1024
 
 export type TestNats = { readonly url: string; readonly child: Child; stop(): Promise<void> }
 

@@ -109,7 +109,7 @@ export const MISTAKES: readonly Mistake[] = [
     options: scene => ({ ...ONCE, db: url(scene, `127.0.0.1:${scene.CLOSED}/parsec`) }),
     exit: 1,
     line: 'Error: --db: cannot use the database 127.0.0.1:CLOSED/parsec: connect ECONNREFUSED 127.0.0.1:CLOSED',
-    remedy: 'Start PostgreSQL, correct `--db`, open the firewall. By default the start is tried ten times.',
+    remedy: 'Start PostgreSQL, correct `--db`, open the firewall. By default the start is tried ten times, with `--nats-url` without end.',
   },
   {
     what: 'the database refuses the password',
@@ -217,11 +217,11 @@ export const MISTAKES: readonly Mistake[] = [
     remedy: 'Give `name@example.com` or `Name <name@example.com>`.',
   },
   {
-    what: 'NATS does not answer',
-    options: ({ CLOSED }) => ({ 'nats-url': `nats://127.0.0.1:${CLOSED}` }),
-    exit: 1,
-    line: 'Error: --nats-url: cannot connect to NATS at 127.0.0.1:CLOSED: connection refused',
-    remedy: 'Start NATS or correct the URL. The start is tried ten times, one second apart.',
+    what: 'an address of NATS without its scheme',
+    options: () => ({ 'nats-url': 'nats.example.com:4222' }),
+    exit: 2,
+    line: "Error: Invalid value for '--nats-url': must look like nats://[user:password@]host[:port], several separated by commas.",
+    remedy: 'Put `nats://` or `tls://` before it.',
   },
   {
     what: 'the log file cannot be written',

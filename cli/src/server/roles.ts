@@ -3,26 +3,23 @@
  * that "port open" means ready (spec 06 §5.1). Each service's code is loaded only where it runs.
  */
 
-import { setTimeout as pause } from 'node:timers/promises'
 import type { OpenDatabase } from '@parsec/metadata/storage/database'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { Replica } from '@parsec/shared/bus/replica'
 import { PERMISSIONS_HINT } from '@parsec/shared/bus/roll'
 import { MAX_CLIENT_MESSAGE_BYTES, MAX_ENVELOPE_BYTES } from '@parsec/shared/bus/rpc'
-import { ABANDON_DRAIN_MS, NATS_START_PAUSE_MS } from '@parsec/shared/deadlines'
-import { OperatorError } from '@parsec/shared/errors'
+import { ABANDON_DRAIN_MS } from '@parsec/shared/deadlines'
+import { OperatorError, Unavailable } from '@parsec/shared/errors'
 import type { AdministrationGuard } from '@parsec/shared/http/administration-guard'
 import type { HttpServer } from '@parsec/shared/http/server'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, type Monitor, noMetrics } from '@parsec/shared/metrics'
+import { Patience } from '@parsec/shared/patience'
 import type { ServiceName } from '@parsec/shared/protocol/command'
 import type { LogWarning, ReplicaAnswers } from '@parsec/shared/protocol/replica'
 import { type Readiness, type Service, shutDown } from '@parsec/shared/service'
 import { describe } from '../command-line/output.ts'
 import type { NatsSettings, ServerSettings } from '../settings.ts'
-
-/** At start, brokers and servers often come up together: NATS is given this long. */
-const NATS_ATTEMPTS = 10
 
 export class ServerProcess {
   readonly #settings: ServerSettings
@@ -36,6 +33,8 @@ export class ServerProcess {
   #http: HttpServer | undefined
   /** Of all ways in. */
   #guard: AdministrationGuard | undefined
+  readonly #patience: Patience
+  readonly #givenUp = new AbortController()
   #listening = false
   #stopping: Promise<void> | undefined
   #metrics: Metrics = noMetrics
@@ -45,6 +44,7 @@ export class ServerProcess {
     this.#settings = settings
     this.#log = log
     this.#warnings = warnings
+    this.#patience = new Patience(log, { signal: this.#givenUp.signal })
   }
 
   /**
@@ -68,7 +68,7 @@ export class ServerProcess {
     for (const name of services) {
       if ((name === 'gateway' || name === 'admin') && !this.#http) this.#http = await this.#openHttp()
       this.#continue()
-      const service = await this.#startService(name, this.#bus)
+      const service = await this.#startPatiently(name, this.#bus)
       this.#services.push(service)
       await this.#present(service, name, this.#bus)
     }
@@ -84,6 +84,7 @@ export class ServerProcess {
 
   /** Ends in order: unready, drained, stopped, closed. Never rejects; a second call waits for the first. */
   stop(drainMs: number): Promise<void> {
+    this.#givenUp.abort(new OperatorError('stopped while starting'))
     this.#stopping ??= this.#stopAll(drainMs)
     return this.#stopping
   }
@@ -129,19 +130,19 @@ export class ServerProcess {
     const serving = this.#listening && !this.#stopping
     const own: Readiness = {
       ready: serving,
-      detail: serving ? {} : { process: this.#stopping ? 'stopping' : 'starting' },
+      detail: serving ? {} : { process: this.#stopping ? 'stopping' : 'starting', ...this.#patience.detail },
     }
     return [own, ...this.#services.map(service => service.readiness())]
   }
 
   /** Throws once the process was told to stop while it was starting. */
   #continue(): void {
-    if (this.#stopping) throw new OperatorError('stopped while starting')
+    this.#givenUp.signal.throwIfAborted()
   }
 
   async #openBus(): Promise<Bus> {
     const { nats } = this.#settings
-    if (nats) return connectNats(nats, this.#settings, this.#log, () => this.#continue())
+    if (nats) return connectNats(nats, this.#settings, this.#log, this.#patience)
     const { LocalBus } = await import('@parsec/shared/bus/local')
     return new LocalBus()
   }
@@ -189,6 +190,12 @@ export class ServerProcess {
     }
   }
 
+  /** Whoever reaches the others over NATS waits for what comes back by itself. */
+  #startPatiently(name: ServiceName, bus: Bus): Promise<Service> {
+    const start = () => this.#startService(name, bus)
+    if (!bus.isShared) return start()
+    return this.#patience.until(name, start, error => !(error instanceof Unavailable))
+  }
   async #startService(name: ServiceName, bus: Bus): Promise<Service> {
     const settings = this.#settings
     const log = this.#log.child({ service: name })
@@ -196,7 +203,7 @@ export class ServerProcess {
       case 'metadata': {
         const { openDatabase } = await import('@parsec/metadata/storage/database')
         const { startMetadata } = await import('@parsec/metadata/main')
-        this.#database = await openDatabase(settings.metadata!.database, log)
+        this.#database ??= await openDatabase(settings.metadata!.database, log, this.#patience)
         return startMetadata({
           bus,
           log,
@@ -241,7 +248,7 @@ async function connectNats(
   nats: NatsSettings,
   { services }: ServerSettings,
   log: Log,
-  check: () => void,
+  patience: Patience,
 ): Promise<Bus> {
   const { NatsBus } = await import('@parsec/shared/bus/nats')
   const options = {
@@ -253,15 +260,14 @@ async function connectNats(
     inbox: services.join('-'),
     log,
   }
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await NatsBus.connect(options)
-    } catch (error) {
-      if (attempt === NATS_ATTEMPTS) throw new OperatorError(`--nats-url: ${describe(error)}`, { cause: error })
-      log.warning('NATS not reached, retrying', { reason: describe(error), attempts_left: NATS_ATTEMPTS - attempt })
-      await pause(NATS_START_PAUSE_MS)
-      check()
-    }
+  try {
+    return await patience.until(
+      'NATS',
+      () => NatsBus.connect(options),
+      error => !(error instanceof Unavailable),
+    )
+  } catch (error) {
+    throw new OperatorError(`--nats-url: ${describe(error)}`, { cause: error })
   }
 }
 

@@ -241,8 +241,9 @@ export const PROGRESS_BAR_MS = 100
 export const PROGRESS_JSON_MS = 2_000
 /** Reports that are on their way when the program ends. */
 export const TELEMETRY_FLUSH_MS = 2_000
-/** Between two attempts to reach NATS at the start. */
-export const NATS_START_PAUSE_MS = 1_000
+/** Between two attempts of a start to reach what it needs, and between two lines in the log about it. */
+export const START_PAUSE_MS = 1_000
+export const START_REPEAT_MS = 30_000
 
 // Rates
 

@@ -14,3 +14,9 @@ export class RemoteFailure extends Error {
 export class OperatorError extends Error {
   override readonly name = 'OperatorError'
 }
+
+/** What a failure says of itself, for people. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(reasonOf).join('; ')
+  return error instanceof Error ? error.message || (error as { code?: string }).code || error.name : String(error)
+}

@@ -1,7 +1,7 @@
 /** The metadata service: everything but block data lives here. Stateless: any replica may be killed at any time. */
 import type { Budget } from '@parsec/shared/budget'
 import { admissionOf, Gate } from '@parsec/shared/bus/admission'
-import type { Bus } from '@parsec/shared/bus/bus'
+import type { Bus, Subscription } from '@parsec/shared/bus/bus'
 import { serveCommands, serveInternal } from '@parsec/shared/bus/rpc'
 import { DateTime } from '@parsec/shared/codec/values'
 import type { MetadataConfig } from '@parsec/shared/config'
@@ -62,13 +62,19 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
     admission.stop(STOPPING)
   }
   const presence = presenceSweep(own, database)
-  outbox.start()
   const sampling = figuresSampling(own, database)
-  presence.start()
-  sampling.start()
   const scope = (budget: Budget): Deps => ({ ...own, budget, db: database.within(budget) })
   const service = { bus, service: 'metadata', log, admission, scope } as const
-  const serving = [await serveInternal(service, internalHandlers), await serveCommands(service, commandHandlers)]
+  const serving: Subscription[] = []
+  try {
+    serving.push(await serveInternal(service, internalHandlers), await serveCommands(service, commandHandlers))
+  } catch (error) {
+    await Promise.allSettled([...serving.map(subscription => subscription.close()), neighbours.leave()])
+    throw error
+  }
+  outbox.start()
+  presence.start()
+  sampling.start()
   let draining = false
   return {
     name: 'metadata',

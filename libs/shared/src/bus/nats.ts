@@ -86,8 +86,8 @@ export class NatsBus implements Bus {
   #drained: Promise<void> | undefined
 
   /**
-   * Connects once; afterwards the connection restores itself for as long as it takes. Throws a plain `Error` with a
-   * text for the operator when the address is wrong, or nobody answers there within seconds.
+   * Connects once; afterwards the connection restores itself for as long as it takes. Throws `Unavailable` when nobody
+   * answers within seconds, a plain `Error` with a text for the operator when address or credentials are wrong.
    */
   static async connect(options: NatsOptions): Promise<NatsBus> {
     const { servers, ...credentials } = parseUrl(options.url)
@@ -95,7 +95,8 @@ export class NatsBus implements Bus {
     try {
       nats = await connect({ ...connectionOptions(options), servers, ...credentials })
     } catch (error) {
-      throw new Error(`cannot connect to NATS at ${servers.join(', ')}: ${textOf(error)}`, { cause: error })
+      const text = `cannot connect to NATS at ${servers.join(', ')}: ${textOf(error)}`
+      throw isRefusal(error) ? new Error(text, { cause: error }) : new Unavailable(text, { cause: error })
     }
     return new NatsBus(nats, options)
   }
@@ -199,7 +200,10 @@ export class NatsBus implements Bus {
       void this.#answer(server, message, caller).finally(() => inFlight.leave(message.reply!))
     }
     const words = await this.subscribe(callerSubject(pattern), word => inFlight.hear(word.toString()))
-    const subscription = await this.#listen(pattern, queue, take)
+    const subscription = await this.#listen(pattern, queue, take).catch(async error => {
+      await words.close()
+      throw error
+    })
     const serving: Serving = {
       close: async () => {
         this.#serving.delete(serving)
@@ -399,6 +403,12 @@ export class NatsBus implements Bus {
     }
   }
 }
+
+/** Whether the broker is there and does not want these credentials, or they cannot be read. */
+const isRefusal = (error: unknown): boolean =>
+  error instanceof errors.AuthorizationError ||
+  error instanceof errors.UserAuthenticationExpiredError ||
+  (error instanceof Error && 'syscall' in error && error.syscall === 'open')
 
 function failureOf(subject: string, head: MsgHdrs, text: string): Unavailable | RemoteFailure {
   if (head.code === NO_RESPONDERS) return new Unavailable(`nobody serves ${subject}`)

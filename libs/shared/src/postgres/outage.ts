@@ -1,5 +1,5 @@
 /** What a failure of PostgreSQL means: for the caller, and for the connection that it came from. */
-import { Unavailable } from '../errors.ts'
+import { reasonOf, Unavailable } from '../errors.ts'
 
 /**
  * SQLSTATE classes of a server that is away, overloaded or in the way of others: connection, rolled back (deadlock),
@@ -37,8 +37,3 @@ export function isHarmless(error: unknown): boolean {
 
 export const unavailable = (cause: unknown): Unavailable =>
   cause instanceof Unavailable ? cause : new Unavailable(`database: ${reasonOf(cause)}`, { cause })
-
-export function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(reasonOf).join('; ')
-  return error instanceof Error ? error.message || (error as { code?: string }).code || error.name : String(error)
-}

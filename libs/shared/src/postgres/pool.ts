@@ -11,10 +11,10 @@ import {
   DATABASE_SWEEP_MS,
   DATABASE_WAIT_MS,
 } from '../deadlines.ts'
-import { OperatorError, Unavailable } from '../errors.ts'
+import { OperatorError, reasonOf, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { Connection } from './connection.ts'
-import { reasonOf, unavailable } from './outage.ts'
+import { unavailable } from './outage.ts'
 import { sql } from './sql.ts'
 import type { Host, Target } from './target.ts'
 

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { DatabaseConfig } from '@parsec/shared/config'
 import type { Log } from '@parsec/shared/log'
+import type { Patience } from '@parsec/shared/patience'
 import { Database } from '@parsec/shared/postgres/database'
 import { openPostgres } from '@parsec/shared/postgres/open'
 import { readDatabaseUrl } from '@parsec/shared/postgres/url'
@@ -15,9 +16,9 @@ import { openTrialFolder } from './trial-folder.ts'
 
 export type OpenDatabase = { database: Database; close(): Promise<void> }
 
-export async function openDatabase(config: DatabaseConfig, log: Log): Promise<OpenDatabase> {
+export async function openDatabase(config: DatabaseConfig, log: Log, patience?: Patience): Promise<OpenDatabase> {
   if (config.kind === 'MOCKED') return openMocked(log)
-  const database = await openPostgres(config, log)
+  const database = await openPostgres(config, log, { ...(patience && { patience }) })
   return { database, close: () => database.close() }
 }
 

@@ -1,0 +1,57 @@
+/** NATS servers of a test's own: with other settings, several as a cluster, and ended, stopped or cut off at will. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { isListening, NATS_MAX_PAYLOAD } from './backing.ts'
+import { Child } from './child.ts'
+import { freePort } from './ports.ts'
+
+export class OwnNats {
+  readonly name: string
+  readonly port: number
+  readonly #folder: string
+  #child: Child | undefined
+
+  private constructor(name: string, port: number, folder: string) {
+    this.name = name
+    this.port = port
+    this.#folder = folder
+  }
+
+  /** It does not run yet; `settings` are lines of its configuration. */
+  static async prepare(settings: readonly string[] = [], name = 'nats'): Promise<OwnNats> {
+    const server = new OwnNats(name, await freePort(), await mkdtemp(join(tmpdir(), 'parsec-nats-')))
+    const own = [`server_name: "${name}"`, `listen: "127.0.0.1:${server.port}"`, `max_payload: ${NATS_MAX_PAYLOAD}`]
+    const pings = ['ping_interval: "5s"', 'ping_max: 2']
+    await writeFile(server.#config, [...own, ...pings, ...settings, ''].join('\n'))
+    return server
+  }
+  get #config(): string {
+    return join(this.#folder, 'nats.conf')
+  }
+
+  url(credentials = ''): string {
+    return `nats://${credentials}127.0.0.1:${this.port}`
+  }
+  async up(): Promise<void> {
+    this.#child = new Child(this.name, 'nats-server', ['-c', this.#config], { PATH: `${process.env.PATH}:/usr/sbin` })
+    await this.#child.until(() => isListening(this.port))
+  }
+  async kill(): Promise<void> {
+    await this.#child?.end('SIGKILL')
+  }
+  /** It answers nobody any more, and closes nothing. */
+  freeze(): void {
+    this.#child?.process.kill('SIGSTOP')
+  }
+  thaw(): void {
+    this.#child?.process.kill('SIGCONT')
+  }
+  get output(): string {
+    return this.#child?.output ?? ''
+  }
+  async stop(): Promise<void> {
+    await this.kill()
+    await rm(this.#folder, { recursive: true, force: true })
+  }
+}
