@@ -55,10 +55,11 @@ async function statement<Row extends object>(url: string, text: string, values: 
 /** Most bytes of a message: those of a client's largest, and room for its envelope. */
 export const NATS_MAX_PAYLOAD = 17 * 1024 * 1024
 
-export type TestNats = { readonly url: string; readonly child: Child; stop(): Promise<void> }
+/** `urlOf`: the address for one of many processes, where they differ. */
+export type TestNats = { readonly url: string; urlOf?(process: number): string; stop(): Promise<void> }
 
 /** A NATS server of its own, so that clusters under test never hear each other. */
-export async function startNats(maxPayload = NATS_MAX_PAYLOAD): Promise<TestNats> {
+export async function startNats(maxPayload = NATS_MAX_PAYLOAD): Promise<TestNats & { readonly child: Child }> {
   const port = await freePort()
   const folder = await mkdtemp(join(tmpdir(), 'parsec-nats-'))
   const config = join(folder, 'nats.conf')

@@ -4,6 +4,8 @@ import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 
+export type Environment = { readonly [name: string]: string | undefined }
+
 /** Characters of output that are kept. */
 const KEPT_OUTPUT = 64 * 1024
 const START_DEADLINE_MS = 60_000
@@ -11,14 +13,17 @@ const END_DEADLINE_MS = 15_000
 const POLL_MS = 25
 /** Where all output of servers is kept for `check-logs.ts`, if anywhere. */
 const LOGS = process.env['PARSEC_TEST_LOGS']
+/** Where the statements that servers prepare are written down, if anywhere (`npm run contract`). */
+const STATEMENTS = process.env['PARSEC_TEST_STATEMENTS']
+const RECORDED: Environment = STATEMENTS
+  ? { STATEMENTS, NODE_OPTIONS: `--import=${import.meta.resolve('../postgres/contract/record.mjs')}` }
+  : {}
 
 const living = new Set<ChildProcess>()
 process.once('exit', () => {
   for (const child of living) child.kill('SIGKILL')
 })
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1))
-
-export type Environment = { readonly [name: string]: string | undefined }
 
 export class Child {
   readonly name: string
@@ -28,7 +33,10 @@ export class Child {
 
   constructor(name: string, command: string, argv: readonly string[], env: Environment) {
     this.name = name
-    this.process = spawn(command, argv, { env: env as NodeJS.ProcessEnv, stdio: ['ignore', 'pipe', 'pipe'] })
+    this.process = spawn(command, argv, {
+      env: { ...env, ...RECORDED } as NodeJS.ProcessEnv,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     living.add(this.process)
     // Help names the token of `--dev`.
     const isLogged = LOGS !== undefined && argv.includes('backend') && !argv.includes('--help')

@@ -6,6 +6,7 @@
  * - `cluster`: one process per service, gateway and metadata twice, behind one address.
  * - `pairs`: gateway, metadata and block store twice, behind one address, with a proxy that makes faults in front of
  *   PostgreSQL and another in front of NATS.
+ * - `twins`: two processes with all services each.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -17,7 +18,7 @@ import { type Front, startFront } from './front.ts'
 import { freePort } from './ports.ts'
 import { PostgresProxy } from './postgres-proxy.ts'
 
-export type Topology = 'single' | 'shared' | 'cluster' | 'pairs'
+export type Topology = 'single' | 'shared' | 'cluster' | 'pairs' | 'twins'
 
 /** Processes of each topology, with the services that they run; empty: all. */
 const LAYOUTS: { readonly [T in Topology]: readonly (readonly [name: string, services: string])[] } = {
@@ -44,6 +45,10 @@ const LAYOUTS: { readonly [T in Topology]: readonly (readonly [name: string, ser
     ['gateway-1', 'gateway'],
     ['gateway-2', 'gateway'],
     ['admin-1', 'admin'],
+  ],
+  twins: [
+    ['server-1', ''],
+    ['server-2', ''],
   ],
 }
 /** Gateways behind the front; the third is reached by its own address only, for tests that restart it. */
@@ -72,7 +77,15 @@ export type LaunchOptions = {
   backendAddr?: string
   /** Whether the processes reach their database through a network that can fail. */
   isDatabaseProxied?: boolean
+  /** Instead of a database and a broker of its own, which then belong to the cluster; without proxy. */
+  database?: TestDatabase
+  nats?: TestNats
+  /** What runs instead of the sources of this repository, by the name of the process. */
+  programs?: { readonly [process: string]: Program }
 }
+
+/** Arguments of Node that make it a server of some release. */
+export type Program = readonly string[]
 
 export class Cluster {
   readonly topology: Topology
@@ -109,10 +122,13 @@ export class Cluster {
     backendAddr,
     isDatabaseProxied = topology === 'pairs',
     natsMaxPayload,
+    database: givenDatabase,
+    nats: givenNats,
+    programs = {},
   }: LaunchOptions): Promise<Cluster> {
     const inMemory = topology === 'single'
-    const database = inMemory ? undefined : await createDatabase()
-    const nats = inMemory ? undefined : await startNats(natsMaxPayload)
+    const database = inMemory ? undefined : (givenDatabase ?? (await createDatabase()))
+    const nats = inMemory ? undefined : (givenNats ?? (await startNats(natsMaxPayload)))
     const cluster = new Cluster(topology, await mkdtemp(join(tmpdir(), 'parsec-run-')), database, nats)
     try {
       const env: Environment = {
@@ -122,9 +138,10 @@ export class Cluster {
         LC_ALL: 'C.UTF-8',
         ...more,
       }
-      if (database) await migrate(database.url, env)
-      if (database && isDatabaseProxied) cluster.#databaseProxy = await PostgresProxy.start(database.url)
-      if (nats && topology === 'pairs') cluster.#natsProxy = await PostgresProxy.start(nats.url)
+      if (database && !givenDatabase) await migrate(database.url, env)
+      if (database && !givenDatabase && isDatabaseProxied)
+        cluster.#databaseProxy = await PostgresProxy.start(database.url)
+      if (nats && !givenNats && topology === 'pairs') cluster.#natsProxy = await PostgresProxy.start(nats.url)
       const ports = await Promise.all(LAYOUTS[topology].map(freePort))
       const frontedPorts = LAYOUTS[topology].flatMap(([name], i) => (FRONTED.includes(name) ? [ports[i]!] : []))
       if (frontedPorts.length > 0) cluster.#front = await startFront(frontedPorts, ports.at(-1)!)
@@ -133,7 +150,6 @@ export class Cluster {
         `--db=${cluster.#databaseProxy?.url ?? database?.url ?? 'MOCKED'}`,
         ...[blockstore ?? (inMemory ? 'MOCKED' : 'POSTGRESQL')].flat().map(store => `--blockstore=${store}`),
         `--backend-addr=${backendAddr ?? `parsec://127.0.0.1:${cluster.#front?.port ?? ports[0]}?no_ssl=true`}`,
-        ...(nats ? [`--nats-url=${cluster.#natsProxy?.url ?? nats.url}`] : []),
         ...(debug ? ['--debug'] : []),
         // No line may hold a secret, not even those that nobody asks for.
         '--log-level=DEBUG',
@@ -141,9 +157,11 @@ export class Cluster {
         ...flags,
       ]
       for (const [i, [name, services]] of LAYOUTS[topology].entries()) {
+        const natsUrl = cluster.#natsProxy?.url ?? nats?.urlOf?.(i) ?? nats?.url
+        const options = [...(natsUrl ? [`--nats-url=${natsUrl}`] : []), ...common]
         cluster.processes.set(
           name,
-          new ServerProcess(name, services, ports[i]!, await freePort(), common, env, nodeArgv),
+          new ServerProcess(name, services, ports[i]!, await freePort(), options, env, nodeArgv, programs[name]),
         )
       }
       await Promise.all([...cluster.processes.values()].map(server => server.start()))
@@ -192,6 +210,9 @@ export class ServerProcess {
   readonly name: string
   readonly port: number
   readonly monitorPort: number
+  /** From the next start on. */
+  program: Program
+  readonly #nodeArgv: readonly string[]
   readonly #argv: readonly string[]
   readonly #env: Environment
   readonly #listens: boolean
@@ -205,14 +226,15 @@ export class ServerProcess {
     options: readonly string[],
     env: Environment,
     nodeArgv: readonly string[] = [],
+    program: Program = NODE_ARGV,
   ) {
     this.name = name
     this.port = port
     this.monitorPort = monitorPort
     this.#listens = services === '' || services === 'gateway' || services === 'admin'
+    this.program = program
+    this.#nodeArgv = nodeArgv
     this.#argv = [
-      ...nodeArgv,
-      ...NODE_ARGV,
       'backend',
       'run',
       `--port=${port}`,
@@ -224,7 +246,8 @@ export class ServerProcess {
   }
 
   async start(): Promise<void> {
-    this.#child = new Child(this.name, process.execPath, this.#argv, this.#env)
+    const argv = [...this.#nodeArgv, ...this.program, ...this.#argv]
+    this.#child = new Child(this.name, process.execPath, argv, this.#env)
     await this.#child.until(() => (this.#listens ? isListening(this.port) : this.isReady()))
   }
   /** Whether `/readyz` says so. */
@@ -263,8 +286,8 @@ export class ServerProcess {
   }
 }
 
-export async function migrate(url: string, env: Environment): Promise<void> {
-  const child = new Child('migrate', process.execPath, [...NODE_ARGV, 'backend', 'migrate', `--db=${url}`], env)
+export async function migrate(url: string, env: Environment, program: Program = NODE_ARGV): Promise<void> {
+  const child = new Child('migrate', process.execPath, [...program, 'backend', 'migrate', `--db=${url}`], env)
   await child.exited
   if (child.exitCode !== 0) throw new Error(`migration failed (${child.exitCode}):\n${child.output}`)
 }

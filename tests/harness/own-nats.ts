@@ -2,9 +2,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { isListening, NATS_MAX_PAYLOAD } from './backing.ts'
+import { isListening, NATS_MAX_PAYLOAD, type TestNats } from './backing.ts'
 import { Child } from './child.ts'
 import { freePort } from './ports.ts'
+import { PostgresProxy } from './postgres-proxy.ts'
 
 export class OwnNats {
   readonly name: string
@@ -53,5 +54,54 @@ export class OwnNats {
   async stop(): Promise<void> {
     await this.kill()
     await rm(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** Servers with routes among each other, each behind a proxy that can fail. */
+export class NatsCluster implements TestNats {
+  readonly members: readonly OwnNats[]
+  readonly #routes: readonly PostgresProxy[]
+
+  private constructor(members: readonly OwnNats[], routes: readonly PostgresProxy[]) {
+    this.members = members
+    this.#routes = routes
+  }
+
+  static async start(size: number): Promise<NatsCluster> {
+    const ports = await Promise.all(Array.from({ length: size }, freePort))
+    const routes = await Promise.all(ports.map(port => PostgresProxy.start(`nats://127.0.0.1:${port}`)))
+    const members = await Promise.all(
+      ports.map((port, i) => {
+        const others = routes.filter((_, j) => j !== i).map(({ url }) => `"${url.replace('nats:', 'nats-route:')}"`)
+        const { host } = new URL(routes[i]!.url)
+        const settings = [`name: test, listen: "127.0.0.1:${port}"`, `advertise: "${host}"`, `routes: [${others}]`]
+        return OwnNats.prepare([`cluster { ${settings.join(', ')} }`], `nats-${i + 1}`)
+      }),
+    )
+    const cluster = new NatsCluster(members, routes)
+    await Promise.all(members.map(member => member.up()))
+    return cluster
+  }
+
+  get url(): string {
+    return this.members.map(member => member.url()).join(',')
+  }
+  /** Each process knows one member, another one than its neighbour; it learns of the others from that. */
+  urlOf(process: number): string {
+    return this.members[process % this.members.length]!.url()
+  }
+  /** No server hears of another one: at once, or without a word. */
+  divide(how: 'reset' | 'silent'): void {
+    for (const route of this.#routes) route.set({ kind: how })
+  }
+  join(): void {
+    for (const route of this.#routes) {
+      route.heal()
+      route.reset()
+    }
+  }
+  async stop(): Promise<void> {
+    await Promise.all(this.members.map(member => member.stop()))
+    await Promise.all(this.#routes.map(route => route.close()))
   }
 }

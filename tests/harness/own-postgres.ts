@@ -57,16 +57,24 @@ export class OwnPostgres {
     await server.up()
     return server
   }
+  /** From now on a commit is acknowledged when its standby has it, too. */
+  async awaitStandby(): Promise<void> {
+    await this.query(`ALTER SYSTEM SET synchronous_standby_names = '*'`)
+    await this.query('SELECT pg_reload_conf()')
+    await this.#child!.until(
+      async () => (await this.query(`SELECT FROM pg_stat_replication WHERE sync_state = 'sync'`)).length === 1,
+    )
+  }
 
   url(parameters = '', { user = 'postgres', host = '127.0.0.1', database = 'postgres' } = {}): string {
     return `postgresql://${user}@${host}:${this.port}/${database}${parameters}`
   }
-  async query<Row extends object>(text: string): Promise<Row[]> {
+  async query<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
     const client = new pg.Client({ host: this.folder, port: this.port, user: 'postgres', database: 'postgres' })
     client.on('error', () => {})
     await client.connect()
     try {
-      return (await client.query(text)).rows as Row[]
+      return (await client.query(text, values)).rows as Row[]
     } finally {
       await client.end()
     }

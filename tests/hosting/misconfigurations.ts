@@ -109,7 +109,8 @@ export const MISTAKES: readonly Mistake[] = [
     options: scene => ({ ...ONCE, db: url(scene, `127.0.0.1:${scene.CLOSED}/parsec`) }),
     exit: 1,
     line: 'Error: --db: cannot use the database 127.0.0.1:CLOSED/parsec: connect ECONNREFUSED 127.0.0.1:CLOSED',
-    remedy: 'Start PostgreSQL, correct `--db`, open the firewall. By default the start is tried ten times, with `--nats-url` without end.',
+    remedy:
+      'Start PostgreSQL, correct `--db`, open the firewall. By default the start is tried ten times, with `--nats-url` without end.',
   },
   {
     what: 'the database refuses the password',

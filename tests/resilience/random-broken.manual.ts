@@ -13,9 +13,8 @@ for (const [name, { noticed }] of Object.entries(BREAKS))
     const { violations } = await randomizedRun({
       seconds: SECONDS,
       seed: 1,
-      nodeArgv: [`--import=${BREAK}`],
-      env,
-      faults: false,
+      launch: { nodeArgv: [`--import=${BREAK}`], env },
+      befall: async () => [],
     })
     assert.ok(
       violations.some(line => noticed.test(line)),

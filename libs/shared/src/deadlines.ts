@@ -91,6 +91,8 @@ export const ABORT_MARGIN_MS = 500
 
 export const NATS_DIAL_MS = 5_000
 export const NATS_RECONNECT_WAIT_MS = 200
+/** From the moment that two brokers see each other again until each knows who is connected to the other. */
+export const NATS_REJOIN_MS = 500
 /** A broker that does not answer is given up after `NATS_PING_INTERVAL_MS` × (`NATS_MAX_PINGS_OUT` + 1). */
 export const NATS_PING_INTERVAL_MS = 5_000
 export const NATS_MAX_PINGS_OUT = 2
@@ -212,8 +214,8 @@ export const DRAIN_INTERVAL_MS = 100
 export const ORGANIZATION_LINGER_MS = 10_000
 /** For an earlier event when the first one of a series is heard. */
 export const FIRST_EVENT_MS = 50
-/** For a missing event: longer than another replica needs to sweep the outbox of a dead one. */
-export const EVENT_GAP_MS = 3_000
+/** For a missing event: longer than another replica needs to sweep the outbox of a dead one. Then clients connect anew. */
+export const EVENT_GAP_MS = 5_000
 /** Between two signs of life of a claimer; metadata believes each for a minute. */
 export const CLAIMER_RENEW_MS = 20_000
 /** Between two looks at an exchange without having been told: no lost order may leave two people waiting for each other. */

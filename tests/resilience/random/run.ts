@@ -3,9 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Environment } from '../../harness/child.ts'
 import { type Connection, type Context, clientOf, type Device, roleCertificate, Uuid } from '../../harness/client.ts'
-import { Cluster } from '../../harness/launch.ts'
+import { Cluster, type LaunchOptions } from '../../harness/launch.ts'
 import { violations } from './checker.ts'
 import { COMMAND_MS, decrypt, listener, type Realm, reencrypter, sharer, type World, worker } from './clients.ts'
 import { makeFaults, randomFrom } from './faults.ts'
@@ -17,34 +16,31 @@ const MEMBERS = ['bob', 'mallory']
 const READERS = ['carol', 'dave']
 /** What was acknowledged must be told by then: sweeps, a gap that is waited for, a busy machine. */
 const SETTLE_MS = 30_000
+/** Everything is told when nobody has heard anything for so long: longer than a missing event is waited for. */
+const QUIET_MS = 6_000
 
 export type Report = { seed: number; violations: string[]; faults: string[]; outcomes: { [outcome: string]: number } }
+/** Does something to the cluster, with chance as it likes, until `over` or earlier; tells what. */
+export type Befall = (cluster: Cluster, random: () => number, over: AbortSignal) => Promise<string[]>
 export type RunOptions = {
+  /** Clients work for so long, and until everything has befallen the cluster. */
   seconds: number
   seed: number
-  nodeArgv?: readonly string[]
-  /** Variables of the servers. */
-  env?: Environment
-  faults?: boolean
+  befall?: Befall
+  launch?: Partial<LaunchOptions>
 }
 
-export async function randomizedRun({
-  seconds,
-  seed,
-  nodeArgv = [],
-  env = {},
-  faults = true,
-}: RunOptions): Promise<Report> {
+export async function randomizedRun({ seconds, seed, befall = makeFaults, launch = {} }: RunOptions): Promise<Report> {
   const folders = await makeFolders()
   const cluster = await Cluster.start({
     topology: 'pairs',
-    nodeArgv,
-    env,
-    flags: ['--drain-seconds=2', '--maximum-database-connection-attempts=60'],
+    flags: ['--drain-seconds=2'],
     blockstore: folders.map((folder, i) => `RAID1:${i}:file:${folder}`),
+    ...launch,
   })
   const setUp = clientOf(cluster)
-  const gateways = ['gateway-1', 'gateway-2'].map(name => clientOf(cluster, cluster.process(name).url))
+  const entrances = [...cluster.processes.values()].filter(({ name }) => /^(gateway|server)-/.test(name))
+  const gateways = entrances.map(({ url }) => clientOf(cluster, url))
   const over = new AbortController()
   const settled = new AbortController()
   try {
@@ -61,12 +57,13 @@ export async function randomizedRun({
       sharer(world, alice, MEMBERS, roleCertificate),
       reencrypter(world, alice, realms[0]!, () => participants(cluster, realms[0]!.realm_id)),
     ]
-    const timer = setTimeout(() => over.abort(), seconds * 1_000)
-    const befell = faults ? await makeFaults(cluster, random, over.signal).finally(() => over.abort()) : []
-    if (!faults) await pause(seconds * 1_000)
-    clearTimeout(timer)
+    const ended = new AbortController()
+    const elapsed = pause(seconds * 1_000).then(() => ended.abort())
+    const befell = await befall(cluster, random, ended.signal)
+    await elapsed
+    over.abort()
     await Promise.all(working)
-    await pause(SETTLE_MS)
+    await settle(cluster, history)
     const final = await readFinal(cluster, setUp, alice, members, history)
     settled.abort()
     await Promise.all(hearing)
@@ -85,6 +82,21 @@ export async function randomizedRun({
     await Promise.all([setUp, ...gateways].map(client => client.end()))
     await cluster.stop()
     for (const folder of folders) await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Waits until everything is told, or until it should have been. */
+async function settle(cluster: Cluster, history: History): Promise<void> {
+  const deadline = performance.now() + SETTLE_MS
+  const state = async () => {
+    const outbox = await cluster.database!.query('SELECT FROM outbox')
+    const told = history.listening.map(({ changes, roles }) => changes.length + roles.length)
+    return [outbox.length, ...told].join()
+  }
+  for (let last = '', since = 0; performance.now() < deadline; await pause(250)) {
+    const now = await state()
+    if (now !== last) [last, since] = [now, performance.now()]
+    else if (performance.now() - since > QUIET_MS && now.startsWith('0')) return
   }
 }
 

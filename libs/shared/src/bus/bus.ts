@@ -46,8 +46,8 @@ export interface Bus {
   /** False while the connection to the broker is lost: requests and publications then fail at once. */
   readonly connected: boolean
   /**
-   * Grows with each connection that is lost. What was published on a connection may have gone with it, and a flush on a
-   * later one says nothing about it.
+   * Grows with each connection that is lost, and with each division of the brokers. What was published on a connection
+   * may have gone with it, and a flush on a later one says nothing about it.
    */
   readonly epoch: number
   /**
@@ -66,7 +66,10 @@ export interface Bus {
   subscribe(pattern: string, listener: Listener): Promise<Subscription>
   /** Resolves when the broker has everything that was published so far. */
   flush(): Promise<void>
-  /** Calls back whenever the connection is lost and found again; returns how to stop. Messages in between are lost. */
+  /**
+   * Calls back whenever the connection is lost and found again, and with one after the other when parts of the cluster of
+   * brokers were divided; returns how to stop. Messages in between are lost.
+   */
   onStatus(listener: (connected: boolean) => void): () => void
   /** Answers what was taken, then closes. Later calls fail with `Unavailable`. */
   drain(): Promise<void>

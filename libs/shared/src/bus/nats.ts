@@ -25,6 +25,7 @@ import {
   NATS_PIECE_WAIT_MS,
   NATS_PING_INTERVAL_MS,
   NATS_RECONNECT_WAIT_MS,
+  NATS_REJOIN_MS,
 } from '../deadlines.ts'
 import { RemoteFailure, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -81,6 +82,9 @@ export class NatsBus implements Bus {
   #requests = 0
   #maxPayload: number
   #connected = true
+  /** Brokers of the cluster as ours sees it, and those that it has lost sight of. */
+  #brokers = new Set<string>()
+  readonly #brokersAway = new Set<string>()
   #epoch = 0
   #state: 'open' | 'draining' | 'closed' = 'open'
   #drained: Promise<void> | undefined
@@ -107,6 +111,7 @@ export class NatsBus implements Bus {
     this.#prefix = `${prefix}.`
     this.#inbox = `${prefix}.inbox.${inbox}.${randomUUID().replaceAll('-', '')}.`
     this.#maxPayload = nats.info!.max_payload
+    this.#lookAtBrokers()
     nats.subscribe(`${this.#inbox}*`, {
       callback: (error, message) => {
         if (error) this.#log.error('NATS refuses the inbox', { error })
@@ -354,7 +359,28 @@ export class NatsBus implements Bus {
   #onConnection(status: Status): void {
     if (status.type === 'disconnect') this.#onLost()
     else if (status.type === 'reconnect') void this.#onFound()
+    else if (status.type === 'update') this.#onBrokers()
     else if (status.type === 'error') this.#onError(status.error)
+  }
+  /** Told by our broker whenever one comes into its sight or goes out of it. */
+  #onBrokers(): void {
+    if (!this.#connected || this.#state === 'closed' || !this.#lookAtBrokers()) return
+    setTimeout(() => this.#onRejoined(), NATS_REJOIN_MS).unref()
+  }
+  /** Whether one is in sight again that was not for a while. */
+  #lookAtBrokers(): boolean {
+    const now = new Set(this.#nats.info?.connect_urls)
+    for (const broker of this.#brokers) if (!now.has(broker)) this.#brokersAway.add(broker)
+    this.#brokers = now
+    return [...now].map(broker => this.#brokersAway.delete(broker)).includes(true)
+  }
+  /** The cluster was divided: what was published in the other part was never heard here, nor what we said there. */
+  #onRejoined(): void {
+    if (!this.#connected || this.#state === 'closed') return
+    this.#epoch++
+    this.#log.warning('NATS servers were divided, events may be missing')
+    this.#tell(false)
+    this.#tell(true)
   }
   #onLost(): void {
     if (!this.#connected) return
@@ -376,6 +402,9 @@ export class NatsBus implements Bus {
     }
     if (this.#connected || this.#state === 'closed') return
     this.#connected = true
+    // Another broker may see others.
+    this.#brokersAway.clear()
+    this.#lookAtBrokers()
     this.#maxPayload = this.#nats.info?.max_payload ?? this.#maxPayload
     this.#log.info('NATS connection restored')
     this.#sendAll()

@@ -51,8 +51,19 @@ export type Serving<Scope> = {
   scope: (budget: Budget) => Scope
 }
 
-/** Of the envelopes: what another release says in a form that is not known here is refused as `Unavailable`. */
-const BUS_PROTOCOL = 1
+/**
+ * Forms of what services send each other: the one that this release speaks, and those that it understands. Two releases
+ * that follow one another work side by side, in both directions: a new form is understood by one release and spoken by
+ * the next one. Within a form only new keys of maps and new items at the end of arrays may come, and whoever does not
+ * know them does without. Anything else is refused as `Unavailable`.
+ */
+const SPOKEN = 1
+const UNDERSTOOD: readonly number[] = [1]
+
+function requireUnderstood(form: number | undefined): void {
+  if (form === undefined || !UNDERSTOOD.includes(form))
+    throw new Unavailable(`another release speaks form ${form}, which is not understood here`)
+}
 
 /** What a message loses of the bus's `maxPayload` to its envelope. */
 export const MAX_ENVELOPE_BYTES = 16 * 1024
@@ -71,13 +82,13 @@ const BIN_HEADER_BYTES = 5
 const UINT_BYTES = 5
 
 /**
- * The envelope of a client's message, up to the message itself, which follows as it came: `[protocol, encoded context,
+ * The envelope of a client's message, up to the message itself, which follows as it came: `[form, encoded context,
  * request_id, milliseconds left, message]`. `context` is the encoded context, made once per connection.
  */
 export function seal(context: Buffer, request_id: string, msLeft: number, message: Buffer): Buffer {
   const id = encode(request_id)
   const head = Buffer.allocUnsafe(2 + BIN_HEADER_BYTES + context.length + id.length + UINT_BYTES + BIN_HEADER_BYTES)
-  let at = head.writeUInt8(BUS_PROTOCOL, head.writeUInt8(ARRAY_OF_5))
+  let at = head.writeUInt8(SPOKEN, head.writeUInt8(ARRAY_OF_5))
   at = writeBinHeader(head, at, context.length)
   at += context.copy(head, at)
   at += id.copy(head, at)
@@ -88,17 +99,17 @@ export function seal(context: Buffer, request_id: string, msLeft: number, messag
 const writeBinHeader = (head: Buffer, at: number, length: number): number =>
   head.writeUInt32BE(length, head.writeUInt8(BIN_32, at))
 
-type Envelope = [protocol: number, context: Buffer, request_id: string, msLeft: number, message: Buffer]
+type Envelope = [form: number, context: Buffer, request_id: string, msLeft: number, message: Buffer]
 
 /** Takes an envelope apart, with the message in it or beside it. */
 function open(envelope: Buffer, message: Buffer | undefined): Envelope {
-  if (envelope[1] !== BUS_PROTOCOL) throw new Unavailable(`protocol ${envelope[1]} is not spoken here`)
+  requireUnderstood(envelope[1])
   if (!message) return decode(envelope, { maxBinBytes: MAX_CLIENT_MESSAGE_BYTES }) as Envelope
   const contextAt = 2 + BIN_HEADER_BYTES
   const idAt = contextAt + envelope.readUInt32BE(contextAt - 4)
   const leftAt = envelope.length - BIN_HEADER_BYTES - UINT_BYTES
   return [
-    BUS_PROTOCOL,
+    SPOKEN,
     envelope.subarray(contextAt, idAt),
     decode(envelope.subarray(idAt, leftAt)) as string,
     envelope.readUInt32BE(leftAt + 1),
@@ -174,7 +185,7 @@ export async function serveCommands<N extends CommandName, Scope extends object>
   })
 }
 
-/** Serves internal requests of a service: arrays of protocol, milliseconds left and request. */
+/** Serves internal requests of a service: arrays of form, milliseconds left and request. */
 export async function serveInternal<N extends InternalName, Scope extends object>(
   { bus, service, log, admission, scope }: Serving<Scope>,
   handlers: InternalHandlers<N, Scope>,
@@ -184,8 +195,8 @@ export async function serveInternal<N extends InternalName, Scope extends object
     const name = subjects.nameOf(subject)
     const handler = byName.get(name)
     if (!handler) throw new Unavailable(`${name} is not known to this release`)
-    const [protocol, msLeft, request] = decode(payload) as [number, number, InternalKeys]
-    if (protocol !== BUS_PROTOCOL) throw new Unavailable(`protocol ${protocol} is not spoken here`)
+    const [form, msLeft, request] = decode(payload) as [number, number, InternalKeys]
+    requireUnderstood(form)
     const budget = budgetOf(caller, msLeft)
     const key = request.organization_id ?? request.context?.organization_id ?? ''
     try {
@@ -223,7 +234,7 @@ export async function callInternal<N extends InternalName>(
 ): Promise<InternalReply<N>> {
   const { service, deadlineMs } = internalRequests[name]
   const timeoutMs = budget ? budget.share(deadlineMs) : deadlineMs
-  const message = [BUS_PROTOCOL, serviceShare(timeoutMs), request] as unknown as Encodable
+  const message = [SPOKEN, serviceShare(timeoutMs), request] as unknown as Encodable
   const reply = await bus.request(subjects.internal(service, name), encode(message), {
     timeoutMs,
     owned: true,

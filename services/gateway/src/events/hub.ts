@@ -49,7 +49,10 @@ export class EventHub {
     let entry = this.#entries.get(id)
     if (!entry) {
       const organization = new Organization(id, this.#fanOut)
-      const order = new EventOrder<HeardEvent>(event => organization.deliver(event))
+      const order = new EventOrder<HeardEvent>(
+        event => organization.deliver(event),
+        next => organization.lose(next),
+      )
       const control = this.#bus.subscribe(subjects.controlEvents(id), payload =>
         this.#heard(organization, order, payload),
       )

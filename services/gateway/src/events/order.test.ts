@@ -4,12 +4,18 @@ import { EVENT_GAP_MS, FIRST_EVENT_MS } from '@parsec/shared/deadlines'
 import { EventOrder, MAX_WAITING } from './order.ts'
 
 const told: number[] = []
+const missed: number[] = []
 beforeEach(() => {
   told.length = 0
+  missed.length = 0
   mock.timers.reset()
   mock.timers.enable({ apis: ['setTimeout'] })
 })
-const order = () => new EventOrder<number>(change => told.push(change))
+const order = () =>
+  new EventOrder<number>(
+    change => told.push(change),
+    next => missed.push(next),
+  )
 const add = (changes: EventOrder<number>, ...checkpoints: number[]) => {
   for (const checkpoint of checkpoints) changes.add('realm', checkpoint, checkpoint)
 }
@@ -31,16 +37,21 @@ test('the first change of a realm waits a moment for an earlier one', () => {
   assert.deepEqual(told, [])
   mock.timers.tick(FIRST_EVENT_MS)
   assert.deepEqual(told, [7, 8])
+  assert.deepEqual(missed, [], 'what came before it is not known')
   add(changes, 9)
   assert.deepEqual(told, [7, 8, 9])
 })
-test('a gap ends after a while, and what comes late is told all the same', () => {
+test('a gap ends after a while: something was missed; what comes late is told all the same', () => {
   const changes = order()
   add(changes, 1, 4, 3)
+  assert.deepEqual(missed, [])
   mock.timers.tick(EVENT_GAP_MS)
+  assert.deepEqual(missed, [3])
   assert.deepEqual(told, [1, 3, 4])
   add(changes, 2, 5)
   assert.deepEqual(told, [1, 3, 4, 2, 5])
+  mock.timers.tick(EVENT_GAP_MS)
+  assert.deepEqual(missed, [3])
 })
 test('no more than MAX_WAITING changes wait', () => {
   const changes = order()

@@ -12,9 +12,12 @@ type Series<T> = { next: number | undefined; readonly waiting: Map<number, T>; t
 
 export class EventOrder<T> {
   readonly #tell: (event: T) => void
+  readonly #miss: (next: T) => void
   readonly #series = new Map<string, Series<T>>()
-  constructor(tell: (event: T) => void) {
+  /** `miss`: what comes before this one was waited for in vain; whoever would be told of it has lost something. */
+  constructor(tell: (event: T) => void, miss: (next: T) => void) {
     this.#tell = tell
+    this.#miss = miss
   }
 
   /** Told at once when it is next or late, else when those before it are told or the wait is over. */
@@ -65,9 +68,13 @@ export class EventOrder<T> {
       series.timer = undefined
     } else
       series.timer ??= setTimeout(
-        () => this.#tellAll(series),
+        () => this.#waitedInVain(series),
         series.next === undefined ? FIRST_EVENT_MS : EVENT_GAP_MS,
       ).unref()
+  }
+  #waitedInVain(series: Series<T>): void {
+    if (series.next !== undefined) this.#miss(series.waiting.get(Math.min(...series.waiting.keys()))!)
+    this.#tellAll(series)
   }
   #tellAll(series: Series<T>): void {
     clearTimeout(series.timer)

@@ -167,18 +167,21 @@ export class Organization {
         this.users.get(user_id)?.remember(fields.realm_id, fields.role !== null, event.certified_on)
     this.#fanOut.tell(this, this.#recipientsOf(recipients), event)
   }
-  #recipientsOf(recipients: Recipients): Session[] {
+  /** An event before this one never came: whoever it may have been for connects anew, and catches up. */
+  lose({ recipients }: HeardEvent): void {
+    for (const session of this.#recipientsOf(recipients, null)) session.peer.end('events.lost')
+  }
+  #recipientsOf(recipients: Recipients, except: DeviceID | null = exceptOf(recipients)): Session[] {
     switch (recipients.to) {
       case 'users':
         return recipients.user_ids.flatMap(id => this.users.get(id)?.sessions.filter(isSubscribed) ?? [])
       case 'organization':
-        return [...this.subscribers].filter(({ device_id }) => device_id !== recipients.except)
+        return [...this.subscribers].filter(({ device_id }) => device_id !== except)
       case 'realm': {
-        const sessions = [...this.catchingUp].filter(({ device_id }) => device_id !== recipients.except)
+        const sessions = [...this.catchingUp].filter(({ device_id }) => device_id !== except)
         for (const user of this.realms.get(recipients.realm_id.hex)?.members ?? [])
           for (const session of user.sessions)
-            if (session.subscribed && session.deferred === null && session.device_id !== recipients.except)
-              sessions.push(session)
+            if (session.subscribed && session.deferred === null && session.device_id !== except) sessions.push(session)
         return sessions
       }
     }
@@ -207,6 +210,7 @@ export const eventFanOut = (): EventFanOut =>
     for (const session of [...subscribers]) session.peer.end('events come too fast')
   })
 
+const exceptOf = (recipients: Recipients): DeviceID | null => ('except' in recipients && recipients.except) || null
 const isSubscribed = ({ subscribed }: Session): boolean => subscribed
 
 /** Some time may have passed since the session was found. */
