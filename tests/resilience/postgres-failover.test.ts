@@ -22,8 +22,8 @@ after(async () => {
   await primary.stop()
 })
 const url = `postgresql://postgres@127.0.0.1:${primary.port},127.0.0.1:${standby.port}/postgres?target_session_attrs=read-write`
-let serving = primary
-const database: TestDatabase = { url, query: (...statement) => serving.query(...statement), drop: async () => {} }
+const made = { serving: primary }
+const database: TestDatabase = { url, query: (...statement) => made.serving.query(...statement), drop: async () => {} }
 
 test('the primary is killed and the standby promoted under load: what was acknowledged is there', async t => {
   await migrate(url, { PATH: process.env.PATH })
@@ -37,7 +37,7 @@ test('the primary is killed and the standby promoted under load: what was acknow
       await pause(BEFORE_MS)
       await primary.down('SIGKILL')
       await standby.query('SELECT pg_promote()')
-      serving = standby
+      made.serving = standby
       const promoted = performance.now()
       const written = await changes()
       while ((await changes()) <= written) {
@@ -57,4 +57,4 @@ test('the primary is killed and the standby promoted under load: what was acknow
 
 const pidsOf = (cluster: Cluster): number[] => [...cluster.processes.values()].map(({ pid }) => pid)
 const changes = async (): Promise<number> =>
-  Number((await serving.query<{ count: string }>('SELECT count(*) FROM realm_change'))[0]!.count)
+  Number((await made.serving.query<{ count: string }>('SELECT count(*) FROM realm_change'))[0]!.count)
