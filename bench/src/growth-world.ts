@@ -16,6 +16,8 @@ const VERSIONS = 3
 /** Of the re-encryption batches that are asked for. */
 const BATCH = 10
 const ATTEMPTS = 5
+/** Enough to be gathered. */
+const TOGETHER = 8
 const TALLIED_AT_ONCE = 1000
 /** So many that PostgreSQL finds it worth while to look one up by key. */
 const REALMS_PER_UNIT = 10
@@ -97,6 +99,16 @@ export class GrowthWorld {
     const encryption_revision = 2
     return {
       vlob_read: send(() => read),
+      'handshakes, reads and writes together': () =>
+        Promise.all(
+          Array.from({ length: TOGETHER }, async () => {
+            const wire = await connect(this.#wsUrl, this.#author, signingKeyOf(this.#author))
+            const own = await createVlob(wire, quiet_id, randomBytes(BLOB_BYTES))
+            await wire.request(read)
+            await wire.request(this.#update(own, 2))
+            wire.close()
+          }),
+        ),
       'vlob_read at an instant': send(() => ({ ...read, timestamp: first })),
       vlob_list_versions: send(() => ({ cmd: 'vlob_list_versions', vlob_id: quiet_vlob_id })),
       vlob_poll_changes: send(() => ({ cmd: 'vlob_poll_changes', realm_id, last_checkpoint: checkpoint - 1 })),
@@ -173,9 +185,9 @@ export class GrowthWorld {
   /**
    * Until there are so many units of everything else: users here and in another organization, ten times as many realms
    * that the author belongs to, and five times as many vlobs, versions, blocks and versions to re-encrypt; messages, ended invitations and
-   * decided enrollments.
+   * decided enrollments. `analyze` false: the planner is not told.
    */
-  async grow(units: number): Promise<void> {
+  async grow(units: number, { analyze = true } = {}): Promise<void> {
     const [from, to] = [this.#units + 1, units]
     const { realm_id, vlob_id, reencrypted_id } = this.#ids
     const series = (factor = 1) => `generate_series(${(from - 1) * factor + 1}, ${to * factor}) AS n`
@@ -240,6 +252,7 @@ export class GrowthWorld {
     ])
       await this.#query(statement)
     this.#units = units
+    if (!analyze) return
     // So many realms at once are brought into the organization's tally by some calls.
     for (let tallied = 0; tallied <= units * REALMS_PER_UNIT; tallied += TALLIED_AT_ONCE)
       await this.request({ cmd: 'organization_stats' })

@@ -9,6 +9,10 @@ const SMALL = 20
 const LARGE = 600
 /** How often a command is sent between two looks. */
 const TIMES = 2
+/** PostgreSQL plans a statement for its values five times. */
+const TIMES_UNTIL_REMEMBERED = 12
+/** More than all commands together have to read, `organization_stats` and its tally of 1000 realms among them. */
+const MOST_BY_INDEX = 1_500
 /** Rows that make no difference: an index's page with dead entries, the sweep of a table that is empty. */
 const SLACK = 25
 
@@ -45,6 +49,40 @@ describe('costs grow with the answer', async () => {
       )
     })
 })
+
+/** A plan is remembered once it was made; there may be a thousand times as much before the planner is told. */
+describe('plans that were made for small tables', async () => {
+  const databaseUrl = await databases.create('plans')
+  await migrate(databaseUrl)
+  for (const { name } of await query(databaseUrl, 'SELECT relid::regclass::text AS name FROM pg_stat_user_tables'))
+    await query(databaseUrl, `ALTER TABLE ${name} SET (autovacuum_enabled = off)`)
+  const server = await startOneProcess(databaseUrl)
+  const world = await GrowthWorld.create(databaseUrl, server)
+  await world.grow(1, { analyze: false })
+  const before = await world.commands()
+  for (let n = 0; n < TIMES_UNTIL_REMEMBERED; n++) for (const command of Object.values(before)) await command()
+  await world.grow(LARGE, { analyze: false })
+  const earlier = await readByIndex(databaseUrl)
+  for (const command of Object.values(await world.commands())) await command()
+  await rowsRead(databaseUrl)
+  const later = await readByIndex(databaseUrl)
+  world.close()
+  for (const [index, rows] of Object.entries(later))
+    test(`${index} is not read as a whole`, () => {
+      const read = rows - (earlier[index] ?? 0)
+      assert.ok(read <= MOST_BY_INDEX, `${read} entries by ${Object.keys(before).length} commands`)
+    })
+})
+
+/** Sequential scans are off in the server's sessions; a table that is read whole is read by one of its indexes. */
+async function readByIndex(databaseUrl: string): Promise<{ [index: string]: number }> {
+  const rows = await query(
+    databaseUrl,
+    `SELECT indexrelname AS index, idx_tup_read AS rows FROM pg_stat_user_indexes
+     WHERE indexrelname NOT IN ('outbox_pkey', 'realm_untallied')`,
+  )
+  return Object.fromEntries(rows.map(row => [String(row['index']), Number(row['rows'])]))
+}
 
 /** All rows and index entries that were ever read. PostgreSQL adds a session's up when it ends, so all are ended. */
 async function rowsRead(databaseUrl: string): Promise<number> {

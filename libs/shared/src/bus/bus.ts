@@ -62,6 +62,8 @@ export interface Bus {
   serve(pattern: string, queue: string, server: Server): Promise<Subscription>
   /** Tells every subscriber. Throws `Unavailable` when the connection is lost, `RangeError` over `maxPayload`. */
   publish(subject: string, payload: Uint8Array): void
+  /** False when it is certain that nobody would hear what is published now, so that it need not even be made. */
+  isHeard(subject: string): boolean
   /** Hears what is published from the moment that it resolves. A listener must not throw. */
   subscribe(pattern: string, listener: Listener): Promise<Subscription>
   /** Resolves when the broker has everything that was published so far. */

@@ -17,7 +17,7 @@ import { matches } from './subjects.ts'
 /** No broker is in the way. */
 const MAX_PAYLOAD = 64 * 1024 * 1024
 
-type Serving = { pattern: string; queue: string; server: Server; inFlight: Set<Promise<unknown>> }
+type Serving = { pattern: string; queue: string; server: Server; inFlight: InFlight }
 type Message = { payload: Buffer; tail: Buffer | undefined }
 type Listening = { pattern: string; listener: Listener }
 
@@ -30,7 +30,7 @@ export class LocalBus implements Bus {
   #bySubject = new Map<string, { servers: Serving[]; listeners: Listening[] }>()
   #open = true
   #turn = 0
-  #inFlight = new Set<Promise<unknown>>()
+  readonly #inFlight = new InFlight()
 
   constructor(maxPayload = MAX_PAYLOAD) {
     this.maxPayload = maxPayload
@@ -75,14 +75,21 @@ export class LocalBus implements Bus {
       signal?.addEventListener('abort', onAbort, { once: true })
       setImmediate(() => {
         if (settled) return
-        const work = this.#answer(serving, message, subject, caller).then(
-          reply => settle(() => resolve(reply)),
-          error => settle(() => reject(error)),
-        )
-        for (const set of [serving.inFlight, this.#inFlight]) {
-          set.add(work)
-          void work.finally(() => set.delete(work))
+        const sets = [serving.inFlight, this.#inFlight]
+        const answered = () => {
+          for (const set of sets) set.leave()
         }
+        for (const set of sets) set.enter()
+        this.#answer(serving, message, subject, caller).then(
+          reply => {
+            answered()
+            settle(() => resolve(reply))
+          },
+          error => {
+            answered()
+            settle(() => reject(error))
+          },
+        )
       })
     })
   }
@@ -99,7 +106,7 @@ export class LocalBus implements Bus {
 
   async serve(pattern: string, queue: string, server: Server): Promise<Subscription> {
     this.#refuseWhenClosed()
-    const serving: Serving = { pattern, queue, server, inFlight: new Set() }
+    const serving: Serving = { pattern, queue, server, inFlight: new InFlight() }
     this.#change(() => this.#serving.push(serving))
     return {
       close: async () => {
@@ -107,7 +114,7 @@ export class LocalBus implements Bus {
           this.#serving = this.#serving.filter(s => s !== serving)
         })
         await nextTurn()
-        await Promise.allSettled([...serving.inFlight])
+        await serving.inFlight.empty()
       },
     }
   }
@@ -125,6 +132,9 @@ export class LocalBus implements Bus {
     })
   }
 
+  isHeard(subject: string): boolean {
+    return this.#route(subject).listeners.length > 0
+  }
   async subscribe(pattern: string, listener: Listener): Promise<Subscription> {
     this.#refuseWhenClosed()
     const listening = { pattern, listener }
@@ -146,7 +156,7 @@ export class LocalBus implements Bus {
   async drain(): Promise<void> {
     this.#open = false
     await nextTurn()
-    await Promise.allSettled([...this.#inFlight])
+    await this.#inFlight.empty()
     this.#change(() => {
       this.#serving = []
       this.#listening = []
@@ -171,6 +181,21 @@ export class LocalBus implements Bus {
       this.#bySubject.set(subject, route)
     }
     return route
+  }
+}
+
+/** How many are in flight, and when none is any more. */
+class InFlight {
+  #count = 0
+  #waiting: (() => void)[] = []
+  enter(): void {
+    this.#count++
+  }
+  leave(): void {
+    if (--this.#count === 0) for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+  empty(): Promise<void> {
+    return new Promise(resolve => (this.#count === 0 ? resolve() : this.#waiting.push(resolve)))
   }
 }
 

@@ -252,6 +252,10 @@ export class NatsBus implements Bus {
     if (refusal) throw refusal
     this.#send({ subject: this.#prefix + subject, payload, isReply: false })
   }
+  /** The broker does not tell who listens. */
+  isHeard(): boolean {
+    return true
+  }
   subscribe(pattern: string, listener: Listener): Promise<Subscription> {
     return this.#listen(pattern, undefined, message =>
       listener(bufferOf(message.data), message.subject.slice(this.#prefix.length)),

@@ -304,6 +304,9 @@ const sessionSettings = (statementTimeoutMs: number, { embedded }: Target): { re
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off',
   default_transaction_deferrable: 'off',
+  // Statements find their rows by key. A plan that was made while a table was small would read all of it, and goes on
+  // doing so with a thousand times the rows until the table is analyzed.
+  enable_seqscan: 'off',
   // Rows are found by key, in memory or on a medium without a head that moves; compiling a statement never pays here.
   random_page_cost: '1.1',
   jit: 'off',

@@ -8,6 +8,7 @@ import type { Hold, InFlight } from '@parsec/shared/http/in-flight'
 import { limits } from '@parsec/shared/limits'
 import { WebSocket } from 'ws'
 import { type Receiver, receiverOf, unfinishedBytes } from './receiver.ts'
+import type { Writes } from './writes.ts'
 
 /** Close codes (RFC 6455 §7.4.1). Clients treat all alike; proxies and operators do not. */
 export const CLOSE_NORMAL = 1000
@@ -32,6 +33,7 @@ export class ClientSocket extends WebSocket {
   #raw!: Socket
   #inFlight!: InFlight
   #receiver!: Receiver
+  #writes!: Writes
   /** A message that has begun. */
   #incoming: Hold | undefined
   /** Messages that are complete and not answered, and a reply that is not read. */
@@ -43,7 +45,8 @@ export class ClientSocket extends WebSocket {
   #wantsRoom = false
 
   /** From now on `owner` is told. */
-  belongTo(owner: Owner, raw: Socket, inFlight: InFlight): void {
+  belongTo(owner: Owner, raw: Socket, inFlight: InFlight, writes: Writes): void {
+    this.#writes = writes
     this.#owner = owner
     this.#raw = raw
     this.#inFlight = inFlight
@@ -95,7 +98,9 @@ export class ClientSocket extends WebSocket {
   deliver(reply: Buffer, then: () => void): boolean {
     const most = limits.small_message.value
     if (this.bufferedAmount + reply.length <= most) {
+      this.#writes.hold(this.#raw)
       this.send(reply)
+      this.#writes.release()
       return true
     }
     this.send(reply, error => {

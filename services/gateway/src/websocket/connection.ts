@@ -40,6 +40,7 @@ import {
 } from './forward.ts'
 import { type Accepted, type Judge, type Judgement, judgeAnswer, TEXT_ANSWER } from './handshake.ts'
 import type { Seen } from './seen.ts'
+import type { Writes } from './writes.ts'
 
 /** What all connections of a gateway share. */
 export type Surroundings = {
@@ -53,6 +54,7 @@ export type Surroundings = {
   readonly activity: Activity
   readonly seen: Seen
   readonly inFlight: InFlight
+  readonly writes: Writes
   /** The largest message of an authenticated client. */
   readonly maxMessage: number
   /** Told once per connection: when its client is known, and when its socket is gone. */
@@ -128,7 +130,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.address = address
     this.#peer = address
     this.#log = all.log.child({ conn_id: this.conn_id })
-    socket.belongTo(this, raw, all.inFlight)
+    socket.belongTo(this, raw, all.inFlight, all.writes)
     const challenge = randomBytes(CHALLENGE_BYTES)
     const timer = setTimeout(() => this.end('handshake took too long'), HANDSHAKE_MS)
     this.#handshake = { challenge, timer, release }
@@ -280,15 +282,18 @@ export class Connection implements Peer, LocalCaller, Owner {
     else void this.#forward(command, reading.spec, data!, reading.message)
   }
   async #forward(command: Command, spec: CommandSpec, bytes: Buffer, message: Asked['message']): Promise<void> {
-    const { forwarder } = this.#all
+    const { forwarder, writes } = this.#all
     const { context, isSequestered: sequestered } = this.#client!
     const { signal } = (this.#gone ??= new AbortController())
     let reply: Buffer
+    writes.expect()
     try {
       reply = await forwarder.forward(spec, context, forwarder.requestId(), bytes, { message, sequestered }, signal)
     } catch (error) {
       if (command === this.#command) this.#fail(command.cmd, error)
       return
+    } finally {
+      writes.came()
     }
     if (command !== this.#command) return
     this.#reply(command, reply)

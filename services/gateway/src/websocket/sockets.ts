@@ -1,4 +1,5 @@
 /** Every WebSocket of this gateway, and who may open one more. */
+
 import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -12,6 +13,7 @@ import { releaseOf } from '@parsec/shared/protocol/versions'
 import { type Server, WebSocketServer } from 'ws'
 import { ClientSocket } from './client-socket.ts'
 import { Connection, type Surroundings } from './connection.ts'
+import { Writes } from './writes.ts'
 
 export class Sockets {
   readonly connections = new Set<Connection>()
@@ -23,7 +25,7 @@ export class Sockets {
   readonly #halfOpen = new Map<string, number>()
 
   constructor(
-    surroundings: Omit<Surroundings, 'maxMessage' | 'inFlight' | 'known' | 'gone'>,
+    surroundings: Omit<Surroundings, 'maxMessage' | 'inFlight' | 'writes' | 'known' | 'gone'>,
     config: GatewayConfig,
     http: HttpServer,
   ) {
@@ -31,6 +33,7 @@ export class Sockets {
     this.#surroundings = {
       ...surroundings,
       inFlight: http.inFlight,
+      writes: new Writes(),
       maxMessage: maxClientMessage(surroundings.bus),
       known: connection => this.#settleAddress(connection),
       gone: connection => this.#remove(connection),

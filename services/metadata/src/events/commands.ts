@@ -6,9 +6,10 @@ import { clientEvent } from '../storage/outbox.ts'
 export const ping: Handler<'ping'> = async (ctx, { ping }) => {
   if (ctx.context.kind === 'authenticated' && Buffer.byteLength(ping) <= limits.pinged.value) {
     const { organization_id, device_id } = ctx.context
-    ctx.outbox.publishTransient(
-      clientEvent(organization_id, { to: 'organization', except: device_id }, { event: 'pinged', ping }, {}),
-    )
+    if (ctx.outbox.isHeard(organization_id))
+      ctx.outbox.publishTransient(
+        clientEvent(organization_id, { to: 'organization', except: device_id }, { event: 'pinged', ping }, {}),
+      )
   }
   return { status: 'ok', pong: ping }
 }

@@ -108,6 +108,10 @@ export class Outbox {
   publishTransient({ subject, event }: OutboxEvent): void {
     this.#bus.publish(subject, event)
   }
+  /** False when no client of the organization can be listening. */
+  isHeard(organization_id: OrganizationID): boolean {
+    return this.#bus.isHeard(subjects.clientEvents(organization_id))
+  }
 
   /** Leaves nothing of this process behind, as far as the bus and the database let it. */
   async drain(): Promise<void> {

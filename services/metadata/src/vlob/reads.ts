@@ -63,29 +63,32 @@ export class VlobReads {
 
 /**
  * A revision that may be read has all versions, so the newest is found by its number, and the one of an instant by halves,
- * since timestamps never go back (C2): there may be thousands.
+ * since timestamps never go back (C2): there may be thousands. `OFFSET 0`: by key, whatever the planner thinks of the table.
  */
 const findVersion = (db: Queryable, q: Item) =>
   db.one<FoundVersion>(sql`
     SELECT ${GATES}, atom.version, atom.blob, atom.created_on, device.device_id AS author,
       (SELECT certified_on FROM realm_user WHERE realm = vlob.realm AND user_ = device.user_) AS author_last_role_granted_on
     FROM vlob JOIN realm ON realm._id = vlob.realm ${JOIN_CALLER} = ${q.context.user}
-    LEFT JOIN vlob_atom atom ON atom.vlob = vlob._id AND atom.encryption_revision = ${q.encryption_revision}
-      AND atom.version = CASE WHEN ${q.timestamp}::timestamptz IS NULL THEN coalesce(${q.version}::bigint, vlob.version)
-      ELSE (
-        WITH RECURSIVE halved (low, high) AS (
-          SELECT 0::bigint, vlob.version
-          UNION ALL
-          SELECT CASE WHEN is_past THEN middle ELSE low END, CASE WHEN is_past THEN high ELSE middle - 1 END
-          FROM halved CROSS JOIN LATERAL (
-            SELECT past.version AS middle, past.created_on <= ${q.timestamp}::timestamptz AS is_past FROM vlob_atom past
-            WHERE past.vlob = vlob._id AND past.encryption_revision = ${q.encryption_revision}
-              AND past.version = (halved.low + halved.high + 1) / 2 OFFSET 0
-          ) probe
-          WHERE low < high
-        )
-        SELECT nullif(max(low), 0) FROM halved
-      ) END
+    LEFT JOIN LATERAL (
+      SELECT * FROM vlob_atom one WHERE one.vlob = vlob._id AND one.encryption_revision = ${q.encryption_revision}
+        AND one.version = CASE WHEN ${q.timestamp}::timestamptz IS NULL THEN coalesce(${q.version}::bigint, vlob.version)
+        ELSE (
+          WITH RECURSIVE halved (low, high) AS (
+            SELECT 0::bigint, vlob.version
+            UNION ALL
+            SELECT CASE WHEN is_past THEN middle ELSE low END, CASE WHEN is_past THEN high ELSE middle - 1 END
+            FROM halved CROSS JOIN LATERAL (
+              SELECT past.version AS middle, past.created_on <= ${q.timestamp}::timestamptz AS is_past FROM vlob_atom past
+              WHERE past.vlob = vlob._id AND past.encryption_revision = ${q.encryption_revision}
+                AND past.version = (halved.low + halved.high + 1) / 2 OFFSET 0
+            ) probe
+            WHERE low < high
+          )
+          SELECT nullif(max(low), 0) FROM halved
+        ) END
+      OFFSET 0
+    ) atom ON TRUE
     LEFT JOIN device ON device._id = atom.author
     WHERE vlob.organization = ${q.context.organization} AND vlob.vlob_id = ${q.vlob_id}`)
 
