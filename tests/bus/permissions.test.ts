@@ -62,6 +62,7 @@ async function honest(): Promise<Bus[]> {
   await metadata.serve(subjects.everyCommandOf('metadata'), 'metadata', async () => bytes('metadata'))
   await metadata.serve(subjects.everyInternalOf('metadata'), 'metadata', async () => bytes('metadata'))
   await blockstore.serve(subjects.everyCommandOf('blockstore'), 'blockstore', async () => bytes('blockstore'))
+  await blockstore.serve(subjects.everyInternalOf('blockstore'), 'blockstore', async () => bytes('blockstore'))
   return [metadata, blockstore]
 }
 
@@ -82,7 +83,8 @@ test('each service can do its work', async () => {
   assert.equal((await gateway.request(commandsTo('blockstore'), bytes(''), LONG)).toString(), 'blockstore')
   for (const name of every) {
     const asker = { gateway, admin, blockstore: services[1]!, metadata: services[0]! }[internalRequests[name].from[0]!]
-    assert.equal((await asker.request(internalTo(name), bytes(''), LONG)).toString(), 'metadata', name)
+    const { service } = internalRequests[name]
+    assert.equal((await asker.request(internalTo(name), bytes(''), LONG)).toString(), service, name)
   }
   services[0]!.publish(subjects.clientEvents('Org'), bytes('told'))
   await services[0]!.flush()

@@ -1,9 +1,10 @@
 /** What the commands of a take-over have in common: the database, checked, and the block store when one is given. */
 
 import type { StoreConfig } from '@parsec/blockstore/stores/kinds'
-import type { BlockStore, ObjectStore } from '@parsec/blockstore/stores/store'
+import type { BlockStore } from '@parsec/blockstore/stores/store'
 import { createLog, type LogOptions } from '@parsec/shared/log'
 import { noMetrics } from '@parsec/shared/metrics'
+import type { Database } from '@parsec/shared/postgres/database'
 import type { Target } from '@parsec/shared/postgres/target'
 import { readDatabaseUrl } from '@parsec/shared/postgres/url'
 import { logOptions, networkOptions } from '../settings.ts'
@@ -14,17 +15,17 @@ const CONNECTIONS = 4
 type ToolValues = Parameters<typeof logOptions>[0] & { db: string | undefined }
 export type Tool = {
   readonly target: Target
-  /** Opens the store; it is closed at the end. */
-  openStore(store: StoreConfig): Promise<BlockStore>
-  /** Opens its nodes. */
-  openNodes(store: StoreConfig): Promise<ObjectStore[]>
+  readonly database: Database
+  /** Opens the store, which must be `ours` when that is said; it is closed at the end. */
+  openStore(store: StoreConfig, whose?: 'ours'): Promise<BlockStore>
 }
 
 /** Throws `OperatorError` when the schema is not that of this release. */
 export async function withTool<T>(values: ToolValues, work: (tool: Tool) => Promise<T>): Promise<T> {
   const { openPostgres } = await import('@parsec/shared/postgres/open')
   const { requireMigrated } = await import('@parsec/metadata/storage/migrations')
-  const { makeObjectStore, openStore } = await import('@parsec/blockstore/stores/open')
+  const { openStore } = await import('@parsec/blockstore/stores/open')
+  const { databaseRegister } = await import('@parsec/blockstore/identity/register')
   const options: LogOptions = logOptions(values)
   const log = createLog(options)
   const target = readDatabaseUrl(values.db!, process.env)
@@ -40,26 +41,13 @@ export async function withTool<T>(values: ToolValues, work: (tool: Tool) => Prom
     await requireMigrated(database)
     return await work({
       target,
-      async openStore(store) {
-        const deps = { config: { store, database: config }, log, metrics: noMetrics, network, database }
+      database,
+      async openStore(store, whose) {
+        const register = whose === 'ours' ? databaseRegister(database) : null
+        const deps = { config: { store, database: config }, log, metrics: noMetrics, network, database, register }
         const found = await openStore(deps)
         opened.push(found)
         return found
-      },
-      async openNodes(store) {
-        const nodes: ObjectStore[] = []
-        for (const node of 'nodes' in store ? store.nodes : [store]) {
-          const { store: found } = await makeObjectStore(node, {
-            config: { store, database: config },
-            log,
-            network,
-            database,
-          })
-          opened.push(found)
-          await found.open()
-          nodes.push(found)
-        }
-        return nodes
       },
     })
   } finally {

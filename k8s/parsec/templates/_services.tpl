@@ -83,6 +83,8 @@ blockstore:
     - parsec.internal.metadata.block_abandon.caller
     - parsec.internal.metadata.block_access
     - parsec.internal.metadata.block_access.caller
+    - parsec.internal.metadata.block_removal
+    - parsec.internal.metadata.block_removal.caller
     - parsec.internal.metadata.block_nodes
     - parsec.internal.metadata.block_nodes.caller
     - parsec.internal.metadata.block_node_marked
@@ -94,6 +96,8 @@ blockstore:
     - parsec.replica.blockstore.*.*.caller
     - parsec.cmd.blockstore.*
     - parsec.cmd.blockstore.*.caller
+    - parsec.internal.blockstore.*
+    - parsec.internal.blockstore.*.caller
 admin:
   http: true
   secrets: [PARSEC_ADMINISTRATION_TOKEN]
@@ -141,6 +145,12 @@ admin:
     - parsec.internal.metadata.admin_history.caller
     - parsec.internal.metadata.admin_mail_test
     - parsec.internal.metadata.admin_mail_test.caller
+    - parsec.internal.metadata.administration_doomed
+    - parsec.internal.metadata.administration_doomed.caller
+    - parsec.internal.metadata.administration_delete
+    - parsec.internal.metadata.administration_delete.caller
+    - parsec.internal.blockstore.objects_remove
+    - parsec.internal.blockstore.objects_remove.caller
   subscribe:
     - parsec.inbox.admin.>
     - parsec.roll.call

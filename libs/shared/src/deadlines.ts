@@ -14,6 +14,10 @@ export const MAIL_DEADLINE_MS = 40_000
 export const BOOTSTRAP_DEADLINE_MS = 40_000
 /** The administration's question about all organizations at once. */
 export const SERVER_STATS_DEADLINE_MS = 30_000
+/** One step of the deletion of an organization, what of it is work, and all steps that one call of the API takes. */
+export const DELETION_DEADLINE_MS = 30_000
+export const DELETION_WORK_MS = 5_000
+export const DELETION_CALL_MS = 20_000
 /** What of these a service leaves for the way of its answer. */
 export const ANSWER_MARGIN_MS = 250
 

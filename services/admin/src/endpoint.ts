@@ -31,14 +31,17 @@ export type Description = {
   readonly body?: z.ZodObject
   readonly status?: number
   readonly answer: z.ZodType
+  /** Whether an answer is not the end: it is sent as 202, and the same is to be asked again. */
+  isUnfinished?(answer: never): boolean
   /** Refusals of this route, by status, besides those that all routes have. */
   readonly refusals?: { readonly [status: number]: readonly string[] }
   readonly example?: { readonly body?: unknown; readonly answer?: unknown }
 }
 
 export type Refusal = { readonly status: number; readonly error: string; readonly reason?: string }
-export const refuse = (status: number, error: string, reason?: string): { refusal: Refusal } => ({
-  refusal: { status, error, ...(reason !== undefined && { reason }) },
+/** `more`: what programs need to know besides. */
+export const refuse = (status: number, error: string, reason?: string, more: object = {}): { refusal: Refusal } => ({
+  refusal: { status, error, ...(reason !== undefined && { reason }), ...more },
 })
 
 type Given<D extends Description> = {
@@ -74,7 +77,8 @@ export function endpoint<const D extends Description>(
             const { status, ...body } = (outcome as { refusal: Refusal }).refusal
             return send(status, body)
           }
-          return send(description.status ?? 200, outcome as object)
+          const isUnfinished = description.isUnfinished?.(outcome as never) ?? false
+          return send(isUnfinished ? 202 : (description.status ?? 200), outcome as object)
         },
       }),
   }

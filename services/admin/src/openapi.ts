@@ -26,6 +26,7 @@ const ALWAYS: { readonly [status: number]: readonly string[] } = {
 const MEANINGS: { readonly [status: string]: string } = {
   200: 'Done.',
   201: 'Created.',
+  202: 'Not all is done: repeat the call.',
   400: 'A field is missing or wrong; `reason` says which.',
   403: 'The token is missing or wrong, or may not do this.',
   404: 'There is no such thing.',
@@ -106,6 +107,7 @@ function responsesOf(route: Description, schemas: Json): Json {
   }
   return Object.fromEntries([
     [String(status), { description: MEANINGS[status], content: shown }],
+    ...(route.isUnfinished ? [['202', { description: MEANINGS[202], content: shown }]] : []),
     ...[...errors]
       .sort(([a], [b]) => Number(a) - Number(b))
       .map(([status, codes]) => [

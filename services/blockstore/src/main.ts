@@ -1,7 +1,7 @@
-/** The block-store service: answers `block_create` and `block_read`, the only commands that move block data. */
+/** The block-store service: answers `block_create` and `block_read`, the only commands that move block data, and removes objects. */
 import { admissionOf } from '@parsec/shared/bus/admission'
 import type { Bus } from '@parsec/shared/bus/bus'
-import { serveCommands } from '@parsec/shared/bus/rpc'
+import { serveCommands, serveInternal } from '@parsec/shared/bus/rpc'
 import { DateTime } from '@parsec/shared/codec/values'
 import { ABORT_MARGIN_MS, STORE_DEADLINE_MS, STORE_PROBE_PAUSE_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
@@ -12,6 +12,7 @@ import type { Readiness, Service } from '@parsec/shared/service'
 import { blockHandlers } from './commands.ts'
 import type { BlockstoreConfig } from './config.ts'
 import { busRegister, type Register } from './identity/register.ts'
+import { removalRequests } from './removal.ts'
 import { DIRECT, type NetworkOptions } from './stores/network.ts'
 import { openStore } from './stores/open.ts'
 import { type BlockStore, type NodeStatus, StoreError } from './stores/store.ts'
@@ -53,7 +54,10 @@ export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreS
   const admission = admissionOf(1)
   metrics.lanes('blockstore', () => admission.figures())
   const service = { bus, service: 'blockstore', log, admission, scope: () => ({}) } as const
-  const serving = await serveCommands(service, handlers).catch(async error => {
+  const serving = await Promise.all([
+    serveCommands(service, handlers),
+    serveInternal(service, removalRequests({ bus, store, stopping: stopping.signal })),
+  ]).catch(async error => {
     await store.close()
     throw error
   })
@@ -72,7 +76,7 @@ export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreS
       const abort = () => stopping.abort(new StoreError('the server stops'))
       const timer = setTimeout(abort, Math.max(deadlineMs - ABORT_MARGIN_MS, 0))
       try {
-        await serving.close()
+        await Promise.all(serving.map(subscription => subscription.close()))
       } finally {
         clearTimeout(timer)
       }

@@ -22,34 +22,23 @@ export class DeleteOrganization extends ParsecCommand<typeof deleteOrganizationO
   protected override async execute(values: DeleteOrganizationValues, output: Output): Promise<number> {
     const organization_id = values.organization!
     const { withTool } = await import('../../takeover/tool.ts')
-    const { deleteOrganization, lookAt } = await import('../../takeover/delete.ts')
-    const { BulkSession } = await import('@parsec/shared/postgres/bulk')
+    const { deleteWhole, requireDoomed } = await import('../../takeover/delete.ts')
     return withTool(values, async tool => {
       if (values.confirm === undefined) {
-        const session = await BulkSession.open(tool.target, '--db')
-        try {
-          const { key: _, ...doomed } = await lookAt(session, organization_id)
-          const { users, realms, blocks, bytes, code } = doomed
-          output.out(
-            values.json
-              ? `${JSON.stringify({ kind: 'found', organization_id, ...doomed })}\n`
-              : `${organization_id}: ${users} users, ${realms} realms, ${blocks} blocks (${bytes} bytes) would be deleted for good. If that is meant: --confirm ${code}\n`,
-          )
-          return EXIT_OK
-        } finally {
-          await session.close()
-        }
+        const doomed = await requireDoomed(tool.database, organization_id)
+        const { users, realms, data_size, code, is_begun } = doomed
+        const state = is_begun ? 'its deletion was interrupted' : 'would be deleted for good'
+        output.out(
+          values.json
+            ? `${JSON.stringify({ kind: 'found', organization_id, ...doomed })}\n`
+            : `${organization_id}: ${users} users, ${realms} realms, ${data_size} bytes in blocks: ${state}. If that is meant: --confirm ${code}\n`,
+        )
+        return EXIT_OK
       }
-      const stores = await tool.openNodes(values.blockstore!)
-      const { users, realms, blocks } = await deleteOrganization(
-        { db: tool.target, stores },
-        organization_id,
-        values.confirm,
-      )
+      const store = await tool.openStore(values.blockstore!, 'ours')
+      await deleteWhole(tool.database, store, { organization_id, code: values.confirm })
       output.out(
-        values.json
-          ? `${JSON.stringify({ kind: 'deleted', organization_id, users, realms, blocks })}\n`
-          : `${organization_id} is deleted: ${users} users, ${realms} realms, ${blocks} blocks\n`,
+        values.json ? `${JSON.stringify({ kind: 'deleted', organization_id })}\n` : `${organization_id} is deleted\n`,
       )
       return EXIT_OK
     })

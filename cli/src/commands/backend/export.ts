@@ -24,7 +24,7 @@ export class Export extends ParsecCommand<typeof exportOptions> {
     if (values.blocks && !values.blockstore)
       throw new UsageError("Option '--blocks' needs '--blockstore': where to read them.")
     const { withTool } = await import('../../takeover/tool.ts')
-    const { exportOrganization } = await import('../../takeover/export.ts')
+    const { exportOrganization } = await import('../../takeover/archive-export.ts')
     const { rows, blocks } = await withTool(values, async tool =>
       exportOrganization({
         db: tool.target,

@@ -72,7 +72,7 @@ export class Import extends ParsecCommand<typeof importOptions> {
       throw new UsageError(`Option '--${importOptions[wrong].name}' is for the database of an original server.`)
     if (values.organization.length > 0)
       throw new UsageError("Option '--organization': an archive has one, which is taken.")
-    const { importArchive } = await import('../../takeover/import-archive.ts')
+    const { importArchive } = await import('../../takeover/archive-import.ts')
     const { organization_id, rows, blocks } = await importArchive({
       path: values.from!,
       db: tool.target,

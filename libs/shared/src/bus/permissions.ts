@@ -18,7 +18,7 @@ const rightsOf = (service: ServiceName): Permissions => {
       publish: ['event.*.*', 'presence.metadata'],
       subscribe: ['presence.metadata', 'cmd.metadata.*', 'internal.metadata.*'],
     },
-    blockstore: { publish: [], subscribe: ['cmd.blockstore.*'] },
+    blockstore: { publish: [], subscribe: ['cmd.blockstore.*', 'internal.blockstore.*'] },
     admin: { publish: ['roll.call', 'replica.*.*.*'], subscribe: ['roll.*'] },
   }[service]
   return {

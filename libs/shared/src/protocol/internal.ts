@@ -4,7 +4,7 @@
  */
 import type { HumanHandle } from '../codec/fields.ts'
 import type { DateTime, Uuid } from '../codec/values.ts'
-import { MAIL_DEADLINE_MS, METADATA_DEADLINE_MS, SERVER_STATS_DEADLINE_MS } from '../deadlines.ts'
+import { DELETION_DEADLINE_MS, MAIL_DEADLINE_MS, METADATA_DEADLINE_MS, SERVER_STATS_DEADLINE_MS } from '../deadlines.ts'
 import type {
   AdministeredDevice,
   AdministeredOrganization,
@@ -67,6 +67,11 @@ export type OrganizationSettings = {
 }
 export type AdministeredUser = { user_id: UserID; user_email: string; user_name: string; frozen: boolean }
 export type ServerStatsItem = { organization_id: OrganizationID } & Omit<OrganizationStats, 'users'>
+
+/** What a deletion would take away, and the code with which it is meant. */
+export type Doomed = { users: number; realms: number; data_size: number; code: string; is_begun: boolean }
+/** `going_on`, `rows_gone`: the same is to be asked again; after `rows_gone` once the objects are gone. */
+export type DeletionStep = 'going_on' | 'rows_gone' | 'deleted' | 'bad_code' | 'not_found'
 
 /** Which conduit, and what a side does there. `greeter` null: that of the only greeter. */
 export type ConduitParty = {
@@ -168,6 +173,8 @@ type Requests = {
     reply: { nodes: BlockstoreNode[]; samples: SampleBlock[] }
   }
   block_node_marked: { request: { index: number; node_id: Uuid }; reply: Record<never, never> }
+  /** Whether the objects of an organization may be removed: its deletion has begun. */
+  block_removal: { request: { organization_id: OrganizationID }; reply: { is_allowed: boolean } }
   block_access: {
     request: { context: AuthenticatedContext; block_id: Uuid }
     reply:
@@ -262,6 +269,19 @@ type Requests = {
     request: { to: string }
     reply: { status: 'ok' | 'mail_not_configured' } | { status: 'mail_failed'; reason: string }
   }
+  /** What a deletion would take away. */
+  administration_doomed: {
+    request: { organization_id: OrganizationID }
+    reply: ({ status: 'ok' } & Doomed) | { status: 'not_found' }
+  }
+  administration_delete: {
+    request: { organization_id: OrganizationID; code: string; objectsAreGone: boolean }
+    reply: { status: DeletionStep }
+  }
+
+  // the block store, for the administration API
+  /** Removes objects of an organization whose deletion has begun, as many as it can in time. */
+  objects_remove: { request: { organization_id: OrganizationID }; reply: { are_gone: boolean } }
 }
 
 /** What somebody needs to bootstrap an organization: a secret. */
@@ -325,6 +345,7 @@ export const internalRequests: { readonly [N in InternalName]: InternalSpec } = 
   block_commit: asked('blockstore'),
   block_abandon: asked('blockstore'),
   block_access: asked('blockstore'),
+  block_removal: asked('blockstore'),
   block_nodes: asked('blockstore'),
   block_node_marked: asked('blockstore'),
   administration_create: asked('admin'),
@@ -346,4 +367,7 @@ export const internalRequests: { readonly [N in InternalName]: InternalSpec } = 
   admin_figures: asked('admin', 'heavy', SERVER_STATS_DEADLINE_MS),
   admin_history: asked('admin', 'heavy', SERVER_STATS_DEADLINE_MS),
   admin_mail_test: asked('admin', 'light', MAIL_DEADLINE_MS),
+  administration_doomed: asked('admin', 'heavy'),
+  administration_delete: asked('admin', 'heavy', DELETION_DEADLINE_MS),
+  objects_remove: { service: 'blockstore', from: ['admin'], lane: 'heavy', deadlineMs: DELETION_DEADLINE_MS },
 }

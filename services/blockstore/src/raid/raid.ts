@@ -53,6 +53,11 @@ export class Raid {
   async quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
     await Promise.all(this.members.map(member => member.quiet(organization_id, block_id)))
   }
+  /** Every node must answer: what one keeps could be read again. */
+  async removeAll(organization_id: OrganizationID, limit: number, signal: AbortSignal): Promise<boolean> {
+    const ends = await Promise.all(this.members.map(member => member.removeAll(organization_id, limit, signal)))
+    return ends.every(end => end)
+  }
   nodes(): readonly NodeStatus[] {
     return this.members.flatMap(member => member.nodes())
   }

@@ -44,6 +44,9 @@ export class Raid1Store implements BlockStore {
   quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
     return this.#raid.quiet(organization_id, block_id)
   }
+  removeAll(organization_id: OrganizationID, limit: number, signal: AbortSignal): Promise<boolean> {
+    return this.#raid.removeAll(organization_id, limit, signal)
+  }
   nodes(): readonly NodeStatus[] {
     return this.#raid.nodes()
   }

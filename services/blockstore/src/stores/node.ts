@@ -9,7 +9,15 @@ import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { orAborted, withDeadline } from './deadline.ts'
 import { Gate } from './gate.ts'
-import { type BlockFacts, type BlockStore, type NodeStatus, type ObjectStore, objectKey, StoreError } from './store.ts'
+import {
+  type BlockFacts,
+  type BlockStore,
+  blockOfKey,
+  type NodeStatus,
+  type ObjectStore,
+  objectKey,
+  StoreError,
+} from './store.ts'
 
 export type NodeOptions = { metrics?: Metrics; concurrency?: number }
 /** Rejects with `StoreError` when the storage is the wrong one, with `Unavailable` when that cannot be told now. */
@@ -137,6 +145,24 @@ export class StoreNode implements BlockStore {
   }
   async quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
     await this.#writing.get(objectKey(organization_id, block_id))?.catch(() => {})
+  }
+  async removeAll(organization_id: OrganizationID, limit: number, signal: AbortSignal): Promise<boolean> {
+    const inTurn = <T>(work: () => Promise<T>): Promise<T> =>
+      this.#observe(this.#gate.run(organization_id, signal, () => this.#trusted(signal, work)))
+    // A disk that is gone has no objects either: it is asked who it is.
+    this.#isSuspect = true
+    const keys = await inTurn(() => this.#keysOf(organization_id, limit, signal))
+    await Promise.all(keys.map(key => inTurn(() => this.#store.remove(key, signal))))
+    return keys.length < limit
+  }
+  async #keysOf(organization_id: OrganizationID, limit: number, signal: AbortSignal): Promise<string[]> {
+    const prefix = `${organization_id}/`
+    const keys: string[] = []
+    for await (const { key } of this.#store.list(prefix, signal)) {
+      if (!key.startsWith(prefix) || keys.length === limit) break
+      if (blockOfKey(key)) keys.push(key)
+    }
+    return keys
   }
   nodes(): readonly NodeStatus[] {
     return [

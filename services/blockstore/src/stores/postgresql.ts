@@ -72,16 +72,21 @@ export class PostgresqlStore implements ObjectStore {
   }
   /** Nothing tells when a row was written. */
   async *list(after: string): AsyncIterable<StoredObject> {
-    let last = blockOfKey(after) ?? { organization_id: '', block_id: FIRST_BLOCK }
+    const [organization_id = '', name = ''] = after.split('/')
+    const block_id = Uuid.parse(name)
+    let last = { organization_id, block_id: block_id ?? FIRST_BLOCK }
+    let isPast = block_id !== undefined
     for (;;) {
       const rows = await this.#database.all<typeof last>(sql`
         SELECT organization_id, block_id FROM block_data
-        WHERE (organization_id, block_id) > (${last.organization_id}, ${last.block_id})
+        WHERE (organization_id, block_id) >= (${last.organization_id}, ${last.block_id})
+          AND NOT (${isPast} AND organization_id = ${last.organization_id} AND block_id = ${last.block_id})
         ORDER BY organization_id, block_id LIMIT ${PAGE}`)
       for (const { organization_id, block_id } of rows)
         yield { key: objectKey(organization_id, block_id), writtenOn: null }
       if (rows.length < PAGE) return
       last = rows.at(-1)!
+      isPast = true
     }
   }
   async remove(key: string): Promise<void> {

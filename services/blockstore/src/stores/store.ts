@@ -35,6 +35,11 @@ export interface BlockStore extends Store {
   create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<readonly number[]>
   /** Resolves when no create of the block goes on, those that were given up included: a disk does not listen to signals. */
   quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void>
+  /**
+   * Removes up to `limit` objects of an organization on every node, whether a block of the metadata has them or not;
+   * resolves to whether these were all. Rejects with `StoreError`.
+   */
+  removeAll(organization_id: OrganizationID, limit: number, signal: AbortSignal): Promise<boolean>
   /** How the back ends do, in the order of the configuration. */
   nodes(): readonly NodeStatus[]
   /** Whether any block can be read: enough nodes answer. */
@@ -65,7 +70,7 @@ export interface ObjectStore extends Store {
   read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer>
   /** Resolves when the bytes are durable; as a node of a RAID in the place of what was there. Rejects with `StoreError`. */
   create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void>
-  /** Every object whose key comes behind `after` ('': all) in the order of the back end. Rejects with `StoreError`. */
+  /** Every object whose key comes behind `after` ('': all; `ID/`: those of an organization come first) in the order of the back end. Rejects with `StoreError`. */
   list(after: string, signal: AbortSignal): AsyncIterable<StoredObject>
   /** Removes an object by its key; harmless when there is none. Rejects with `StoreError`. */
   remove(key: string, signal: AbortSignal): Promise<void>

@@ -6,6 +6,7 @@ import { registerNodes, sampleBlocks, setMarked } from '@parsec/shared/postgres/
 import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { InternalName } from '@parsec/shared/protocol/internal'
 import type { InternalHandlers } from '../context.ts'
+import { isDoomed } from '../organization/deletion.ts'
 import { canWrite, GATES, JOIN_CALLER, type RealmFacts, readRefusal, writeStateRefusal } from '../realm/gates.ts'
 import { shareRealm } from '../realm/lock.ts'
 
@@ -67,6 +68,8 @@ export const blockRequests: InternalHandlers<Extract<InternalName, `block_${stri
     await setMarked(db, index, node_id)
     return {}
   },
+
+  block_removal: async ({ db }, { organization_id }) => ({ is_allowed: await isDoomed(db, organization_id) }),
 
   block_access: async ({ db, now }, { context, block_id }) => {
     const realm = await db.one<RealmFacts & { size: number; missed_nodes: number[] | null }>(sql`

@@ -12,6 +12,7 @@ import type {
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { Deps, InternalHandlers } from '../context.ts'
 import { transaction } from '../storage/transaction.ts'
+import { deleteOrganization, lookAt } from './deletion.ts'
 import { EXPIRATION, type Expiration, isExpired } from './expiration.ts'
 import { organizationStats, statistics, statisticsAt } from './statistics.ts'
 
@@ -73,6 +74,15 @@ export const administrationRequests: InternalHandlers<Extract<InternalName, `adm
       tx.control({ control: 'user.frozen', user_id: user.user_id })
       return { status: 'ok' as const, ...user }
     }),
+
+  administration_doomed: async ({ db }, { organization_id }) => {
+    const doomed = await lookAt(db, organization_id)
+    return doomed ? { status: 'ok', ...doomed } : { status: 'not_found' }
+  },
+
+  administration_delete: async ({ db }, { organization_id, ...step }) => ({
+    status: await deleteOrganization(db, organization_id, step),
+  }),
 }
 
 export const newBootstrapToken = (): string => randomBytes(BOOTSTRAP_TOKEN_BYTES).toString('hex')
@@ -84,7 +94,7 @@ type Creation = OrganizationSettings & {
   onlyNew?: boolean
 }
 
-/** Creates, or overwrites while not bootstrapped (spec 02 §2.2); false when it is bootstrapped. */
+/** Creates, or overwrites while not bootstrapped (spec 02 §2.2); false when it is bootstrapped, or is being deleted. */
 export async function createOrganization(
   { db, config, now }: Deps,
   organization_id: OrganizationID,
@@ -106,7 +116,7 @@ export async function createOrganization(
       user_profile_outsider_allowed = excluded.user_profile_outsider_allowed,
       active_users_limit = excluded.active_users_limit,
       minimum_archiving_period = excluded.minimum_archiving_period, created_on = excluded.created_on
-    WHERE organization.root_verify_key IS NULL AND NOT ${onlyNew}`)
+    WHERE organization.root_verify_key IS NULL AND organization.deletion_code IS NULL AND NOT ${onlyNew}`)
   return written === 1
 }
 /** Seconds: 30 days. */
@@ -146,7 +156,7 @@ export const updateOrganization = (deps: Deps, organization_id: OrganizationID, 
         user_profile_outsider_allowed = coalesce(${user_profile_outsider_allowed ?? null}::boolean, user_profile_outsider_allowed),
         active_users_limit = CASE WHEN ${active_users_limit !== undefined} THEN ${active_users_limit ?? null}::int ELSE active_users_limit END,
         minimum_archiving_period = coalesce(${minimum_archiving_period ?? null}::int, minimum_archiving_period)
-      WHERE organization_id = ${organization_id}`)
+      WHERE organization_id = ${organization_id} AND deletion_code IS NULL`)
     if (updated === 0) return { status: 'not_found' as const }
     if (expires) tx.control({ control: 'organization.expired' })
     return { status: 'ok' as const }

@@ -1,12 +1,12 @@
 /** One organization as one file: its rows as they are at one moment, and its blocks (spec 07, issue of leaving). */
 import type { BlockStore } from '@parsec/blockstore/stores/store'
+import { BELONGINGS, selection } from '@parsec/metadata/storage/belongings'
 import { Uuid } from '@parsec/shared/codec/values'
 import { BLOCK_COPY_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Target } from '@parsec/shared/postgres/target'
 import { ArchiveWriter } from './archive-file.ts'
-import { ARCHIVED, selection } from './archived.ts'
 
 const PAGE = 500
 /** Bytes of rows in one piece. */
@@ -55,7 +55,7 @@ async function write(
   await writer.begin({ section: 'archive', organization_id, level, release, exported_on, blocks: store !== null })
   await writer.finish()
   const rows: { [table: string]: number } = {}
-  for (const { table, where, without = [] } of ARCHIVED) {
+  for (const { table, where, without = [] } of BELONGINGS) {
     const columns = (await columnsOf(session, table)).filter(({ name }) => !without.includes(name))
     const names = columns.map(({ name }) => name)
     await writer.begin({ section: 'rows', table, columns: names, types: columns.map(({ type }) => type) })

@@ -3,15 +3,15 @@ import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { BlockStore } from '@parsec/blockstore/stores/store'
+import { BELONGINGS } from '@parsec/metadata/storage/belongings'
 import { CONDUITS, FIGURES } from '@parsec/metadata/storage/figures'
 import { Uuid } from '@parsec/shared/codec/values'
 import { BLOCK_COPY_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Target } from '@parsec/shared/postgres/target'
+import { columnsOf } from './archive-export.ts'
 import { ArchiveReader, type Head } from './archive-file.ts'
-import { ARCHIVED } from './archived.ts'
-import { columnsOf } from './export.ts'
 import { reserveKeys } from './target.ts'
 
 const ID_BYTES = 16
@@ -88,7 +88,7 @@ async function refuse(session: BulkSession, head: Extract<Head, { section: 'arch
 }
 
 async function stage(archive: ArchiveReader, session: BulkSession, head: Extract<Head, { section: 'rows' }>) {
-  const archived = ARCHIVED.find(({ table }) => table === head.table)
+  const archived = BELONGINGS.find(({ table }) => table === head.table)
   const known = archived && (await columnsOf(session, head.table))
   const isKnown =
     known &&
@@ -120,7 +120,7 @@ async function insertAll(
     )
     await session.run(`CREATE UNIQUE INDEX ON key_${table} (old); ANALYZE key_${table}`)
   }
-  for (const { table, refs } of ARCHIVED) {
+  for (const { table, refs } of BELONGINGS) {
     const columns = staged.get(table)
     if (!columns) throw new OperatorError(`--from: the archive has no table ${table}`)
     const keys: { [column: string]: string } = withKeys.has(table) ? { _id: table, ...refs } : refs

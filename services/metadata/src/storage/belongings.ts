@@ -1,26 +1,27 @@
 /**
  * Tables of which an organization consists: which rows are its own, which columns name rows of other tables. Exports,
- * imports of archives and deletions go by it; `archive.test.ts` sees to it that no table is missing.
+ * imports of archives and deletions go by it; `belongings.test.ts` sees to it that no table is missing.
  */
 
-type Archived = {
+type Belonging = {
   readonly table: string
   /** What selects the rows of the organization `$organization`, whose name is `$name`. */
   readonly where: string
   /** Column → table whose `_id` it holds. */
   readonly refs: { readonly [column: string]: string }
-  /** Columns that are not taken: they speak of the store or of figures. */
+  /** Columns that are not taken: they speak of the store or of this server. */
   readonly without?: readonly string[]
 }
 
 const OWN = 'organization = $organization'
 const IN_REALM = 'realm IN (SELECT _id FROM realm WHERE organization = $organization)'
 const OF_VLOB = 'vlob IN (SELECT _id FROM vlob WHERE organization = $organization)'
+const OF_SERVICE = 'service IN (SELECT _id FROM sequester_service WHERE organization = $organization)'
 const organization = 'organization'
 
 /** In an order that respects references, but for certifiers and the recovery of a user. */
-export const ARCHIVED: readonly Archived[] = [
-  { table: 'organization', where: '_id = $organization', refs: {} },
+export const BELONGINGS: readonly Belonging[] = [
+  { table: 'organization', where: '_id = $organization', refs: {}, without: ['deletion_code'] },
   { table: 'human', where: OWN, refs: { organization } },
   {
     table: 'user_',
@@ -62,7 +63,7 @@ export const ARCHIVED: readonly Archived[] = [
   { table: 'legacy_invitation', where: OWN, refs: { organization, creator: 'device' } },
   { table: 'pki_enrollment', where: OWN, refs: { organization, accepter: 'device', accepted: 'device' } },
   { table: 'sequester_service', where: OWN, refs: { organization } },
-  { table: 'sequester_blob', where: OF_VLOB, refs: { service: 'sequester_service', vlob: 'vlob' } },
+  { table: 'sequester_blob', where: OF_SERVICE, refs: { service: 'sequester_service', vlob: 'vlob' } },
 ]
 
 /** Tables with rows of an organization that are not in an archive: they are made anew, or live for a moment. */

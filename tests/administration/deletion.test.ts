@@ -1,0 +1,135 @@
+/** An organization is deleted through the administration API: in two steps, whole, and again when it was interrupted. */
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { BELONGINGS, MADE_ANEW } from '@parsec/metadata/storage/belongings'
+import { type Context, clientOf, refused, roleCertificate, Uuid } from '../harness/client.ts'
+import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
+
+const folder = await mkdtemp(join(tmpdir(), 'parsec-deletion-'))
+after(() => rm(folder, { recursive: true, force: true }))
+
+type Answer = { status: number; json: { [field: string]: unknown } }
+async function call(client: Context, path: string, token = ADMINISTRATION_TOKEN): Promise<Answer> {
+  const headers = { authorization: `Bearer ${token}` }
+  const { status, json } = await client.fetch(`/administration/organizations/${path}`, { method: 'DELETE', headers })
+  return { status, json: json as Answer['json'] }
+}
+/** As the documents say: while it is not done, the same again. */
+async function deleteAll(client: Context, path: string): Promise<Answer> {
+  for (;;) {
+    const answer = await call(client, path)
+    if (answer.status !== 202) return answer
+  }
+}
+
+/** With a realm, a version, blocks, a second user, an invitation and a message. */
+async function populated(client: Context) {
+  const { id, alice } = await client.org()
+  const connection = await client.connect(alice)
+  const bob = await client.user(connection, alice, 'bob')
+  const realm = await client.realm(connection, alice)
+  await client.vlob(connection, realm)
+  await client.share(connection, alice, realm, bob.user_id, 'READER')
+  for (let n = 0; n < 3; n++)
+    await connection.ok('block_create', { block_id: new Uuid(), realm_id: realm, block: randomBytes(100) })
+  await connection.ok('invite_new', { type: 'DEVICE', send_email: false })
+  return { id, alice, connection }
+}
+
+for (const topology of ['single', 'cluster'] as const)
+  test(`${topology}: the first call tells what would go, the second one deletes`, async t => {
+    const nodes = [join(folder, `${topology}-a`), join(folder, `${topology}-b`)]
+    for (const node of nodes) await mkdir(node)
+    const blockstore = nodes.map((node, i) => `RAID1:${i}:FILE:${node}`)
+    const cluster = await Cluster.start({ topology, blockstore })
+    const client = clientOf(cluster)
+    t.after(async () => {
+      await client.end()
+      await cluster.stop()
+    })
+    const objectsOf = async (id: string) =>
+      (
+        await Promise.all(
+          nodes.map(node => readdir(join(node, id), { recursive: true, withFileTypes: true }).catch(() => [])),
+        )
+      )
+        .flat()
+        .filter(entry => entry.isFile()).length
+
+    const { id, alice, connection } = await populated(client)
+    const other = await populated(client)
+    assert.equal(await objectsOf(id), 6)
+    // Left behind by an upload that failed: no block of the metadata.
+    const orphan = join(nodes[0]!, id, '00')
+    await mkdir(orphan)
+    await writeFile(join(orphan, '00000000-0000-0000-0000-000000000000'), 'x')
+
+    assert.equal((await call(client, id, 'wrong')).status, 403)
+    assert.deepEqual(await call(client, 'Unknown'), { status: 404, json: { error: 'not_found' } })
+    assert.equal((await call(client, 'a%00b')).status, 404)
+    const asked = await call(client, id)
+    assert.equal(asked.status, 409)
+    const { code, ...doomed } = asked.json
+    assert.deepEqual(doomed, {
+      error: 'confirmation_required',
+      ...{ users: 2, realms: 1, data_size: 300, is_begun: false },
+    })
+    const confirmed = `${id}?confirm=${code}`
+    for (const path of [`${id}?confirm=`, `${id}?confirm=00000000`, `${confirmed}&confirm=${code}`])
+      assert.equal((await call(client, path)).json['error'], 'bad_data', path)
+    assert.equal((await call(client, `Unknown?confirm=${code}`)).status, 404)
+    // Somebody has come meanwhile: that is not what was asked about.
+    await client.user(connection, alice, 'mallory')
+    assert.equal((await call(client, confirmed)).status, 400)
+    assert.equal(await connection.cmd('ping', { ping: 'x' }).then(({ status }) => status), 'ok')
+
+    // Interrupted: one storage of the blocks is away.
+    const again = `${id}?confirm=${(await call(client, id)).json['code']}`
+    await rename(nodes[1]!, `${nodes[1]}-away`)
+    await writeFile(nodes[1]!, '')
+    assert.deepEqual(await deleteAll(client, again), { status: 503, json: { error: 'unavailable' } })
+    await connection.untilClosed()
+    await refused(client.connect(alice))
+    assert.equal((await call(client, id)).json['is_begun'], true)
+    // No way back in, and its name is not free yet.
+    const reopened = await client.admin('PATCH', `/organizations/${id}`, { is_expired: false })
+    assert.equal(reopened.status, 404)
+    assert.equal((await client.admin('POST', '/organizations', { organization_id: id })).status, 400)
+    assert.equal((await call(client, `${id}?confirm=00000000`)).status, 400)
+
+    await rm(nodes[1]!)
+    await rename(`${nodes[1]}-away`, nodes[1]!)
+    assert.deepEqual(await deleteAll(client, again), { status: 200, json: { is_deleted: true } })
+    assert.equal((await call(client, again)).status, 404)
+    assert.equal(await objectsOf(id), 0)
+    assert.equal(await objectsOf(other.id), 6)
+    if (cluster.database) await onlyOneIsLeft(cluster, other.id)
+    assert.equal((await other.connection.cmd('ping', { ping: 'x' })).status, 'ok')
+    const realm_id = new Uuid()
+    const role_certificate = roleCertificate(other.alice, realm_id, 'alice', 'OWNER')
+    await other.connection.ok('realm_create', { role_certificate })
+    await client.createOrganization(id)
+  })
+
+/** Every table has rows of this organization only. */
+async function onlyOneIsLeft({ database }: Cluster, organization_id: string): Promise<void> {
+  const [{ key } = { key: '' }] = await database!.query<{ key: string }>(
+    'SELECT _id AS key FROM organization WHERE organization_id = $1',
+    [organization_id],
+  )
+  const selections = [...BELONGINGS.map(({ table, where }) => [table, where] as const), ...Object.entries(MADE_ANEW)]
+  let rows = 0
+  for (const [table, where] of selections) {
+    const own = where.replaceAll('$organization', key).replaceAll('$name', organization_id)
+    const [found] = await database!.query<{ all: number; own: number }>(
+      `SELECT count(*)::int AS all, count(*) FILTER (WHERE ${own})::int AS own FROM ${table}`,
+    )
+    assert.equal(found!.all, found!.own, table)
+    rows += found!.all
+  }
+  assert.ok(rows > 10)
+}
