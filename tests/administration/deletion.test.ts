@@ -15,7 +15,7 @@ after(() => rm(folder, { recursive: true, force: true }))
 type Answer = { status: number; json: { [field: string]: unknown } }
 async function call(client: Context, path: string, token = ADMINISTRATION_TOKEN): Promise<Answer> {
   const headers = { authorization: `Bearer ${token}` }
-  const { status, json } = await client.fetch(`/administration/organizations/${path}`, { method: 'DELETE', headers })
+  const { status, json } = await client.fetch(`/administration/${path}`, { method: 'DELETE', headers })
   return { status, json: json as Answer['json'] }
 }
 /** As the documents say: while it is not done, the same again. */
@@ -61,6 +61,8 @@ for (const topology of ['single', 'cluster'] as const)
         .filter(entry => entry.isFile()).length
 
     const { id, alice, connection } = await populated(client)
+    const organizations = topology === 'single' ? 'organizations' : 'v2/organizations'
+    const path = `${organizations}/${id}`
     const other = await populated(client)
     assert.equal(await objectsOf(id), 6)
     // Left behind by an upload that failed: no block of the metadata.
@@ -68,38 +70,44 @@ for (const topology of ['single', 'cluster'] as const)
     await mkdir(orphan)
     await writeFile(join(orphan, '00000000-0000-0000-0000-000000000000'), 'x')
 
-    assert.equal((await call(client, id, 'wrong')).status, 403)
-    assert.deepEqual(await call(client, 'Unknown'), { status: 404, json: { error: 'not_found' } })
-    assert.equal((await call(client, 'a%00b')).status, 404)
-    const asked = await call(client, id)
+    assert.equal((await call(client, path, 'wrong')).status, 403)
+    assert.deepEqual(await call(client, `${organizations}/Unknown`), { status: 404, json: { error: 'not_found' } })
+    assert.equal((await call(client, `${organizations}/a%00b`)).status, 404)
+    const asked = await call(client, path)
     assert.equal(asked.status, 409)
     const { code, ...doomed } = asked.json
     assert.deepEqual(doomed, {
       error: 'confirmation_required',
+      reason: 'With `confirm` and this code all of it is deleted for good.',
       ...{ users: 2, realms: 1, data_size: 300, is_begun: false },
     })
-    const confirmed = `${id}?confirm=${code}`
-    for (const path of [`${id}?confirm=`, `${id}?confirm=00000000`, `${confirmed}&confirm=${code}`])
-      assert.equal((await call(client, path)).json['error'], 'bad_data', path)
-    assert.equal((await call(client, `Unknown?confirm=${code}`)).status, 404)
+    const confirmed = `${path}?confirm=${code}`
+    for (const bad of [
+      `${path}?confirm=`,
+      `${path}?confirm=00000000`,
+      `${confirmed}&confirm=${code}`,
+      `${path}?confrim=x`,
+    ])
+      assert.equal((await call(client, bad)).json['error'], 'bad_data', bad)
+    assert.equal((await call(client, `${organizations}/Unknown?confirm=${code}`)).status, 404)
     // Somebody has come meanwhile: that is not what was asked about.
     await client.user(connection, alice, 'mallory')
     assert.equal((await call(client, confirmed)).status, 400)
     assert.equal(await connection.cmd('ping', { ping: 'x' }).then(({ status }) => status), 'ok')
 
     // Interrupted: one storage of the blocks is away.
-    const again = `${id}?confirm=${(await call(client, id)).json['code']}`
+    const again = `${path}?confirm=${(await call(client, path)).json['code']}`
     await rename(nodes[1]!, `${nodes[1]}-away`)
     await writeFile(nodes[1]!, '')
     assert.deepEqual(await deleteAll(client, again), { status: 503, json: { error: 'unavailable' } })
     await connection.untilClosed()
     await refused(client.connect(alice))
-    assert.equal((await call(client, id)).json['is_begun'], true)
+    assert.equal((await call(client, path)).json['is_begun'], true)
     // No way back in, and its name is not free yet.
     const reopened = await client.admin('PATCH', `/organizations/${id}`, { is_expired: false })
     assert.equal(reopened.status, 404)
     assert.equal((await client.admin('POST', '/organizations', { organization_id: id })).status, 400)
-    assert.equal((await call(client, `${id}?confirm=00000000`)).status, 400)
+    assert.equal((await call(client, `${path}?confirm=00000000`)).status, 400)
 
     await rm(nodes[1]!)
     await rename(`${nodes[1]}-away`, nodes[1]!)
