@@ -1,5 +1,6 @@
 /** Every command by its words, as oclif finds them. */
 
+import { ADMIN_COMMANDS } from './admin/commands.ts'
 import { CopyBlocks } from './commands/backend/blocks/copy.ts'
 import { DeleteOrganization } from './commands/backend/delete-organization.ts'
 import { Export } from './commands/backend/export.ts'
@@ -16,6 +17,7 @@ import { GenerateServiceCertificate } from './commands/backend/sequester/generat
 import { ImportServiceCertificate } from './commands/backend/sequester/import-service-certificate.ts'
 import { ListServices } from './commands/backend/sequester/list-services.ts'
 import { UpdateService } from './commands/backend/sequester/update-service.ts'
+import { Completion } from './commands/completion.ts'
 
 export const COMMANDS = {
   'backend:run': Run,
@@ -34,6 +36,8 @@ export const COMMANDS = {
   'backend:sequester:update_service': UpdateService,
   'backend:sequester:export_realm': ExportRealm,
   'backend:sequester:extract_realm_export': ExtractRealmExport,
+  ...ADMIN_COMMANDS,
+  completion: Completion,
 }
 
 /** Groups of commands: what they are for, and examples. */
@@ -55,6 +59,23 @@ export const GROUPS_OF_COMMANDS: {
       'parsec backend run --host 0.0.0.0 --db postgresql://parsec:secret@db/parsec \\',
       "      --blockstore 's3:https\\://s3.example.com:region:bucket:key:secret' --administration-token-file /run/secrets/token",
     ],
+  },
+  admin: {
+    description: 'Administer a running server, over its administration API.',
+    examples: [
+      'export PARSEC_ADMIN_SERVER=https://parsec.example.com PARSEC_ADMINISTRATION_TOKEN_FILE=~/.parsec-token',
+      'parsec admin org create Acme --active-users-limit 50',
+      'parsec admin user list Acme',
+      'parsec admin services',
+    ],
+  },
+  'admin:org': {
+    description: 'Organizations: create, limit, close and delete them.',
+    examples: ['parsec admin org list', 'parsec admin org create Acme'],
+  },
+  'admin:user': {
+    description: 'Users of an organization: who they are, when they were here, and keeping them out.',
+    examples: ['parsec admin user list Acme', 'parsec admin user freeze Acme alice@example.com'],
   },
   'backend:blocks': {
     description: 'Look after the blocks of a database.',

@@ -1,7 +1,7 @@
 /** Help texts of commands and of groups of commands, made from the option table. */
 
 import { GROUPS, type Option, type OptionTable } from './option.ts'
-import { fileForm } from './read.ts'
+import { fileForm, synopsis } from './read.ts'
 
 /** Columns of a line, and where descriptions start. */
 const WIDTH = 100
@@ -22,7 +22,7 @@ export function commandHelp({ path, description, examples }: CommandHelp, option
   })).filter(s => s.rows.length > 0)
   sections.at(-1)!.rows.push(...COMMON_ROWS)
   return [
-    `Usage: ${path} [OPTIONS]\n`,
+    `Usage: ${path} ${synopsis(options)}\n`,
     `${paragraph(description, 2)}\n`,
     ...sections.map(s => `${s.group}:\n${columns(s.rows)}`),
     'Every option may also come from its environment variable; what is typed wins. The words of\nPARSEC_CMD_ARGS are appended to what is typed.\n',
@@ -53,6 +53,7 @@ const COMMON_ROWS: (readonly [string, string])[] = [
 
 /** Forms of an option as in `-P, --port INTEGER`. */
 export function optionSyntax(option: Option): string {
+  if (option.isArgument) return option.name
   const long = [`--${option.name}`, ...(option.aliases ?? []).map(alias => `--${alias}`)].join(', ')
   return `${option.short ? `-${option.short}, ` : ''}${long}${option.flag ? '' : ` ${option.type.metavar}`}`
 }
@@ -66,7 +67,7 @@ export function defaultText(option: Option): string {
 
 function optionRows(option: Option): (readonly [string, string])[] {
   const notes = [
-    ...(option.required ? ['required'] : []),
+    ...(option.required && !option.isArgument ? ['required'] : []),
     ...(defaultText(option) ? [`default: ${defaultText(option)}`] : []),
     ...(option.env?.length ? [`env: ${option.env.join(', ')}`] : []),
   ]

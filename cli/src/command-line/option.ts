@@ -3,6 +3,9 @@ import type { ServiceName } from '@parsec/shared/protocol/command'
 import { BOOL, type ValueType } from './values.ts'
 
 export const GROUPS = [
+  'Arguments',
+  'Server',
+  'Output',
   'Network',
   'Database',
   'Block storage',
@@ -26,6 +29,8 @@ type Row<T> = {
   readonly env?: readonly string[]
   /** Variables that belong to other programs too: ignored unless their value fits. */
   readonly sharedEnv?: readonly string[]
+  /** Given by its place instead of its name, which then stands for it in texts. */
+  readonly isArgument?: boolean
   /** Absent for a flag, which takes no value on the command line. */
   readonly type: ValueType<T>
   readonly flag?: boolean
@@ -55,6 +60,13 @@ export const required = <T>(by: true | readonly ServiceName[], row: Row<T>): Opt
 })
 export const optional = <T>(row: Row<T>): Option<T | undefined> => ({ ...row, default: undefined })
 export const withDefault = <T>(value: T, row: Row<T>): Option<T> => ({ ...row, default: value })
+export const argument = <T>(row: Omit<Row<T>, 'group'>): Option<T> => ({
+  ...row,
+  group: 'Arguments',
+  isArgument: true,
+  required: true,
+  default: undefined,
+})
 export const flag = (row: Omit<Row<boolean>, 'type'>): Option<boolean> => ({
   ...row,
   type: BOOL,

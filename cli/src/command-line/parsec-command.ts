@@ -19,6 +19,9 @@ export abstract class ParsecCommand<O extends OptionTable & { debug: OptionTable
   /** Does the work; returns the exit code. */
   protected abstract execute(values: Values<O>, output: Output): Promise<number>
 
+  get options(): OptionTable {
+    return this.spec.options
+  }
   override async run(): Promise<number> {
     this.parsed = true
     const output = processOutput

@@ -37,9 +37,13 @@ export function readCommandLine<O extends OptionTable>(
   argv: readonly string[],
   environment: Environment,
 ): CommandLine<O> {
-  const usage = usageLines(`${spec.path} [OPTIONS]`, spec.path)
+  const usage = usageLines(`${spec.path} ${synopsis(spec.options)}`, spec.path)
   const { typed, eager, extra } = tokenize(spec, argv, usage)
   if (eager) return { kind: eager }
+  for (const option of argumentsOf(spec.options)) {
+    const text = extra.shift()
+    if (text !== undefined) typed.push({ option, form: option.name, text, fromFile: false })
+  }
   if (spec.implied) {
     const given = new Map(typed.map(t => [t.option.name, t.text]))
     const table = Object.values(spec.options)
@@ -60,6 +64,11 @@ export function readCommandLine<O extends OptionTable>(
   return { kind: 'run', values: values as Values<O> }
 }
 
+const argumentsOf = (options: OptionTable): Option[] => Object.values(options).filter(option => option.isArgument)
+/** What stands behind the words of a command. */
+export const synopsis = (options: OptionTable): string =>
+  ['[OPTIONS]', ...argumentsOf(options).map(({ name, required }) => (required ? name : `[${name}]`))].join(' ')
+
 /** `'--port' / '-P'`. */
 export function optionForms(option: Option): string[] {
   return [
@@ -72,7 +81,9 @@ export const fileForm = (option: Option): string => `--${option.name}-file`
 export const fileVariable = (variable: string): string => `${variable}_FILE`
 /** How errors name an option; an alias is not part of it. */
 export const label = (option: Option): string =>
-  [`'--${option.name}'`, ...(option.short ? [`'-${option.short}'`] : [])].join(' / ')
+  option.isArgument
+    ? `'${option.name}'`
+    : [`'--${option.name}'`, ...(option.short ? [`'-${option.short}'`] : [])].join(' / ')
 
 function tokenize(
   spec: CommandSpec,
@@ -81,6 +92,7 @@ function tokenize(
 ): { typed: Typed[]; eager: Eager | undefined; extra: string[] } {
   const forms = new Map<string, { option: Option; fromFile: boolean }>()
   for (const option of Object.values(spec.options)) {
+    if (option.isArgument) continue
     for (const form of optionForms(option)) forms.set(form, { option, fromFile: false })
     if (option.secret) forms.set(fileForm(option), { option, fromFile: true })
   }
@@ -162,7 +174,8 @@ class Reader {
     }
     const { required } = option
     const needed = required === true || (required && (!services || required.some(s => services.includes(s))))
-    if (needed) throw new UsageError(`Missing option ${label(option)}.`, this.#usage)
+    if (needed)
+      throw new UsageError(`Missing ${option.isArgument ? 'argument' : 'option'} ${label(option)}.`, this.#usage)
     return option.default
   }
 

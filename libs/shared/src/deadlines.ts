@@ -245,6 +245,8 @@ export const EXPORT_READ_MS = 30_000
 /** Between two looks at the progress: for people, for programs. */
 export const PROGRESS_BAR_MS = 100
 export const PROGRESS_JSON_MS = 2_000
+/** One call of `parsec admin`: longer than the server takes for the longest. */
+export const ADMIN_CALL_MS = 120_000
 /** Reports that are on their way when the program ends. */
 export const TELEMETRY_FLUSH_MS = 2_000
 /** Between two attempts of a start to reach what it needs, and between two lines in the log about it. */

@@ -21,8 +21,7 @@ const HASH = /^sha256:([0-9a-f]{64})$/i
  * Two lines may have one name: the old token and the new one. Throws a plain `Error` that names the line.
  */
 export function readTokens(text: string): AdministrationToken[] {
-  const lines = text.replace(/^\uFEFF/, '').split(/\r\n|[\r\n]/)
-  const used = [...lines.entries()].filter(([, line]) => !/^\s*(?:#.*)?$/.test(line))
+  const used = usedLines(text)
   if (used.length === 0) throw new Error('must not be empty.')
   const [only] = used
   if (used.length === 1 && only && !isNamed(only[1])) return [onlyToken(only[1])]
@@ -66,4 +65,15 @@ function named(line: string, number: number): AdministrationToken {
 
 /** The tokens themselves, as far as the text has them: secrets that no report may hold. */
 export const secretsOfTokens = (text: string): string[] =>
-  text.split(/[\r\n]+/).map(line => (isNamed(line) ? partsOf(line)!.secret : line))
+  usedLines(text)
+    .map(([, line]) => (isNamed(line) ? partsOf(line)!.secret : line))
+    .filter(secret => !HASH.test(secret))
+
+/** With their numbers; a line may be empty or a remark. */
+const usedLines = (text: string): [at: number, line: string][] =>
+  [
+    ...text
+      .replace(/^\uFEFF/, '')
+      .split(/\r\n|[\r\n]/)
+      .entries(),
+  ].filter(([, line]) => !/^\s*(?:#.*)?$/.test(line))
