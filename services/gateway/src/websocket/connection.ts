@@ -216,7 +216,9 @@ export class Connection implements Peer, LocalCaller, Owner {
   async #answer(data: Buffer | null): Promise<void> {
     const { challenge, release } = this.#handshake!
     this.#state = 'judged'
+    const { writes } = this.#all
     let verdict: Judgement
+    writes.expect()
     try {
       const caller = { conn_id: this.conn_id, address: this.address ?? '', release, peer: this }
       verdict =
@@ -225,6 +227,8 @@ export class Connection implements Peer, LocalCaller, Owner {
           : await judgeAnswer(this.#all.judge, caller, challenge, data)
     } catch (error) {
       return this.#fail('handshake', error)
+    } finally {
+      writes.came()
     }
     this.#socket.messageDone(data?.length ?? 0)
     if ('accepted' in verdict) return this.#accept(verdict.accepted)
