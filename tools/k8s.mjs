@@ -2,5 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { generatedFiles } from '../tests/packaging/chart.ts'
 
-mkdirSync(new URL('../k8s/manifests', import.meta.url), { recursive: true })
-for (const [file, content] of await generatedFiles()) writeFileSync(new URL(`../${file}`, import.meta.url), content)
+for (const [file, content] of await generatedFiles()) {
+  const path = new URL(`../${file}`, import.meta.url)
+  mkdirSync(new URL('.', path), { recursive: true })
+  writeFileSync(path, content)
+}

@@ -3,7 +3,7 @@
  * variables of their containers. Only ports, and with them the addresses inside the cluster, are others.
  */
 import assert from 'node:assert/strict'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -19,7 +19,7 @@ import { createDatabase, isListening, type TestDatabase } from '../harness/backi
 import { Child } from '../harness/child.ts'
 import { startFront } from '../harness/front.ts'
 import { freePort } from '../harness/ports.ts'
-import { assertWorks, Shell } from '../hosting/installation.ts'
+import { assertWorks, makeCertificate, Shell } from '../hosting/installation.ts'
 import { ofKind, type Resource, render } from './chart.ts'
 import { environment, type Variables } from './pod.ts'
 
@@ -107,6 +107,31 @@ test('three NATS servers are one, each of them may go, and nobody joins them wit
   }
 })
 
+test('three NATS servers with TLS among each other and for the services', async () => {
+  const { cert, key } = await makeCertificate(made.shell.folder, 'nats-tls')
+  const files = { 'tls.crt': cert, 'tls.key': key, 'ca.crt': cert }
+  const resources = await render('full-values.yaml', { 'nats.tls.secret': 'nats-tls' })
+  const servers: Running[] = []
+  try {
+    for (let i = 0; i < 3; i++) servers.push(await startNats(resources, servers.at(-1)?.ports.routes, files))
+    for (const server of servers) await server.child.until(async () => (await neighbours(server)) === 2)
+    const ca = await readFile(cert)
+    const [metadata, gateway] = await Promise.all([
+      busTo(servers[0]!, 'metadata', 'nats-secret-metadata', { ca }),
+      busTo(servers[2]!, 'gateway', '1234567890123456', { ca }),
+    ])
+    await metadata.serve(everyCommandOf('metadata'), 'metadata', async () => Buffer.from('answer'))
+    await servers[2]!.child.until(async () => {
+      const question = gateway.request(command('metadata', 'ping'), Buffer.from(''), { timeoutMs: 30_000 })
+      return (await question.catch(() => '')).toString() === 'answer'
+    })
+    await Promise.all([metadata.drain(), gateway.drain()])
+    await assert.rejects(busTo(servers[1]!, 'gateway', '1234567890123456', {}), /certificate|self/i)
+  } finally {
+    for (const { child } of servers) await child.end()
+  }
+})
+
 test('one process for all', async () => {
   const resources = await render('oneprocess-values.yaml', settings())
   await migrate(resources)
@@ -148,7 +173,11 @@ async function startServer(resources: readonly Resource[], component: string, ad
 }
 
 /** `others`: the port where another NATS server of the cluster hears of new ones. */
-async function startNats(resources: readonly Resource[], others?: number): Promise<Running> {
+async function startNats(
+  resources: readonly Resource[],
+  others?: number,
+  tls: { readonly [name: string]: string } = {},
+): Promise<Running> {
   const container = containerOf(resources, 'nats')
   const [mount] = container.volumeMounts!
   const config = ofKind(resources, ConfigMap).find(({ metadata }) => metadata!.labels?.[COMPONENT] === 'nats')!
@@ -156,7 +185,11 @@ async function startNats(resources: readonly Resource[], others?: number): Promi
   const folder = join(made.shell.folder, `nats-${ports.nats}`)
   await mkdir(folder)
   for (const [name, content] of Object.entries(config.data!))
-    await writeFile(join(folder, name), content.replace('0.0.0.0:6222', `127.0.0.1:${ports.routes}`))
+    await writeFile(
+      join(folder, name),
+      content.replace('0.0.0.0:6222', `127.0.0.1:${ports.routes}`).replaceAll('/etc/nats-tls', folder),
+    )
+  for (const [name, path] of Object.entries(tls)) await cp(path, join(folder, name))
   const argv = container.args!.map(word => word.replace(mount!.mountPath, folder))
   const variables = environment(container, resources)
   variables.NATS_ROUTE = variables.NATS_ROUTE!.replace('drive-nats-routes:6222', `127.0.0.1:${others ?? ports.routes}`)
@@ -175,8 +208,10 @@ async function neighbours(server: Running): Promise<number> {
   return new Set(known.map(({ remote_id }) => remote_id)).size
 }
 
-const busTo = ({ ports }: Running, name: string, password: string): Promise<NatsBus> =>
-  NatsBus.connect({ url: `nats://${name}:${password}@127.0.0.1:${ports.nats}`, name, inbox: name, log })
+const busTo = ({ ports }: Running, name: string, password: string, tls?: { ca?: Buffer }): Promise<NatsBus> => {
+  const url = `${tls ? 'tls' : 'nats'}://${name}:${password}@127.0.0.1:${ports.nats}`
+  return NatsBus.connect({ url, name, inbox: name, log, ...(tls && { tls }) })
+}
 
 const translated = (text: string, addresses: Variables): string =>
   Object.entries(addresses).reduce((result, [from, to]) => result.replace(from, to), text)

@@ -3,7 +3,7 @@
  * server.
  */
 import assert from 'node:assert/strict'
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
@@ -152,7 +152,7 @@ test('each service is given only its own secrets', async () => {
 test('where pods may run, and what they are given, holds for NATS, the Jobs and the test too', async () => {
   const resources = await render('full-values.yaml')
   const all = pods(resources)
-  assert.equal(all.length, 8, 'four services, NATS, migration, scrub and test')
+  assert.equal(all.length, 9, 'four services, NATS, migration, scrub, backup and test')
   for (const pod of all) {
     assert.deepEqual(pod.nodeSelector, { disk: 'ssd' })
     assert.equal(pod.priorityClassName, 'high')
@@ -160,7 +160,7 @@ test('where pods may run, and what they are given, holds for NATS, the Jobs and 
     const lost = pod.tolerations!.filter(({ key }) => key?.startsWith('node.kubernetes.io/'))
     assert.deepEqual(
       lost.map(({ tolerationSeconds }) => tolerationSeconds),
-      /migrate|scrub/.test(pod.containers[0]!.name) ? [300, 300] : [10, 10],
+      /migrate|scrub|backup/.test(pod.containers[0]!.name) ? [300, 300] : [10, 10],
     )
     const [main] = pod.containers
     const own = main!.name === 'parsec' && main!.env!.some(({ name }) => name === 'AWS_CA_BUNDLE')
@@ -280,6 +280,45 @@ test('what is yours is used: secrets by key or file, account, uid of the namespa
   assert.deepEqual(images.filter(image => image!.includes('@')).sort(), [`nats@${digest}`, `parsec-server@${digest}`])
 })
 
+test('NATS with TLS: its key for itself alone, its authority for the services', async () => {
+  const resources = await render('full-values.yaml', { 'nats.tls.secret': 'nats-tls' })
+  await assertValid(resources)
+  for (const { metadata, spec } of ofKind(resources, Deployment)) {
+    const { volumes, containers } = spec!.template.spec!
+    const { secret } = volumes!.find(volume => volume.secret?.secretName === 'nats-tls')!
+    if (metadata!.name === 'drive-nats') assert.equal(secret!.items, undefined)
+    else {
+      assert.deepEqual(secret!.items, [{ key: 'ca.crt', path: 'ca.crt' }])
+      const value = (name: string) => containers[0]!.env!.find(variable => variable.name === name)!.value
+      assert.match(value('PARSEC_NATS_URL')!, /^tls:\/\/\w+:\$\(NATS_PASSWORD\)@drive-nats:4222$/)
+      assert.equal(value('PARSEC_NATS_TLS_CA'), '/etc/parsec-nats/ca.crt')
+    }
+  }
+})
+
+test('rules and dashboards that lie in the chart are objects of the release', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'parsec-chart-'))
+  try {
+    await cp(CHART, folder, { recursive: true })
+    await rm(join(folder, 'monitoring'), { recursive: true, force: true })
+    const settings = ['monitoring.prometheusRule.enabled=true', 'monitoring.dashboard.enabled=true']
+    const argv = ['template', 'parsec', folder, '--values', valueFile('full-values.yaml'), '--set', settings.join()]
+    await assert.rejects(tool('helm', argv), /has no (rules|dashboard) in its folder monitoring/)
+    await mkdir(join(folder, 'monitoring'))
+    const alert = { alert: 'Down', expr: 'up == 0', annotations: { summary: '{{ $labels.instance }} is down' } }
+    await writeFile(join(folder, 'monitoring/a.yaml'), JSON.stringify({ groups: [{ name: 'parsec', rules: [alert] }] }))
+    await writeFile(join(folder, 'monitoring/b.json'), '{"title": "{{pod}}"}')
+    const resources = resourcesOf(await tool('helm', argv))
+    await assertValid(resources)
+    const rule = resources.find(({ kind }) => kind === 'PrometheusRule')!
+    assert.deepEqual(rule.spec, { groups: [{ name: 'parsec', rules: [alert] }] })
+    const dashboards = ofKind(resources, ConfigMap).find(({ metadata }) => metadata!.labels!.grafana_dashboard)
+    assert.deepEqual(dashboards!.data, { 'b.json': '{"title": "{{pod}}"}' })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+})
+
 test('the administration API on a host of its own', async () => {
   const settings = {
     'ingress.administrationHost': 'administration.example.com',
@@ -325,6 +364,7 @@ const REFUSED: readonly (readonly [why: string, file: string, settings: { [path:
   ['more pods at least than at most', 'full', { 'gateway.autoscaling.minReplicas': 50 }, /more than maxReplicas/],
   ['a route without Gateway', 'minimal', { 'httpRoute.enabled': true }, /parentRefs is needed/],
   ['a password of NATS in a file', 'minimal', { 'secrets.from': { NATS_ADMIN_PASSWORD: { file: '/x' } } }, /from/],
+  ['a backup without volume', 'minimal', { 'backup.enabled': true }, /backup\.volume is needed/],
   ['an Ingress without host', 'minimal', { 'ingress.enabled': true }, /ingress\.host is needed/],
 ]
 describe('refused', { concurrency: 2 }, () => {
@@ -375,7 +415,7 @@ test('the schema knows what values.yaml and its README list, and refuses the res
   const unlisted = leaves(schema, schema).filter(
     path =>
       !isListed(path) &&
-      !isListed(path.replace(/^(nats|migrate|scrub|gateway|metadata|blockstore|admin|server)\./, 'defaults.')),
+      !isListed(path.replace(/^(nats|migrate|scrub|backup|gateway|metadata|blockstore|admin|server)\./, 'defaults.')),
   )
   assert.deepEqual(
     unlisted.filter(path => path !== 'global' && !path.startsWith('config.')),
@@ -395,7 +435,7 @@ test('k8s/manifests and the README are what the chart says: npm run k8s', async 
 
 /** What a path of values begins with. */
 const NAMED =
-  /^(image|config|secrets|nats|defaults|gateway|metadata|blockstore|admin|server|autoscaling|ingress|httpRoute|networkPolicy|monitoring|migrate|scrub)$/
+  /^(image|config|secrets|nats|defaults|gateway|metadata|blockstore|admin|server|autoscaling|ingress|httpRoute|networkPolicy|monitoring|migrate|scrub|backup)$/
 test('the values and names in docs/kubernetes.md', async () => {
   const page = await readFile(join(ROOT, 'docs/kubernetes.md'), 'utf8')
   const values = [...page.matchAll(/^```yaml\n(.*?)^```/gms)].map(([, block]) => block).join('')
@@ -524,7 +564,7 @@ function assertReferences(resources: readonly Resource[]): void {
   for (const monitor of resources.filter(({ kind }) => kind === 'ServiceMonitor')) {
     const { selector, endpoints } = monitor.spec as { selector: { matchLabels: Labels }; endpoints: { port: string }[] }
     const found = ofKind(resources, Service).filter(({ metadata }) => selects(selector.matchLabels, metadata!.labels!))
-    assert.equal(found.length, ofKind(resources, Deployment).length - 1, 'one per service; NATS has none')
+    assert.equal(found.length, ofKind(resources, Deployment).length, 'one per service, and that of NATS')
     for (const { spec } of found) assert.ok(spec!.ports!.some(({ name }) => name === endpoints[0]!.port))
   }
 }

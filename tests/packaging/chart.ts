@@ -1,5 +1,5 @@
 /** The Helm chart, rendered, and the files that are made of it. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parse, parseAllDocuments, stringify } from 'yaml'
@@ -46,7 +46,17 @@ export async function render(values: string, settings: { readonly [path: string]
 
 /** The files that `npm run k8s` writes: path from the root of the repository → content. */
 export async function generatedFiles(): Promise<Map<string, string>> {
-  return new Map([...(await manifests()), [README, readme()], [SCHEMA, schema()]])
+  return new Map([...(await manifests()), [README, readme()], [SCHEMA, schema()], ...monitoring()])
+}
+
+/** Rules and dashboards are kept for all kinds of installations; a chart cannot reach files beside it. */
+function monitoring(): [string, string][] {
+  const folder = join(ROOT, 'deploy/monitoring')
+  const files = existsSync(folder) ? readdirSync(folder) : []
+  return files
+    .map(name => [name, readFileSync(join(folder, name), 'utf8')] as const)
+    .filter(([name, content]) => name.endsWith('.json') || (/\.ya?ml$/.test(name) && /^groups:/m.test(content)))
+    .map(([name, content]) => [`k8s/parsec/monitoring/${name.replace(/\.yml$/, '.yaml')}`, content])
 }
 
 // Plain manifests

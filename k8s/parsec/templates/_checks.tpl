@@ -25,6 +25,7 @@
 {{- fail (printf "%s.terminationGraceSeconds must be more than %d: preStopSeconds, drainSeconds and 10 to end" $name $least) -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.backup.enabled (not .Values.backup.volume) }}{{ fail "backup.volume is needed" }}{{ end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}{{ fail "httpRoute.parentRefs is needed" }}{{ end -}}
 {{- if and .Values.httpRoute.administrationHostnames (not .Values.httpRoute.hostnames) -}}
 {{- fail "httpRoute.hostnames is needed beside httpRoute.administrationHostnames" -}}

@@ -89,6 +89,11 @@ securityContext:
 volumeMounts:
   - name: tmp
     mountPath: /tmp
+  {{- if .natsTls }}
+  - name: nats-tls
+    mountPath: /etc/parsec-nats
+    readOnly: true
+  {{- end }}
   {{- with .root.Values.volumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

@@ -208,7 +208,11 @@ NATS_{{ upper . }}_PASSWORD
 {{- if $root.Values.nats.enabled }}
 {{ include "parsec.secretEnv" (dict "root" $root "name" "NATS_PASSWORD" "key" (include "parsec.natsPassword" .component)) }}
 - name: PARSEC_NATS_URL
-  value: nats://{{ .component }}:$(NATS_PASSWORD)@{{ include "parsec.fullname" $root }}-nats:4222
+  value: {{ empty $root.Values.nats.tls.secret | ternary "nats" "tls" }}://{{ .component }}:$(NATS_PASSWORD)@{{ include "parsec.fullname" $root }}-nats:4222
+{{- if $root.Values.nats.tls.secret }}
+- name: PARSEC_NATS_TLS_CA
+  value: /etc/parsec-nats/ca.crt
+{{- end }}
 {{- else if $root.Values.nats.url }}
 - name: PARSEC_NATS_URL
   value: {{ $root.Values.nats.url | quote }}
