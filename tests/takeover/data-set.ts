@@ -22,7 +22,14 @@ export const expectedOf = (release: Release): Answers => read(`v${release}.expec
 export async function restore(release: Release): Promise<TestDatabase> {
   const database = await createDatabase()
   await run('pg_restore', ['--no-owner', '-d', database.url, file(`v${release}.dump`)])
+  await withoutMaintenance(database)
   return database
+}
+
+/** PostgreSQL itself writes nothing: statistics of its own accord would look like writes of whoever reads. */
+async function withoutMaintenance(database: TestDatabase): Promise<void> {
+  const tables = await database.query<{ name: string }>('SELECT relid::regclass::text AS name FROM pg_stat_user_tables')
+  await database.query(tables.map(({ name }) => `ALTER TABLE ${name} SET (autovacuum_enabled = false);`).join(''))
 }
 
 /** An empty database of this server. */
@@ -45,6 +52,20 @@ export async function parsec(...argv: string[]): Promise<{ code: number; output:
   } catch (error) {
     const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
     return { code, output: stdout + stderr }
+  }
+}
+
+/** What a database has written to its tables and to temporary files so far, when nobody is connected any more. */
+export async function writesOf(database: TestDatabase): Promise<object> {
+  const ask = () =>
+    database.query<{ others: number; rows: string; temp_files: string; temp_bytes: string; tables: object[] }>(`
+      SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend')::int AS others,
+        tup_inserted + tup_updated + tup_deleted AS rows, temp_files, temp_bytes,
+        (SELECT json_agg(json_build_array(relname, n_tup_ins, n_tup_upd, n_tup_del) ORDER BY relid) FROM pg_stat_user_tables) AS tables
+      FROM pg_stat_database WHERE datname = current_database()`)
+  for (;;) {
+    const [{ others, ...writes } = { others: 1 }] = await ask()
+    if (others === 0) return writes
   }
 }
 

@@ -6,9 +6,12 @@ import { BLOCK_COPY_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Target } from '@parsec/shared/postgres/target'
+import { ahead } from './ahead.ts'
 import { ArchiveWriter } from './archive-file.ts'
 
 const PAGE = 500
+/** Blocks that are read at once. */
+const AHEAD = 8
 /** Bytes of rows in one piece. */
 const PIECE_BYTES = 1024 * 1024
 
@@ -23,25 +26,21 @@ export type ExportOptions = {
 export type Exported = { rows: { [table: string]: number }; blocks: number }
 
 export async function exportOrganization(options: ExportOptions): Promise<Exported> {
-  const session = await BulkSession.open(options.db, '--db')
+  await using session = await BulkSession.open(options.db, '--db')
+  await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
+  const [found] = await session.rows<{ key: number; level: number }>(
+    'SELECT _id AS key, (SELECT max(_id) FROM migration)::bigint AS level FROM organization WHERE organization_id = $1',
+    [options.organization_id],
+  )
+  if (!found) throw new OperatorError(`--organization: there is no organization ${options.organization_id}`)
+  const writer = await ArchiveWriter.create(options.path)
   try {
-    await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
-    const [found] = await session.rows<{ key: number; level: number }>(
-      'SELECT _id AS key, (SELECT max(_id) FROM migration)::bigint AS level FROM organization WHERE organization_id = $1',
-      [options.organization_id],
-    )
-    if (!found) throw new OperatorError(`--organization: there is no organization ${options.organization_id}`)
-    const writer = await ArchiveWriter.create(options.path)
-    try {
-      const exported = await write(session, writer, found, options)
-      await writer.close()
-      return exported
-    } catch (error) {
-      await writer.abandon()
-      throw error
-    }
-  } finally {
-    await session.close()
+    const exported = await write(session, writer, found, options)
+    await writer.close()
+    return exported
+  } catch (error) {
+    await writer.abandon()
+    throw error
   }
 }
 
@@ -82,27 +81,29 @@ async function write(
   return { rows, blocks }
 }
 
+type Stored = { block_id: string; size: number; missed_nodes: number[] | null }
+
 async function writeBlocks(
   session: BulkSession,
   writer: ArchiveWriter,
   { key, organization_id, store }: { key: number; organization_id: string; store: BlockStore },
 ): Promise<number> {
+  const read = async ({ block_id, size, missed_nodes }: Stored): Promise<Buffer> => {
+    const id = Uuid.parse(block_id)!
+    const facts = { size, missedNodes: missed_nodes ?? [] }
+    const data = await store.read(organization_id, id, facts, AbortSignal.timeout(BLOCK_COPY_MS)).catch(error => {
+      throw new OperatorError(
+        `--blockstore: block ${block_id} cannot be read (${(error as Error).message}); \`parsec backend scrub\` tells more`,
+      )
+    })
+    return Buffer.concat([Buffer.from(id.hex, 'hex'), data])
+  }
   await writer.begin({ section: 'blocks' })
   let blocks = 0
   const query = `SELECT block_id::text, size, missed_nodes FROM block WHERE organization = ${key} AND deleted_on IS NULL`
-  for await (const rows of session.pages<{ block_id: string; size: number; missed_nodes: number[] | null }>(
-    query,
-    PAGE,
-  ))
-    for (const { block_id, size, missed_nodes } of rows) {
-      const id = Uuid.parse(block_id)!
-      const facts = { size, missedNodes: missed_nodes ?? [] }
-      const data = await store.read(organization_id, id, facts, AbortSignal.timeout(BLOCK_COPY_MS)).catch(error => {
-        throw new OperatorError(
-          `--blockstore: block ${block_id} cannot be read (${(error as Error).message}); \`parsec backend scrub\` tells more`,
-        )
-      })
-      await writer.piece(Buffer.concat([Buffer.from(id.hex, 'hex'), data]))
+  for await (const rows of session.pages<Stored>(query, PAGE))
+    for await (const piece of ahead(rows, AHEAD, read)) {
+      await writer.piece(piece)
       blocks++
     }
   await writer.finish()

@@ -8,6 +8,8 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { OperatorError } from '@parsec/shared/errors'
 
 const MAGIC = Buffer.from('parsec organization archive 1\n')
+/** Bytes that are written at once. */
+const WRITE_BYTES = 1024 * 1024
 /** Longest piece: a block of the largest message, and its id. */
 const MAX_PIECE = 17 * 1024 * 1024
 const MAX_HEAD = 64 * 1024
@@ -30,6 +32,8 @@ export class ArchiveWriter {
   readonly #path: string
   readonly #file: FileHandle
   readonly #hash = createHash('sha256')
+  #waiting: Buffer[] = []
+  #bytes = 0
 
   private constructor(path: string, file: FileHandle) {
     this.#path = path
@@ -61,6 +65,7 @@ export class ArchiveWriter {
     await this.#write(this.#hash.copy().digest())
   }
   async close(): Promise<void> {
+    await this.#flush()
     await this.#file.sync()
     await this.#file.close()
     await rename(`${this.#path}.part`, this.#path)
@@ -71,6 +76,14 @@ export class ArchiveWriter {
   }
   async #write(bytes: Buffer): Promise<void> {
     this.#hash.update(bytes)
+    this.#waiting.push(bytes)
+    this.#bytes += bytes.length
+    if (this.#bytes >= WRITE_BYTES) await this.#flush()
+  }
+  async #flush(): Promise<void> {
+    const bytes = Buffer.concat(this.#waiting)
+    this.#waiting = []
+    this.#bytes = 0
     await this.#file.writeFile(bytes)
   }
 }
@@ -125,7 +138,7 @@ export class ArchiveReader {
   get digest(): string {
     return this.#hash.copy().digest('hex')
   }
-  close(): Promise<void> {
+  [Symbol.asyncDispose](): Promise<void> {
     return this.#file.close()
   }
   async #read(length: number): Promise<Buffer> {

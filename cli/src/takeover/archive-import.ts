@@ -10,11 +10,14 @@ import { BLOCK_COPY_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Target } from '@parsec/shared/postgres/target'
+import { ahead } from './ahead.ts'
 import { columnsOf } from './archive-export.ts'
 import { ArchiveReader, type Head } from './archive-file.ts'
 import { reserveKeys } from './target.ts'
 
 const ID_BYTES = 16
+/** Blocks that are written at once. */
+const AHEAD = 8
 
 export type ArchiveImport = {
   readonly path: string
@@ -25,17 +28,9 @@ export type ArchiveImport = {
 export type Taken = { organization_id: string; rows: { readonly [table: string]: number }; blocks: number }
 
 export async function importArchive(options: ArchiveImport): Promise<Taken> {
-  const archive = await ArchiveReader.open(options.path)
-  try {
-    const session = await BulkSession.open(options.db, '--db')
-    try {
-      return await take(archive, session, options)
-    } finally {
-      await session.close()
-    }
-  } finally {
-    await archive.close()
-  }
+  await using archive = await ArchiveReader.open(options.path)
+  await using session = await BulkSession.open(options.db, '--db')
+  return await take(archive, session, options)
 }
 
 async function take(
@@ -164,8 +159,8 @@ const record = (session: BulkSession, organization_id: string, source: string) =
 
 /** Without a store they are only read. */
 async function takeBlocks(archive: ArchiveReader, organization_id: string, store: BlockStore | null): Promise<void> {
-  for await (const piece of archive.pieces()) {
-    if (!store) continue
+  const take = async (piece: Buffer): Promise<void> => {
+    if (!store) return
     const block_id = Uuid.fromBytes(piece.subarray(0, ID_BYTES))
     const data = piece.subarray(ID_BYTES)
     const signal = AbortSignal.timeout(BLOCK_COPY_MS)
@@ -174,5 +169,6 @@ async function takeBlocks(archive: ArchiveReader, organization_id: string, store
     if (missed.length > 0 || !digest(back).equals(digest(data)))
       throw new OperatorError(`--blockstore: block ${block_id.hyphenated} is not read back as it was written`)
   }
+  for await (const _ of ahead(archive.pieces(), AHEAD, take));
 }
 const digest = (data: Buffer): Buffer => createHash('sha256').update(data).digest()

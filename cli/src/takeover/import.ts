@@ -3,20 +3,18 @@ import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { BlockStore } from '@parsec/blockstore/stores/store'
 import { CONDUITS, FIGURES } from '@parsec/metadata/storage/figures'
-import { Uuid } from '@parsec/shared/codec/values'
-import { BLOCK_COPY_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Target } from '@parsec/shared/postgres/target'
 import { copyBlocks } from './blocks.ts'
-import { checkCertificates } from './chains.ts'
+import { checkCertificates, ORIGINAL } from './chains.ts'
 import { checkRows, isDoubledMessage } from './checks.ts'
 import type { Finding, Found } from './finding.ts'
-import { differences, type Measure, type Measures, measureSource, measureTarget, NONE, type Place } from './measure.ts'
+import { differences, type Measures, measureSource, measureTarget, sumOf } from './measure.ts'
 import { copyPeople, type Defaults } from './people.ts'
 import type { ImportReport } from './report.ts'
 import { type Scope, scopeOf } from './scope.ts'
-import { Source, type SourceOrganization } from './source.ts'
+import { chooseFrom, Source, type SourceOrganization } from './source.ts'
 import { type Origin, tablesAt } from './tables.ts'
 import { findPresent, type Present, recordImport, reserveKeys } from './target.ts'
 
@@ -39,116 +37,8 @@ export type ImportOptions = {
 }
 
 export async function importOrganizations(options: ImportOptions): Promise<void> {
-  const source = await Source.open(options.from)
-  try {
-    await new Import(source, options).run()
-  } finally {
-    await source.close()
-  }
-}
-
-export type VerifyOptions = Pick<ImportOptions, 'from' | 'db' | 'organizations' | 'report'> & {
-  /** Of this server; null: no blocks are sampled. */
-  readonly store: BlockStore | null
-}
-
-/** Compares what was taken with the source, as it is now; a difference refuses the organization. */
-export async function verifyOrganizations(options: VerifyOptions): Promise<void> {
-  const { report, store } = options
-  const source = await Source.open(options.from)
-  const session = await BulkSession.open(options.db, '--db').catch(async error => {
-    await source.close()
-    throw error
-  })
-  try {
-    const chosen = await chooseFrom(source, options.organizations)
-    const measures = await measureSource((text, values) => source.rows(text, values), source.level)
-    const of = (organization: number): Measures => measures.get(organization) ?? {}
-    report.begin(source, chosen.length, sumOf(chosen.map(({ key }) => sumOf(Object.values(of(key))))))
-    const reader = await source.reader()
-    try {
-      for (const { key, organization_id } of chosen) {
-        const place = { level: source.level, organization: key, measures: of(key) }
-        const flaws = await verifyOne(reader, session, place, { organization_id, store })
-        report.took(of(key))
-        report.moved(sumOf(Object.values(of(key))).rows, sumOf(Object.values(of(key))).bytes)
-        if (flaws.length > 0) report.settle(organization_id, 'refused', flaws.join('; '))
-        else report.settle(organization_id, 'checked')
-      }
-    } finally {
-      await reader.close()
-    }
-  } finally {
-    await Promise.all([source.close(), session.close()])
-  }
-}
-
-/** Blocks of an organization that are read. */
-const SAMPLED = 20
-
-async function verifyOne(
-  reader: BulkSession,
-  session: BulkSession,
-  place: Place,
-  { organization_id, store }: { organization_id: string; store: BlockStore | null },
-): Promise<string[]> {
-  const [found] = await session.rows<{ key: number }>(
-    'SELECT _id AS key FROM organization WHERE organization_id = $1',
-    [organization_id],
-  )
-  if (!found) return ['is not in --db']
-  const leftOut = new Map<string, number>()
-  for await (const { kind, table } of checkRows(reader, await scopeOf(reader, place.organization), place))
-    if (kind === 'left_out') leftOut.set(table, (leftOut.get(table) ?? 0) + 1)
-  const taken = await measureTarget(session, found.key)
-  const flaws = differences(place.measures, taken, leftOut, { withBlockData: (taken['block_data']?.rows ?? 0) > 0 })
-  const [before, after] = [
-    await certificatesOf(reader, 'realm_user_role', place.organization),
-    await certificatesOf(session, 'realm_role', found.key),
-  ]
-  if (before !== after) flaws.push('certificates differ')
-  if (store) flaws.push(...(await sampleBlocks(session, store, organization_id, found.key)))
-  return flaws
-}
-
-/** A digest of all certificates; of users and devices, which sign, and of roles. */
-async function certificatesOf(session: BulkSession, roles: string, organization: number): Promise<string> {
-  const [row] = await session.rows<{ digest: string }>(
-    `SELECT md5(string_agg(digest, '' ORDER BY digest)) AS digest FROM (
-       SELECT md5(user_certificate) AS digest FROM user_ WHERE organization = ${organization}
-       UNION ALL SELECT md5(redacted_user_certificate) FROM user_ WHERE organization = ${organization}
-       UNION ALL SELECT md5(revoked_user_certificate) FROM user_ WHERE organization = ${organization} AND revoked_on IS NOT NULL
-       UNION ALL SELECT md5(device_certificate) FROM device WHERE organization = ${organization}
-       UNION ALL SELECT md5(redacted_device_certificate) FROM device WHERE organization = ${organization}
-       UNION ALL SELECT md5(entry.certificate) FROM realm JOIN ${roles} entry ON entry.realm = realm._id WHERE realm.organization = ${organization}
-     ) certificates`,
-  )
-  return row!.digest
-}
-
-async function sampleBlocks(
-  session: BulkSession,
-  store: BlockStore,
-  organization_id: string,
-  organization: number,
-): Promise<string[]> {
-  const blocks = await session.rows<{ block_id: string; size: number }>(
-    `SELECT block_id::text, size FROM block WHERE organization = ${organization} AND deleted_on IS NULL ORDER BY md5(block_id::text) LIMIT ${SAMPLED}`,
-  )
-  const flaws: string[] = []
-  for (const { block_id, size } of blocks)
-    await store
-      .read(organization_id, Uuid.parse(block_id)!, { size, missedNodes: [] }, AbortSignal.timeout(BLOCK_COPY_MS))
-      .catch(error => flaws.push(`block ${block_id}: ${(error as Error).message}`))
-  return flaws
-}
-
-async function chooseFrom(source: Source, organizations: readonly string[]): Promise<SourceOrganization[]> {
-  const all = await source.organizations()
-  if (organizations.length === 0) return all
-  const unknown = organizations.filter(id => !all.some(({ organization_id }) => organization_id === id))
-  if (unknown.length > 0) throw new OperatorError(`--organization: not in the source: ${unknown.join(', ')}`)
-  return all.filter(({ organization_id }) => organizations.includes(organization_id))
+  await using source = await Source.open(options.from)
+  await new Import(source, options).run()
 }
 
 class Import {
@@ -164,24 +54,24 @@ class Import {
   }
 
   async run(): Promise<void> {
-    const { report, dryRun, db } = this.#options
+    const { report } = this.#options
     const chosen = await chooseFrom(this.#source, this.#options.organizations)
-    const session = await BulkSession.open(db, '--db')
-    try {
-      this.#present = await findPresent(
-        session,
-        chosen.map(({ organization_id }) => organization_id),
-      )
-      this.#refusePresent()
-      if (!dryRun) this.#base = await reserveKeys(session)
-    } finally {
-      await session.close()
-    }
+    await this.#prepare(chosen)
     this.#measures = await measureSource((text, values) => this.#source.rows(text, values), this.#source.level)
     report.begin(this.#source, chosen.length, sumOf(chosen.map(({ key }) => sumOf(Object.values(this.#of(key))))))
     await this.#work(chosen)
   }
 
+  async #prepare(chosen: readonly SourceOrganization[]): Promise<void> {
+    const { db, dryRun } = this.#options
+    await using session = await BulkSession.open(db, '--db')
+    this.#present = await findPresent(
+      session,
+      chosen.map(({ organization_id }) => organization_id),
+    )
+    this.#refusePresent()
+    if (!dryRun) this.#base = await reserveKeys(session)
+  }
   #refusePresent(): void {
     const foreign = [...this.#present.organizations].filter(id => !this.#present.records.get(id)?.isComplete).sort()
     if (foreign.length > 0)
@@ -195,11 +85,8 @@ class Import {
     const queue = chosen.values()
     const stopping = { failed: false }
     const worker = async () => {
-      const reader = await this.#source.reader()
-      const writer = await BulkSession.open(this.#options.db, '--db').catch(async error => {
-        await reader.close()
-        throw error
-      })
+      await using reader = await this.#source.reader()
+      await using writer = await BulkSession.open(this.#options.db, '--db')
       try {
         for (const organization of queue) {
           if (stopping.failed) return
@@ -208,8 +95,6 @@ class Import {
       } catch (error) {
         stopping.failed = true
         throw error
-      } finally {
-        await Promise.all([reader.close(), writer.close()])
       }
     }
     const ends = await Promise.allSettled(Array.from({ length: Math.min(WORKERS, chosen.length) }, worker))
@@ -262,7 +147,7 @@ class Import {
       if (findings.length < MAX_FINDINGS) findings.push({ organization_id, ...found })
     }
     for await (const found of checkRows(reader, scope, place)) add(found)
-    for await (const found of checkCertificates(reader, place)) add(found)
+    for await (const found of checkCertificates(reader, place, ORIGINAL)) add(found)
     return findings
   }
 
@@ -345,6 +230,3 @@ async function stream(
 /** Whether the source has rows that a table is made of. */
 const isNeeded = (table: string, measures: Measures): boolean =>
   measures[table === 'realm_user' ? 'realm' : table] !== undefined
-
-const sumOf = (measures: readonly Measure[]): Measure =>
-  measures.reduce((sum, { rows, bytes }) => ({ rows: sum.rows + rows, bytes: sum.bytes + bytes }), NONE)

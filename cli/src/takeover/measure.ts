@@ -153,6 +153,8 @@ export async function measureTarget(session: BulkSession, organization: number):
 }
 
 export const NONE: Measure = { rows: 0, bytes: 0 }
+export const sumOf = (measures: readonly Measure[]): Measure =>
+  measures.reduce((sum, { rows, bytes }) => ({ rows: sum.rows + rows, bytes: sum.bytes + bytes }), NONE)
 
 /** Tables in which the target differs from the source, `leftOut` rows of it apart; block data only when it was copied. */
 export function differences(

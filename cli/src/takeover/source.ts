@@ -67,9 +67,18 @@ export class Source {
   rows<Row extends object>(text: string, values: unknown[] = []): Promise<Row[]> {
     return this.#keeper.rows(text, values)
   }
-  close(): Promise<void> {
+  [Symbol.asyncDispose](): Promise<void> {
     return this.#keeper.close()
   }
+}
+
+/** All organizations of the source when none is named; throws `OperatorError` when one that is named is not there. */
+export async function chooseFrom(source: Source, organizations: readonly string[]): Promise<SourceOrganization[]> {
+  const all = await source.organizations()
+  if (organizations.length === 0) return all
+  const unknown = organizations.filter(id => !all.some(({ organization_id }) => organization_id === id))
+  if (unknown.length > 0) throw new OperatorError(`--organization: not in the source: ${unknown.join(', ')}`)
+  return all.filter(({ organization_id }) => organizations.includes(organization_id))
 }
 
 async function levelOf(session: BulkSession): Promise<number> {

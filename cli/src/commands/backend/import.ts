@@ -37,7 +37,6 @@ export class Import extends ParsecCommand<typeof importOptions> {
   }
 
   async #fromDatabase(tool: Tool, values: ImportValues, output: Output): Promise<number> {
-    const { importOrganizations, verifyOrganizations } = await import('../../takeover/import.ts')
     const terminal = process.stderr.isTTY === true
     const report = new ImportReport(output, { json: values.json, terminal, file: values.report })
     const common = {
@@ -48,9 +47,11 @@ export class Import extends ParsecCommand<typeof importOptions> {
     }
     try {
       if (values.verify) {
+        const { verifyOrganizations } = await import('../../takeover/verify.ts')
         const store = values.blockstore ? await tool.openStore(values.blockstore) : null
         await verifyOrganizations({ ...common, store })
-      } else
+      } else {
+        const { importOrganizations } = await import('../../takeover/import.ts')
         await importOrganizations({
           ...common,
           dryRun: values.dryRun,
@@ -58,6 +59,7 @@ export class Import extends ParsecCommand<typeof importOptions> {
           defaults: { isOutsiderAllowed: values.organizationInitialUserProfileOutsiderAllowed },
           blockData: await blockDataOf(values, tool),
         })
+      }
       report.end()
       if (report.refused > 0) return EXIT_FAILURE
       return report.leftOut > 0 ? EXIT_LEFT_OUT : EXIT_OK

@@ -122,4 +122,7 @@ export class BulkSession {
     const { stream } = (this.#client as unknown as { connection: { stream: { destroy(): void } } }).connection
     stream.destroy()
   }
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
 }
