@@ -64,7 +64,10 @@ test('a Deployment per service, with the bundled NATS', async () => {
     const front = await startFront([gateway!], admin!)
     await assertWorks(`ws://127.0.0.1:${front.port}`, TOKEN)
     await front.close()
-    await assertHelmTest(resources, `drive-gateway:6777`, gateway!)
+    await assertHelmTest(resources, {
+      'drive-gateway:6777': `127.0.0.1:${gateway}`,
+      'drive-admin:6777': `127.0.0.1:${admin}`,
+    })
     await assertRights(nats.ports.nats!)
     for (const { child } of servers) await assertEndsWell(child)
   } finally {
@@ -139,7 +142,7 @@ test('one process for all', async () => {
   await assertProbes(server)
   assert.deepEqual(routes(resources), [['/', 'server']])
   await assertWorks(`ws://127.0.0.1:${server.ports.http}`, TOKEN)
-  await assertHelmTest(resources, 'parsec-server:6777', server.ports.http!)
+  await assertHelmTest(resources, { 'parsec-server:6777': `127.0.0.1:${server.ports.http}` })
   await assertEndsWell(server.child)
 })
 
@@ -242,16 +245,23 @@ function routes(resources: readonly Resource[]): [path: string, component: strin
 }
 
 /** The pod of `helm test` succeeds. */
-async function assertHelmTest(resources: readonly Resource[], address: string, port: number): Promise<void> {
+async function assertHelmTest(resources: readonly Resource[], addresses: Variables): Promise<void> {
   const [pod] = ofKind(resources, Pod)
   const [container] = pod!.spec!.containers
-  const { SERVER_URL } = environment(container!, resources)
-  const variables = { SERVER_URL: translated(SERVER_URL!, { [address]: `127.0.0.1:${port}` }) }
+  const variables = environment(container!, resources)
+  for (const [name, text] of Object.entries(variables)) variables[name] = translated(text, addresses)
   const [program, ...words] = [...container!.command!, ...container!.args!]
   assert.equal(program, 'node')
-  const child = new Child('helm test', process.execPath, words, { PATH: process.env.PATH, ...variables })
-  await child.exited
+  const run = async (more: Variables) => {
+    const child = new Child('helm test', process.execPath, words, { PATH: process.env.PATH, ...variables, ...more })
+    await child.exited
+    return child
+  }
+  const child = await run({})
   assert.equal(child.exitCode, 0, child.output)
+  const refused = await run({ PARSEC_ADMINISTRATION_TOKEN: 'guessed' })
+  assert.match(refused.output, /The administration API answers 403/)
+  assert.equal(refused.exitCode, 1)
 }
 
 /** A service hears and asks at NATS what it must, nothing else; nobody does without a password. */

@@ -274,7 +274,7 @@ test('what is yours is used: secrets by key or file, account, uid of the namespa
   assert.deepEqual(password!.valueFrom!.secretKeyRef, { name: 'nats-admin', key: 'NATS_ADMIN_PASSWORD' })
   for (const pod of pods(resources)) {
     assert.deepEqual(pod.securityContext, { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } })
-    if (pod.containers[0]!.name !== 'handshake') assert.equal(pod.serviceAccountName, 'ours')
+    if (pod.containers[0]!.name !== 'smoke') assert.equal(pod.serviceAccountName, 'ours')
   }
   const images = containers(ofKind(resources, Deployment)).map(({ image }) => image)
   assert.deepEqual(images.filter(image => image!.includes('@')).sort(), [`nats@${digest}`, `parsec-server@${digest}`])
