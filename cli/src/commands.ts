@@ -2,6 +2,7 @@
 
 import { ADMIN_COMMANDS } from './admin/commands.ts'
 import { CopyBlocks } from './commands/backend/blocks/copy.ts'
+import { Check } from './commands/backend/check.ts'
 import { DeleteOrganization } from './commands/backend/delete-organization.ts'
 import { Export } from './commands/backend/export.ts'
 import { HumanAccesses } from './commands/backend/human-accesses.ts'
@@ -22,6 +23,7 @@ import { Completion } from './commands/completion.ts'
 export const COMMANDS = {
   'backend:run': Run,
   'backend:migrate': Migrate,
+  'backend:check': Check,
   'backend:init': Init,
   'backend:scrub': Scrub,
   'backend:import': Import,

@@ -7,7 +7,15 @@ import { STORE_KINDS } from '@parsec/blockstore/stores/kinds'
 import { LOG_FORMATS, LOG_LEVELS } from '@parsec/shared/log'
 import type { ServiceName } from '@parsec/shared/protocol/command'
 import { duration } from './command-line/duration.ts'
-import { flag, type OptionTable, optional, required, type Values, withDefault } from './command-line/option.ts'
+import {
+  flag,
+  type Option,
+  type OptionTable,
+  optional,
+  required,
+  type Values,
+  withDefault,
+} from './command-line/option.ts'
 import {
   ADDR,
   BLOCKSTORE,
@@ -574,3 +582,36 @@ export type CopyValues = Values<typeof copyOptions>
 export type ScrubValues = Values<typeof scrubOptions>
 export type RunValues = Values<typeof runOptions>
 export type MigrateValues = Values<typeof migrateOptions>
+
+const asked = <T>(option: Option<T>): Option<T> => ({ ...option, required: false })
+/** Options of `parsec backend check`: those of the server, as far as something can be looked at. */
+export const checkOptions = {
+  services: runOptions.services,
+  db: asked(runOptions.db),
+  dbMinConnections: runOptions.dbMinConnections,
+  dbMaxConnections: runOptions.dbMaxConnections,
+  blockstore: asked(runOptions.blockstore),
+  natsUrl: runOptions.natsUrl,
+  natsSubjectPrefix: runOptions.natsSubjectPrefix,
+  natsCreds: runOptions.natsCreds,
+  natsTlsCa: runOptions.natsTlsCa,
+  natsTlsCert: runOptions.natsTlsCert,
+  natsTlsKey: runOptions.natsTlsKey,
+  emailHost: runOptions.emailHost,
+  emailPort: runOptions.emailPort,
+  emailHostUser: runOptions.emailHostUser,
+  emailHostPassword: runOptions.emailHostPassword,
+  emailUseSsl: runOptions.emailUseSsl,
+  emailUseTls: runOptions.emailUseTls,
+  emailSender: runOptions.emailSender,
+  emailLanguage: runOptions.emailLanguage,
+  sslKeyfile: runOptions.sslKeyfile,
+  sslCertfile: runOptions.sslCertfile,
+  backendAddr: optional({
+    ...runOptions.backendAddr,
+    text: 'Public address of the server: it is looked at as clients reach it.',
+  }),
+  json: flag({ name: 'json', group: 'General', text: 'Print what was found as JSON, one object a line.' }),
+  debug,
+} as const satisfies OptionTable
+export type CheckValues = Values<typeof checkOptions>

@@ -257,7 +257,19 @@ function retries(
 }
 
 const MOCKED_SENDER = 'no-reply@parsec.com'
-function mailConfig(values: RunValues): MailConfig | null {
+type MailValues = Pick<
+  RunValues,
+  | 'emailHost'
+  | 'emailPort'
+  | 'emailHostUser'
+  | 'emailHostPassword'
+  | 'emailUseSsl'
+  | 'emailUseTls'
+  | 'emailSender'
+  | 'emailLanguage'
+>
+/** Throws `OperatorError`. */
+export function mailConfig(values: MailValues): MailConfig | null {
   const { emailHost: host, emailSender: sender, emailLanguage: language } = values
   if (!host) return null
   if (sender && !senderOf(sender))
@@ -287,7 +299,8 @@ function readTokensAgain(source: RunValues['administrationToken']): readonly Adm
   }
 }
 
-function tlsFiles(keyFile: string | undefined, certFile: string | undefined): TlsFiles | null {
+/** Throws `OperatorError`. */
+export function tlsFiles(keyFile: string | undefined, certFile: string | undefined): TlsFiles | null {
   if (!keyFile && !certFile) return null
   if (!certFile) return refuse('--ssl-keyfile needs --ssl-certfile (PARSEC_SSL_CERTFILE): a key alone cannot serve TLS')
   const cert = readFileSync(certFile)
@@ -303,7 +316,12 @@ function tlsFiles(keyFile: string | undefined, certFile: string | undefined): Tl
   return { key, cert }
 }
 
-function natsSettings(values: RunValues): NatsSettings | null {
+type NatsValues = Pick<
+  RunValues,
+  'natsUrl' | 'natsCreds' | 'natsTlsCa' | 'natsTlsCert' | 'natsTlsKey' | 'natsSubjectPrefix'
+>
+/** Throws `OperatorError`. */
+export function natsSettings(values: NatsValues): NatsSettings | null {
   const { natsUrl: url, natsCreds, natsTlsCa, natsTlsCert, natsTlsKey, natsSubjectPrefix: subjectPrefix } = values
   if (!url) return null
   if (!natsTlsCa && (natsTlsCert || natsTlsKey)) return refuse('--nats-tls-cert and --nats-tls-key need --nats-tls-ca')

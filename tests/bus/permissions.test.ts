@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { NatsBus } from '@parsec/shared/bus/nats'
+import { probeNats } from '@parsec/shared/bus/nats-probe'
 import { permissionsOf } from '@parsec/shared/bus/permissions'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { Unavailable } from '@parsec/shared/errors'
@@ -110,6 +111,13 @@ for (const attacker of SERVICES)
       // Asks: commands are the gateway's.
       if (attacker !== 'gateway') await assert.rejects(bus.request(commandsTo(served), bytes(''), LONG), Unavailable)
     }
+    // Replicas: nobody is another one, and only the administration asks them.
+    for (const victim of SERVICES.filter(name => name !== attacker)) {
+      await refused(bus.serve(subjects.everyRequestTo(victim, 'x'), 'x', async () => bytes('forged')))
+      if (attacker !== 'admin') await refused(bus.subscribe(subjects.roll(victim), () => {}))
+    }
+    if (attacker !== 'admin')
+      await assert.rejects(bus.request(subjects.requestTo('metadata', 'x', 'state'), bytes(''), LONG), /refuses/)
     for (const name of every) {
       const asked = bus.request(internalTo(name), bytes(''), LONG)
       if (internalRequests[name].from.includes(attacker)) await asked
@@ -127,6 +135,18 @@ for (const attacker of SERVICES)
     }
     await Promise.all([...services, gateway, bus].map(bus => bus.drain()))
   })
+
+test('a probe finds the rights that each service has, and names those that others have', async () => {
+  const probe = (user: Name, service: Name) => {
+    const url = `nats://${user}:secret-${user}@127.0.0.1:${own.port}`
+    return probeNats({ url, name: 'probe', inbox: user }, permissionsOf(service))
+  }
+  for (const name of SERVICES) assert.deepEqual((await probe(name, name)).refused, [], name)
+  const { refused } = await probe('blockstore', 'gateway')
+  const named = refused.map(({ operation, subject }) => `${operation} ${subject}`)
+  assert.ok(named.includes('subscription parsec.event.*.*'), named.join())
+  assert.ok(named.includes('publish parsec.cmd.metadata.-.caller'), named.join())
+})
 
 test('an answer goes to whoever asked, and to no other place', async () => {
   const victim = await connect('gateway', 'gateway.victim')

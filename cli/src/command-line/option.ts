@@ -38,7 +38,7 @@ type Row<T> = {
   /** May also be read from the file named by `--<name>-file` or `<VARIABLE>_FILE`. */
   readonly secret?: boolean
   /** Must be given; where services are named, when one of them runs. */
-  readonly required?: true | readonly ServiceName[]
+  readonly required?: boolean | readonly ServiceName[]
   /** Services that use the option. */
   readonly services?: readonly ServiceName[]
   /** The default as shown to people, when it is not plainly `default`. */

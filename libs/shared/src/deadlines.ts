@@ -245,6 +245,13 @@ export const EXPORT_READ_MS = 30_000
 /** Between two looks at the progress: for people, for programs. */
 export const PROGRESS_BAR_MS = 100
 export const PROGRESS_JSON_MS = 2_000
+/** One look of `parsec backend check`, and what of it is long for a database that is near. */
+export const CHECK_MS = 20_000
+export const CHECK_NEAR_MS = 20
+/** A clock that is further off than this is wrong: clients and object stores refuse what is minutes old. */
+export const CHECK_CLOCK_MS = 5_000
+/** A certificate that ends sooner should be renewed. */
+export const CHECK_CERTIFICATE_MS = 21 * 24 * 60 * 60 * 1000
 /** One call of `parsec admin`: longer than the server takes for the longest. */
 export const ADMIN_CALL_MS = 120_000
 /** Reports that are on their way when the program ends. */

@@ -505,7 +505,7 @@ class InFlight {
   }
 }
 
-function connectionOptions({ credsFile, tls, name, url }: NatsOptions): ConnectionOptions {
+export function connectionOptions({ credsFile, tls, name, url }: NatsOptions): ConnectionOptions {
   const text = (pem: Buffer | string) => pem.toString()
   // Required as soon as the operator speaks of it: a broker without TLS is then refused, not used in clear.
   const secure = tls || /^tls:/i.test(url.trim())
@@ -532,7 +532,7 @@ function connectionOptions({ credsFile, tls, name, url }: NatsOptions): Connecti
 }
 
 /** Hosts and credentials of `--nats-url`. The errors never repeat it, for it may hold a password. */
-function parseUrl(url: string): { servers: string[]; user?: string; pass?: string; token?: string } {
+export function parseUrl(url: string): { servers: string[]; user?: string; pass?: string; token?: string } {
   const parsed = url.split(',').map(part => {
     const address = URL.parse(part.trim())
     if (!address || !['nats:', 'tls:'].includes(address.protocol) || address.hostname === '') {

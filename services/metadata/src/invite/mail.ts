@@ -76,13 +76,31 @@ type SmtpFailure = {
 }
 
 /** `name`: how this server greets. The library is loaded at once: later it may have been replaced by another release's. */
-async function smtp(
-  { host, port, login, security }: Extract<MailConfig, { kind: 'SMTP' }>,
-  sender: Sender,
-  name: string,
-): Promise<Carrier> {
+async function smtp(config: Smtp, sender: Sender, name: string): Promise<Carrier> {
+  const talk = await dialogue(config, name)
+  return (to, message, budget) =>
+    talk(
+      (connection, sent) => connection.send({ from: sender.address, to: [to] }, message, sent),
+      AbortSignal.any([budget.signal, AbortSignal.timeout(SMTP_MS)]),
+    )
+}
+
+/** Connects, changes to TLS and logs in as for a mail, and sends none. Rejects with what the server says. */
+export async function trySmtp(config: Smtp, addr: BackendAddr, signal: AbortSignal): Promise<void> {
+  const talk = await dialogue(config, hostLiteral(addr.hostname))
+  await talk((_, done) => done(), signal)
+}
+
+type Smtp = Extract<MailConfig, { kind: 'SMTP' }>
+type SmtpConnection = InstanceType<typeof import('nodemailer/lib/smtp-connection')['default']>
+type Talk = (
+  say: (connection: SmtpConnection, said: (error?: Error | null) => void) => void,
+  signal: AbortSignal,
+) => Promise<void>
+
+async function dialogue({ host, port, login, security }: Smtp, name: string): Promise<Talk> {
   const { default: SMTPConnection } = await import('nodemailer/lib/smtp-connection')
-  return async (to, message, budget) => {
+  return async (say, signal) => {
     const connection = new SMTPConnection({
       name,
       host,
@@ -99,14 +117,13 @@ async function smtp(
         ...(security !== 'none' && { ca: [...getCACertificates('default'), ...getCACertificates('system')] }),
       },
     })
-    const signal = AbortSignal.any([budget.signal, AbortSignal.timeout(SMTP_MS)])
     try {
       await new Promise<void>((resolve, reject) => {
         const giveUp = () => reject(signal.reason)
         if (signal.aborted) return giveUp()
         signal.addEventListener('abort', giveUp, { once: true })
         const then = (next: () => void) => (error?: Error | null) => (error ? reject(error) : next())
-        const send = () => connection.send({ from: sender.address, to: [to] }, message, then(resolve))
+        const send = () => say(connection, then(resolve))
         connection.on('error', reject)
         connection.once('end', () => reject(new Error('the server has closed the connection')))
         connection.connect(

@@ -1,0 +1,50 @@
+/**
+ * Looks at NATS servers as a service with these rights would use them, and disturbs nobody: what is heard is not answered,
+ * what is said says nothing.
+ */
+import { connect, errors } from '@nats-io/transport-node'
+import { connectionOptions, type NatsOptions, parseUrl } from './nats.ts'
+import type { Permissions } from './permissions.ts'
+
+export type NatsProbe = {
+  version: string
+  maxPayload: number
+  isSecure: boolean
+  /** Subjects that the servers refuse. */
+  refused: { operation: 'publish' | 'subscription'; subject: string }[]
+}
+
+/** `permissions`: with their prefix. Rejects with what the servers, or the network, say. */
+export async function probeNats(options: Omit<NatsOptions, 'log'>, permissions: Permissions): Promise<NatsProbe> {
+  const { servers, ...credentials } = parseUrl(options.url)
+  const log = { debug() {}, info() {}, warning() {}, error() {}, critical() {}, child: () => log }
+  const nats = await connect({
+    ...connectionOptions({ ...options, log }),
+    servers,
+    ...credentials,
+    reconnect: false,
+    ignoreAuthErrorAbort: false,
+  })
+  const refused: NatsProbe['refused'] = []
+  const note = (error: unknown) => {
+    if (error instanceof errors.PermissionViolationError)
+      refused.push({ operation: error.operation, subject: error.subject })
+  }
+  const watching = (async () => {
+    for await (const status of nats.status()) if (status.type === 'error') note(status.error)
+  })()
+  try {
+    for (const subject of permissions.subscribe) nats.subscribe(subject, { callback: error => note(error) })
+    for (const subject of permissions.publish.filter(isHarmless)) nats.publish(subject.replaceAll('*', '-'))
+    await nats.flush()
+    const { version, max_payload, tls_required = false } = nats.info!
+    const known = new Map(refused.map(one => [`${one.operation} ${one.subject}`, one]))
+    return { version, maxPayload: max_payload, isSecure: tls_required, refused: [...known.values()] }
+  } finally {
+    await nats.close()
+    await watching
+  }
+}
+
+/** On the others an empty message would be taken for a request, or a presence. */
+const isHarmless = (subject: string): boolean => /\.caller$|\.event\.\*\.\*$|\.roll\.call$/.test(subject)
