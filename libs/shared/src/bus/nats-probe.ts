@@ -37,13 +37,14 @@ export async function probeNats(options: Omit<NatsOptions, 'log'>, permissions: 
     for (const subject of permissions.subscribe) nats.subscribe(subject, { callback: error => note(error) })
     for (const subject of permissions.publish.filter(isHarmless)) nats.publish(subject.replaceAll('*', '-'))
     await nats.flush()
-    const { version, max_payload, tls_required = false } = nats.info!
-    const known = new Map(refused.map(one => [`${one.operation} ${one.subject}`, one]))
-    return { version, maxPayload: max_payload, isSecure: tls_required, refused: [...known.values()] }
   } finally {
     await nats.close()
+    // What was refused to be said is told here, a little later.
     await watching
   }
+  const { version, max_payload, tls_required = false } = nats.info!
+  const known = new Map(refused.map(one => [`${one.operation} ${one.subject}`, one]))
+  return { version, maxPayload: max_payload, isSecure: tls_required, refused: [...known.values()] }
 }
 
 /** On the others an empty message would be taken for a request, or a presence. */
