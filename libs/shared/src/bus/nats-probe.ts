@@ -33,6 +33,7 @@ export async function probeNats(options: Omit<NatsOptions, 'log'>, permissions: 
   const watching = (async () => {
     for await (const status of nats.status()) if (status.type === 'error') note(status.error)
   })()
+  const { version, max_payload, tls_required = false } = nats.info!
   try {
     for (const subject of permissions.subscribe) nats.subscribe(subject, { callback: error => note(error) })
     for (const subject of permissions.publish.filter(isHarmless)) nats.publish(subject.replaceAll('*', '-'))
@@ -42,7 +43,6 @@ export async function probeNats(options: Omit<NatsOptions, 'log'>, permissions: 
     // What was refused to be said is told here, a little later.
     await watching
   }
-  const { version, max_payload, tls_required = false } = nats.info!
   const known = new Map(refused.map(one => [`${one.operation} ${one.subject}`, one]))
   return { version, maxPayload: max_payload, isSecure: tls_required, refused: [...known.values()] }
 }
