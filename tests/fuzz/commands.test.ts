@@ -43,7 +43,7 @@ const FORMS: { readonly [name: string]: number } = {
 }
 /** Clients without an identity may send less. */
 const TOO_BIG = 1009
-const QUEUE_FULL = 1000
+const QUEUE_FULL = { code: 1000, reason: 'event queue is full' }
 /** What closes a connection of an invited client when somebody deletes its invitation. */
 const MAY_END = new Set(['invited'])
 
@@ -62,6 +62,7 @@ test('every command, by every kind of client: answered within its schema, quickl
     const callers = await prepare(client, new Random(seed))
     const replies = new Replies()
     const watch = new Watch(server.monitorPort)
+    server.hear(text => watch.heard(text))
     await watch.look()
     const end = performance.now() + SECONDS * 1000
     const suspects: { lag: number; sent: Sent[] }[] = []
@@ -77,6 +78,11 @@ test('every command, by every kind of client: answered within its schema, quickl
 
     t.diagnostic(
       `${replies.count} replies, statuses ${[...replies.statuses].sort().join(' ')}; ${suspects.length} slow moments`,
+    )
+    // Each of them said so itself.
+    assert.ok(
+      watch.overflows <= watch.told(),
+      `${watch.overflows} connections were closed, ${watch.told()} with a full queue`,
     )
     const unanswered = everyCommand.filter(spec => !waits(spec) && !replies.commands.has(spec.name))
     assert.deepEqual(
@@ -190,7 +196,10 @@ async function attack(caller: Caller, end: number, replies: Replies, watch: Watc
       replies.take(spec, await connection.raw(frame, 60_000))
     } catch (error) {
       if (MAY_END.has(caller.name) && connection.closed) continue
-      if (isSubscribed && connection.code === QUEUE_FULL) continue
+      if (isSubscribed && connection.code === QUEUE_FULL.code) {
+        watch.overflows++
+        continue
+      }
       if (connection.code === TOO_BIG && frame.length > limits.unauthenticated_message.value) continue
       throw new Error(
         `${caller.name}, ${spec.name}: ${(error as Error).message} after ${frame.toString('hex', 0, 2000)}`,
@@ -248,6 +257,10 @@ class Watch {
   readonly #url: string
   readonly #memory: number[] = []
   #sent: Sent[] = []
+  /** Connections that were closed as if their queue had overflowed. */
+  overflows = 0
+  #output = ''
+  #told = 0
   constructor(port: number) {
     this.#url = `http://127.0.0.1:${port}/metrics`
   }
@@ -258,6 +271,15 @@ class Watch {
     const sent = this.#sent
     this.#sent = []
     return sent
+  }
+  heard(text: string): void {
+    const lines = (this.#output + text).split('\n')
+    this.#output = lines.pop()!
+    this.#told += lines.filter(line => line.includes(QUEUE_FULL.reason)).length
+  }
+  /** How many connections the server closed because of a full queue, by its log. */
+  told(): number {
+    return this.#told
   }
   /** The longest turn since the last look, in seconds. */
   async look(): Promise<number> {

@@ -250,6 +250,10 @@ export class ServerProcess {
     this.#child = new Child(this.name, process.execPath, argv, this.#env)
     await this.#child.until(() => (this.#listens ? isListening(this.port) : this.isReady()))
   }
+  /** Hears all that it writes from now on until it ends, in pieces. */
+  hear(listener: (text: string) => void): void {
+    for (const stream of [this.#child?.process.stdout, this.#child?.process.stderr]) stream?.on('data', listener)
+  }
   /** Whether `/readyz` says so. */
   async isReady(): Promise<boolean> {
     try {
