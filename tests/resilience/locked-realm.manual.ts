@@ -15,7 +15,7 @@ const WRITERS = 8
 const OTHERS = 4
 const MAX_RATIO = 2
 
-for (const topology of ['single', 'cluster'] as const)
+for (const topology of ['cluster', 'pairs'] as const)
   test(`one realm is locked for ${SECONDS} s: ${topology}`, { timeout: 400_000 }, async t => {
     const cluster = await Cluster.start({ topology })
     const client = clientOf(cluster)
