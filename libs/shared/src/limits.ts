@@ -19,6 +19,9 @@ const MSGPACK = 'libs/shared/src/codec/msgpack.test.ts'
 const REQUESTS = 'libs/shared/src/protocol/requests.test.ts'
 const ANSWERS = 'tests/growth/answers.test.ts'
 const CERTIFICATES = 'libs/shared/src/certificates/inflated.test.ts'
+const BUS = 'libs/shared/src/bus/bus.test.ts'
+const ADMISSION = 'libs/shared/src/bus/admission.test.ts'
+const GATHER = 'services/metadata/src/storage/gather.test.ts'
 const GATE = 'services/blockstore/src/stores/gate.test.ts'
 const BLOCK_COMMANDS = 'tests/blockstore/bounds.test.ts'
 const IN_FLIGHT = 'libs/shared/src/http/in-flight.test.ts'
@@ -440,5 +443,40 @@ export const limits = {
     what: 'owners of a realm that the administration API names',
     beyond: 'the others are not named',
     test: [ADMINISTRATION, 'usage of realms and users'],
+  },
+  reply: {
+    value: 64 * 1024 * 1024,
+    unit: 'bytes',
+    what: 'a reply on the bus, in as many messages as it needs',
+    beyond: 'the command fails, and its connection is closed',
+    test: [BUS, 'a reply may be larger than a message, up to its own limit'],
+  },
+  light_commands: {
+    value: 512,
+    unit: 'items',
+    what: 'light commands in progress at one replica of a service; of one organization half of them',
+    beyond: 'they wait, organizations in turn',
+    test: [ADMISSION, 'no organization fills the lane: the rest is for the others'],
+  },
+  waiting_commands: {
+    value: 4,
+    unit: 'times',
+    what: 'commands that wait for their turn at one replica, compared with those that may be in progress',
+    beyond: 'refused at once as not available: the connection is closed with 1013',
+    test: [ADMISSION, 'what cannot begin in time is refused at once'],
+  },
+  gathered_writes: {
+    value: 64,
+    unit: 'items',
+    what: 'versions of vlobs that are written in one transaction',
+    beyond: 'the others go into the next one, organizations in turn',
+    test: [GATHER, 'a batch takes from each organization in turn, from each in order, up to its bounds'],
+  },
+  gathered_bytes: {
+    value: 2 * 1024 * 1024,
+    unit: 'bytes',
+    what: 'their blobs together, but at least one version',
+    beyond: 'the others go into the next one, organizations in turn',
+    test: [GATHER, 'one that is larger than a batch goes alone'],
   },
 } as const satisfies { readonly [name: string]: Limit }

@@ -3,8 +3,10 @@
  * ones; in each lane organizations take turns and none may fill it; what cannot begin within its deadline is refused at
  * once. A request that meets no queue pays for a look at two counters.
  */
+
 import type { Budget } from '../budget.ts'
 import { Unavailable } from '../errors.ts'
+import { limits } from '../limits.ts'
 import type { Lane } from '../protocol/command.ts'
 
 /** `width`: most requests that run; `share`: most of one organization; `queue`: most that wait. */
@@ -160,16 +162,18 @@ export class Admission {
   }
 }
 
-/** Wide enough for commands that gather inside their handlers before they need a connection. */
-const LIGHT_WIDTH = 512
-const QUEUED_PER_RUNNING = 4
+/** The queue of a narrow lane. */
+const MIN_QUEUE = 64
 
-/** Lanes of a service that runs at most `heavy` heavy requests; an organization may have half of each. */
+/**
+ * Lanes of a service that runs at most `heavy` heavy requests; an organization may have half of each. The light one is
+ * wide enough for commands that gather inside their handlers before they need a connection.
+ */
 export function admissionOf(heavy: number): Admission {
   const gate = (width: number): GateOptions => ({
     width,
     share: Math.ceil(width / 2),
-    queue: Math.max(width * QUEUED_PER_RUNNING, 64),
+    queue: Math.max(width * limits.waiting_commands.value, MIN_QUEUE),
   })
-  return new Admission({ light: gate(LIGHT_WIDTH), heavy: gate(heavy) })
+  return new Admission({ light: gate(limits.light_commands.value), heavy: gate(heavy) })
 }

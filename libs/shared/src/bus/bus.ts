@@ -5,6 +5,7 @@
  *
  * Subjects are tokens joined by dots; in a pattern `*` stands for one token and a final `>` for one or more.
  */
+import { limits } from '../limits.ts'
 
 export type RequestOptions = {
   /** After so many milliseconds without an answer the request fails with `Unavailable`. */
@@ -36,7 +37,7 @@ export interface Subscription {
 }
 
 /** Most bytes of a reply, whatever the broker's messages hold (DESIGN §11). */
-export const MAX_REPLY_BYTES = 64 * 1024 * 1024
+export const MAX_REPLY_BYTES = limits.reply.value
 
 export interface Bus {
   /** Most bytes that a request or an event may have. */

@@ -9,6 +9,7 @@
 import type { Budget } from '@parsec/shared/budget'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
+import { limits } from '@parsec/shared/limits'
 import type { Database } from '@parsec/shared/postgres/database'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import { lockRealmByKey } from '../realm/lock.ts'
@@ -35,9 +36,6 @@ type WriteDeps = { db: Database; outbox: Outbox; now: () => DateTime }
 type Caller = { context: AuthenticatedContext; budget: Budget }
 type Target = { vlob_id: Uuid; sequester_blob: SequesterBlobs; blob: Buffer }
 
-/** Of a batch: commands, and bytes of blobs. */
-const MAX_ITEMS = 64
-const MAX_BYTES = 2 * 1024 * 1024
 const LOCK_TIMED_OUT = '55P03'
 
 export class VlobWrites {
@@ -48,7 +46,8 @@ export class VlobWrites {
 
   constructor(deps: WriteDeps) {
     this.#deps = deps
-    const bounds = { maxItems: MAX_ITEMS, maxBytes: MAX_BYTES, lanes: 1 }
+    const { gathered_writes, gathered_bytes } = limits
+    const bounds = { maxItems: gathered_writes.value, maxBytes: gathered_bytes.value, lanes: 1 }
     const patient = new Gathering<Item, null>({
       ...bounds,
       together: (items, budget) => this.#waitAndWrite(items, budget),
