@@ -7,13 +7,13 @@ export type Column = {
   /** As programs read it. */
   readonly of: (item: Json) => Cell
   /** … and people, when that differs. */
-  readonly shown?: (item: Json) => string
+  readonly shown?: (item: Json) => Cell
   /** Numbers stand to the right. */
   readonly isRight?: boolean
 }
 
 export function table(columns: readonly Column[], items: readonly Json[]): string {
-  const rows = items.map(item => columns.map(column => plain(column.shown?.(item) ?? textOf(column.of(item)))))
+  const rows = items.map(item => columns.map(column => plain(textOf((column.shown ?? column.of)(item)))))
   const heads = columns.map(column => column.head.toUpperCase())
   const widths = heads.map((head, i) => Math.max(head.length, ...rows.map(row => [...row[i]!].length)))
   const line = (cells: readonly string[]) =>
