@@ -51,7 +51,8 @@ if (filter === '') {
 stage('services', 'bash', ['tests/backing/services.sh', 'start'], { SERVICES: 'postgres nats' })
 const logs = mkdtempSync(path.join(tmpdir(), 'parsec-logs-'))
 const recorder = pathToFileURL('tests/harness/record-secrets.mjs')
-Object.assign(process.env, { PARSEC_TEST_LOGS: logs, NODE_OPTIONS: `--import=${recorder}` })
+const NODE_COMPILE_CACHE = path.join(ROOT, 'node_modules/.cache/parsec')
+Object.assign(process.env, { PARSEC_TEST_LOGS: logs, NODE_OPTIONS: `--import=${recorder}`, NODE_COMPILE_CACHE })
 await tests('unit tests', UNIT, UNIT_FILES_AT_ONCE)
 await tests('tests of whole servers', WHOLE, WHOLE_FILES_AT_ONCE)
 
