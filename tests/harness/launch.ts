@@ -16,7 +16,7 @@ import { createDatabase, isListening, startNats, type TestDatabase, type TestNat
 import { Child, type Environment } from './child.ts'
 import { type Front, startFront } from './front.ts'
 import { freePort } from './ports.ts'
-import { PostgresProxy } from './postgres-proxy.ts'
+import { TcpProxy } from './tcp-proxy.ts'
 
 export type Topology = 'single' | 'shared' | 'cluster' | 'pairs' | 'twins'
 
@@ -95,9 +95,9 @@ export class Cluster {
   readonly nats: TestNats | undefined
   readonly processes = new Map<string, ServerProcess>()
   #front: Front | undefined
-  #databaseProxy: PostgresProxy | undefined
+  #databaseProxy: TcpProxy | undefined
   /** For the topology `pairs`. */
-  #natsProxy: PostgresProxy | undefined
+  #natsProxy: TcpProxy | undefined
 
   private constructor(
     topology: Topology,
@@ -139,9 +139,8 @@ export class Cluster {
         ...more,
       }
       if (database && !givenDatabase) await migrate(database.url, env)
-      if (database && !givenDatabase && isDatabaseProxied)
-        cluster.#databaseProxy = await PostgresProxy.start(database.url)
-      if (nats && !givenNats && topology === 'pairs') cluster.#natsProxy = await PostgresProxy.start(nats.url)
+      if (database && !givenDatabase && isDatabaseProxied) cluster.#databaseProxy = await TcpProxy.start(database.url)
+      if (nats && !givenNats && topology === 'pairs') cluster.#natsProxy = await TcpProxy.start(nats.url)
       const ports = await Promise.all(LAYOUTS[topology].map(freePort))
       const frontedPorts = LAYOUTS[topology].flatMap(([name], i) => (FRONTED.includes(name) ? [ports[i]!] : []))
       if (frontedPorts.length > 0) cluster.#front = await startFront(frontedPorts, ports.at(-1)!)
@@ -177,11 +176,11 @@ export class Cluster {
     return `ws://127.0.0.1:${this.#front?.port ?? this.processes.values().next().value!.port}`
   }
   /** In front of the database, when that was asked for. */
-  get databaseProxy(): PostgresProxy | undefined {
+  get databaseProxy(): TcpProxy | undefined {
     return this.#databaseProxy
   }
   /** In front of the broker, for the topology `pairs`. */
-  get natsProxy(): PostgresProxy | undefined {
+  get natsProxy(): TcpProxy | undefined {
     return this.#natsProxy
   }
   process(name: string): ServerProcess {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { isListening, NATS_MAX_PAYLOAD, type TestNats } from './backing.ts'
 import { Child } from './child.ts'
 import { freePort } from './ports.ts'
-import { PostgresProxy } from './postgres-proxy.ts'
+import { TcpProxy } from './tcp-proxy.ts'
 
 export class OwnNats {
   readonly name: string
@@ -60,16 +60,16 @@ export class OwnNats {
 /** Servers with routes among each other, each behind a proxy that can fail. */
 export class NatsCluster implements TestNats {
   readonly members: readonly OwnNats[]
-  readonly #routes: readonly PostgresProxy[]
+  readonly #routes: readonly TcpProxy[]
 
-  private constructor(members: readonly OwnNats[], routes: readonly PostgresProxy[]) {
+  private constructor(members: readonly OwnNats[], routes: readonly TcpProxy[]) {
     this.members = members
     this.#routes = routes
   }
 
   static async start(size: number): Promise<NatsCluster> {
     const ports = await Promise.all(Array.from({ length: size }, freePort))
-    const routes = await Promise.all(ports.map(port => PostgresProxy.start(`nats://127.0.0.1:${port}`)))
+    const routes = await Promise.all(ports.map(port => TcpProxy.start(`nats://127.0.0.1:${port}`)))
     const members = await Promise.all(
       ports.map((port, i) => {
         const others = routes.filter((_, j) => j !== i).map(({ url }) => `"${url.replace('nats:', 'nats-route:')}"`)

@@ -9,10 +9,10 @@ import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { readDatabaseUrl } from '@parsec/shared/postgres/url'
 import { recordingLog } from '../blockstore/service.ts'
 import { createDatabase } from '../harness/backing.ts'
-import { PostgresProxy } from '../harness/postgres-proxy.ts'
+import { TcpProxy } from '../harness/tcp-proxy.ts'
 
 const backing = await createDatabase()
-const proxy = await PostgresProxy.start(backing.url)
+const proxy = await TcpProxy.start(backing.url)
 await backing.query('CREATE TABLE thing (_id INTEGER PRIMARY KEY, name TEXT NOT NULL)')
 await backing.query("INSERT INTO thing VALUES (1, 'one'), (2, 'two')")
 const open = new Set<Database>()

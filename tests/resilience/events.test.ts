@@ -16,7 +16,7 @@ import { openPostgres } from '@parsec/shared/postgres/open'
 import { readDatabaseUrl } from '@parsec/shared/postgres/url'
 import type { BusEvent } from '@parsec/shared/protocol/events'
 import { createDatabase, startNats, type TestDatabase, type TestNats } from '../harness/backing.ts'
-import { PostgresProxy as TcpProxy } from '../harness/postgres-proxy.ts'
+import { TcpProxy } from '../harness/tcp-proxy.ts'
 
 const PATIENCE_MS = 20_000
 const SMALL_PAYLOAD = 64 * 1024

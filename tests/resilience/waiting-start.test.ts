@@ -12,13 +12,13 @@ import { Child, type Environment } from '../harness/child.ts'
 import { ADMINISTRATION_TOKEN, migrate, NODE_ARGV } from '../harness/launch.ts'
 import { OwnNats } from '../harness/own-nats.ts'
 import { freePort } from '../harness/ports.ts'
-import { PostgresProxy } from '../harness/postgres-proxy.ts'
+import { TcpProxy } from '../harness/tcp-proxy.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'parsec-start-'))
 const env: Environment = { PATH: process.env.PATH, HOME: folder, TMPDIR: folder, LC_ALL: 'C.UTF-8' }
 const database = await createDatabase()
 const empty = await createDatabase()
-const proxy = await PostgresProxy.start(database.url)
+const proxy = await TcpProxy.start(database.url)
 const nats = await OwnNats.prepare(['authorization { users: [{ user: "parsec", password: "right" }] }'])
 const children: Child[] = []
 await migrate(database.url, env)

@@ -24,7 +24,7 @@ export type Fault =
 
 type Pair = { client: Socket; server: Socket; isSilent: boolean }
 
-export class PostgresProxy {
+export class TcpProxy {
   readonly url: string
   readonly #server: Server
   readonly #pairs = new Set<Pair>()
@@ -38,14 +38,14 @@ export class PostgresProxy {
   }
 
   /** A proxy in front of the server of a database URL; `url` is the same database through it. */
-  static async start(databaseUrl: string): Promise<PostgresProxy> {
+  static async start(databaseUrl: string): Promise<TcpProxy> {
     const behind = new URL(databaseUrl)
     const server = createServer({ pauseOnConnect: true })
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
     const before = new URL(databaseUrl)
     before.hostname = '127.0.0.1'
     before.port = String((server.address() as { port: number }).port)
-    const proxy = new PostgresProxy(server, before.href)
+    const proxy = new TcpProxy(server, before.href)
     server.on('connection', client => proxy.#accept(client, behind))
     return proxy
   }
