@@ -90,6 +90,7 @@ export async function startGateway({
   })
   const stopHearing = bus.onStatus(connected => {
     if (connected) return
+    hub.forgetOrder()
     // Orders and events may be lost: clients come back and catch up (spec 01 §9).
     sockets.endAll('bus connection lost', CLOSE_UNAVAILABLE)
     rpc.endStreams('bus connection lost')

@@ -1,6 +1,6 @@
 /** Events reach a session in the order of their commits, however the replicas of the metadata service tell them. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mock, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { admissionOf } from '@parsec/shared/bus/admission'
 import { LocalBus } from '@parsec/shared/bus/local'
@@ -8,6 +8,7 @@ import { serveInternal } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { decodeMap, type Encodable, encode } from '@parsec/shared/codec/msgpack'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { EVENT_GAP_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import type { BusEvent, ClientEvent, ControlEvent } from '@parsec/shared/protocol/events'
 import { EventHub } from './hub.ts'
@@ -96,4 +97,22 @@ test('when an event is lost for good, whoever may have missed it is sent away', 
   await order({ control: 'events.lost' })
   assert.deepEqual([alice.ends, bob.ends], [['events.lost'], ['events.lost']])
   await hub.stop()
+})
+
+test('whoever may have missed an event is disconnected, once: not those who come after a loss that all were told of', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  try {
+    const { hub, alice, bob, tell } = await world()
+    await tell(changed(1, 2), changed(3, 4))
+    mock.timers.tick(EVENT_GAP_MS)
+    assert.deepEqual([alice.ends, bob.ends], [['events.lost'], []], 'bob is not in the realm')
+    hub.forgetOrder()
+    await tell(changed(7, 9))
+    mock.timers.tick(EVENT_GAP_MS)
+    assert.deepEqual(alice.ends, ['events.lost'])
+    assert.deepEqual(alice.shown(), [1, 3, 7])
+    await hub.stop()
+  } finally {
+    mock.timers.reset()
+  }
 })

@@ -130,6 +130,10 @@ export class EventHub {
     }
   }
 
+  /** Messages were lost, and everybody connects anew: what comes next follows on nothing that was heard before. */
+  forgetOrder(): void {
+    for (const { order } of this.#entries.values()) order.clear()
+  }
   /** Ends every subscription. */
   async stop(): Promise<void> {
     const entries = [...this.#entries.values()]
