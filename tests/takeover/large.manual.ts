@@ -1,14 +1,18 @@
 /**
- * One organization with millions of rows moves in: how fast, and in how much memory. By hand, for minutes:
+ * One organization with millions of rows moves in, out into a file, away, and in again from the file: how fast, and in how
+ * much memory. By hand, for minutes:
  * `VERSIONS=2000000 node --conditions=development --test tests/takeover/large.manual.ts`.
  * `ANALYZED=no` leaves the source without statistics, as a database is that was restored just now.
  */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { setInterval } from 'node:timers/promises'
 import type { TestDatabase } from '../harness/backing.ts'
 import { NODE_ARGV } from '../harness/launch.ts'
@@ -28,6 +32,7 @@ const SAMPLE_MS = 200
 test(`${VERSIONS} versions and ${BLOCKS} blocks of one organization`, async t => {
   const source = await restore('2.17.0')
   const target = await migrated()
+  const folder = await mkdtemp(join(tmpdir(), 'parsec-large-'))
   try {
     await enlarge(source)
     const options = [`--from=${source.url}`, `--db=${target.url}`, `--organization=${ORGANIZATION}`, '--json']
@@ -45,12 +50,36 @@ test(`${VERSIONS} versions and ${BLOCKS} blocks of one organization`, async t =>
       `${rows} rows, ${Math.round(megabytes)} MB in ${seconds.toFixed(1)} s: ${Math.round(rows / seconds)} rows/s, ${(megabytes / seconds).toFixed(1)} MB/s, ${Math.round(resident / 2 ** 20)} MiB resident`,
     )
     assert.ok(resident < MAX_RESIDENT, `${resident} bytes resident`)
-    const verified = await parsec('import', ...options, '--verify')
-    assert.equal(verified.code, 0, verified.output)
+    const verified = await measured(t, 'verified', megabytes, 'import', ...options, '--verify')
+    assert.match(verified, /"checked":1/)
+
+    const archive = join(folder, 'archive.parsec')
+    const own = [`--db=${target.url}`, '--blockstore=POSTGRESQL']
+    const organization = `--organization=${ORGANIZATION}`
+    const exporting = ['export', ...own, organization, '--blocks', `--output=${archive}`]
+    await measured(t, 'exported', () => statSync(archive).size / 1e6, ...exporting)
+    const written = statSync(archive).size / 1e6
+    const confirmation = /--confirm (\w+)/.exec((await parsec('delete_organization', ...own, organization)).output)![1]
+    await measured(t, 'deleted', written, 'delete_organization', ...own, organization, `--confirm=${confirmation}`)
+    await measured(t, 'imported from the file', written, 'import', `--from=${archive}`, ...own)
   } finally {
-    await Promise.all([source.drop(), target.drop()])
+    await Promise.all([source.drop(), target.drop(), rm(folder, { recursive: true, force: true })])
   }
 })
+
+/** Its output; says how fast it was for so many megabytes, and in how much memory. */
+async function measured(t: TestContext, what: string, megabytes: number | (() => number), ...argv: string[]) {
+  const begun = performance.now()
+  const { code, output, resident } = await watched(...argv)
+  const seconds = (performance.now() - begun) / 1000
+  assert.equal(code, 0, output)
+  const size = typeof megabytes === 'number' ? megabytes : megabytes()
+  t.diagnostic(
+    `${what}: ${Math.round(size)} MB in ${seconds.toFixed(1)} s, ${(size / seconds).toFixed(1)} MB/s, ${Math.round(resident / 2 ** 20)} MiB resident`,
+  )
+  assert.ok(resident < MAX_RESIDENT, `${resident} bytes resident`)
+  return output
+}
 
 /** More versions and blocks, as if its first device had written them all. */
 async function enlarge(source: TestDatabase): Promise<void> {
