@@ -1,6 +1,8 @@
 /** Databases that released servers of the original filled, what their devices saw of them, and the command under test (spec 07). */
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
@@ -14,6 +16,8 @@ export type Release = (typeof RELEASES)[number]
 const file = (name: string): string => fileURLToPath(new URL(`data/${name}`, import.meta.url))
 const read = (name: string): unknown => JSON.parse(gunzipSync(readFileSync(file(name))).toString())
 const run = promisify(execFile)
+/** The command is run so often that compiling it would take half of the time. */
+const COMPILED = join(tmpdir(), 'parsec-compiled')
 
 export const keysOf = (release: Release): Keys => read(`v${release}.keys.json.gz`) as Keys
 export const expectedOf = (release: Release): Answers => read(`v${release}.expected.json.gz`) as Answers
@@ -42,7 +46,7 @@ export async function migrated(): Promise<TestDatabase> {
 
 /** `parsec backend …`: exit code and all output. */
 export async function parsec(...argv: string[]): Promise<{ code: number; output: string }> {
-  const env = { PATH: process.env['PATH'], HOME: '/nonexistent', LC_ALL: 'C.UTF-8' }
+  const env = { PATH: process.env['PATH'], HOME: '/nonexistent', LC_ALL: 'C.UTF-8', NODE_COMPILE_CACHE: COMPILED }
   try {
     const { stdout, stderr } = await run(process.execPath, [...NODE_ARGV, 'backend', ...argv], {
       env,

@@ -1,4 +1,5 @@
 /** One organization as one file: its rows as they are at one moment, and its blocks (spec 07, issue of leaving). */
+import { withDeadline } from '@parsec/blockstore/stores/deadline'
 import type { BlockStore } from '@parsec/blockstore/stores/store'
 import { BELONGINGS, selection } from '@parsec/metadata/storage/belongings'
 import { Uuid } from '@parsec/shared/codec/values'
@@ -10,8 +11,6 @@ import { ahead } from './ahead.ts'
 import { ArchiveWriter } from './archive-file.ts'
 
 const PAGE = 500
-/** Blocks that are read at once. */
-const AHEAD = 8
 /** Bytes of rows in one piece. */
 const PIECE_BYTES = 1024 * 1024
 
@@ -91,7 +90,8 @@ async function writeBlocks(
   const read = async ({ block_id, size, missed_nodes }: Stored): Promise<Buffer> => {
     const id = Uuid.parse(block_id)!
     const facts = { size, missedNodes: missed_nodes ?? [] }
-    const data = await store.read(organization_id, id, facts, AbortSignal.timeout(BLOCK_COPY_MS)).catch(error => {
+    const reading = withDeadline(null, BLOCK_COPY_MS, signal => store.read(organization_id, id, facts, signal))
+    const data = await reading.catch(error => {
       throw new OperatorError(
         `--blockstore: block ${block_id} cannot be read (${(error as Error).message}); \`parsec backend scrub\` tells more`,
       )
@@ -102,7 +102,7 @@ async function writeBlocks(
   let blocks = 0
   const query = `SELECT block_id::text, size, missed_nodes FROM block WHERE organization = ${key} AND deleted_on IS NULL`
   for await (const rows of session.pages<Stored>(query, PAGE))
-    for await (const piece of ahead(rows, AHEAD, read)) {
+    for await (const piece of ahead(rows, ({ size }) => size, read)) {
       await writer.piece(piece)
       blocks++
     }

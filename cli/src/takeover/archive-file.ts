@@ -8,7 +8,7 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { OperatorError } from '@parsec/shared/errors'
 
 const MAGIC = Buffer.from('parsec organization archive 1\n')
-/** Bytes that are written at once. */
+/** Bytes of small pieces that are written at once. */
 const WRITE_BYTES = 1024 * 1024
 /** Longest piece: a block of the largest message, and its id. */
 const MAX_PIECE = 17 * 1024 * 1024
@@ -76,9 +76,10 @@ export class ArchiveWriter {
   }
   async #write(bytes: Buffer): Promise<void> {
     this.#hash.update(bytes)
+    if (this.#bytes + bytes.length > WRITE_BYTES) await this.#flush()
+    if (bytes.length >= WRITE_BYTES) return this.#file.writeFile(bytes)
     this.#waiting.push(bytes)
     this.#bytes += bytes.length
-    if (this.#bytes >= WRITE_BYTES) await this.#flush()
   }
   async #flush(): Promise<void> {
     const bytes = Buffer.concat(this.#waiting)

@@ -1,5 +1,6 @@
 /** Contents of blocks from the source's database into any store, each read back before the next page (spec 07 §5). */
 import { createHash } from 'node:crypto'
+import { withDeadline } from '@parsec/blockstore/stores/deadline'
 import type { BlockStore } from '@parsec/blockstore/stores/store'
 import { Uuid } from '@parsec/shared/codec/values'
 import { BLOCK_COPY_MS } from '@parsec/shared/deadlines'
@@ -37,15 +38,16 @@ export async function copyBlocks(
   }
 }
 
-async function copyBlock(store: BlockStore, organization_id: string, block_id: Uuid, data: Buffer): Promise<void> {
-  const signal = AbortSignal.timeout(BLOCK_COPY_MS)
-  const missed = await store.create(organization_id, block_id, data, signal)
-  if (missed.length > 0)
-    throw new OperatorError(`--blockstore: node ${missed.join(', ')} does not take blocks: it must be repaired first`)
-  const back = await store.read(organization_id, block_id, { size: data.length, missedNodes: [] }, signal)
-  if (back.length !== data.length || !digest(back).equals(digest(data)))
-    throw new OperatorError(
-      `--blockstore: block ${block_id.hyphenated} of ${organization_id} is not read back as it was written`,
-    )
-}
+/** Rejects unless it is read back as it was written. */
+export const copyBlock = (store: BlockStore, organization_id: string, block_id: Uuid, data: Buffer): Promise<void> =>
+  withDeadline(null, BLOCK_COPY_MS, async signal => {
+    const missed = await store.create(organization_id, block_id, data, signal)
+    if (missed.length > 0)
+      throw new OperatorError(`--blockstore: node ${missed.join(', ')} does not take blocks: it must be repaired first`)
+    const back = await store.read(organization_id, block_id, { size: data.length, missedNodes: [] }, signal)
+    if (back.length !== data.length || !digest(back).equals(digest(data)))
+      throw new OperatorError(
+        `--blockstore: block ${block_id.hyphenated} of ${organization_id} is not read back as it was written`,
+      )
+  })
 const digest = (data: Buffer): Buffer => createHash('sha256').update(data).digest()

@@ -2,6 +2,7 @@
  * Compares what was taken with its source, as that is now: rows and sums, certificates and their chains, who wrote what and
  * when, samples of blocks. Nothing is written on either side.
  */
+import { withDeadline } from '@parsec/blockstore/stores/deadline'
 import type { BlockStore } from '@parsec/blockstore/stores/store'
 import { Uuid } from '@parsec/shared/codec/values'
 import { BLOCK_COPY_MS } from '@parsec/shared/deadlines'
@@ -212,8 +213,8 @@ async function sampleBlocks(
   )
   const flaws: string[] = []
   for (const { block_id, size } of blocks)
-    await store
-      .read(organization_id, Uuid.parse(block_id)!, { size, missedNodes: [] }, AbortSignal.timeout(BLOCK_COPY_MS))
-      .catch(error => flaws.push(`block ${block_id}: ${(error as Error).message}`))
+    await withDeadline(null, BLOCK_COPY_MS, signal =>
+      store.read(organization_id, Uuid.parse(block_id)!, { size, missedNodes: [] }, signal),
+    ).catch(error => flaws.push(`block ${block_id}: ${(error as Error).message}`))
   return flaws
 }
