@@ -67,7 +67,8 @@ export async function writesOf(database: TestDatabase): Promise<object> {
         tup_inserted + tup_updated + tup_deleted - own.rows AS rows, temp_files, temp_bytes,
         (SELECT json_agg(json_build_array(relname, n_tup_ins, n_tup_upd, n_tup_del) ORDER BY relid) FROM pg_stat_user_tables) AS tables
       FROM pg_stat_database, (
-        SELECT n_tup_ins + n_tup_upd + n_tup_del AS rows FROM pg_stat_sys_tables WHERE relid = 'pg_statistic'::regclass
+        SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) AS rows FROM pg_stat_sys_tables, pg_class
+        WHERE pg_class.oid = 'pg_statistic'::regclass AND relid IN (pg_class.oid, reltoastrelid)
       ) own WHERE datname = current_database()`)
   for (;;) {
     const [{ others, ...writes } = { others: 1 }] = await ask()

@@ -1,5 +1,6 @@
 /** Copies a realm from the server's database and block store into an export file (spec 05 §14.5). */
 
+import { withDeadline } from '@parsec/blockstore/stores/deadline'
 import type { BlockStore } from '@parsec/blockstore/stores/store'
 import { EXPORT_READ_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
@@ -67,7 +68,9 @@ async function exportBlocks(
   let failuresInARow = 0
   const read = async (block: ExportedBlock): Promise<(ExportedBlock & { data: Buffer })[]> => {
     try {
-      const data = await store.read(organization_id, block.block_id, block, AbortSignal.timeout(EXPORT_READ_MS))
+      const data = await withDeadline(null, EXPORT_READ_MS, signal =>
+        store.read(organization_id, block.block_id, block, signal),
+      )
       failuresInARow = 0
       return [{ ...block, data }]
     } catch (error) {
