@@ -1,5 +1,5 @@
 /**
- * A TCP proxy in front of a real PostgreSQL, with the faults of networks and failovers at will:
+ * A TCP proxy in front of a real database or broker, with the faults of networks and failovers at will:
  *
  *   await proxy.set({ kind: 'reset' })                   new and open connections are reset
  *   proxy.set({ kind: 'silent', only: 'open' })          a failover without RST: what is open is never answered again
