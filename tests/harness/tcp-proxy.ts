@@ -22,13 +22,16 @@ export type Fault =
   | { readonly kind: 'delay'; readonly ms: number }
   | { readonly kind: 'loss'; readonly chance: number }
 
+/** More than the keep-alive of our sessions at PostgreSQL takes. */
+const KEEPALIVE_MS = 60_000
+
 type Pair = { client: Socket; server: Socket; isSilent: boolean }
 
 export class TcpProxy {
   readonly url: string
   readonly #server: Server
   readonly #pairs = new Set<Pair>()
-  /** Towards PostgreSQL, of clients that are gone without a word: open as long as PostgreSQL, or the test, wants. */
+  /** Towards the server, of clients that are gone without a word: open until the server's keep-alive would notice. */
   readonly #forgotten = new Set<Socket>()
   #fault: Fault = { kind: 'none' }
 
@@ -101,7 +104,10 @@ export class TcpProxy {
       this.#pairs.delete(pair)
       // The machine of a forgotten client does not say goodbye.
       if (!pair.isSilent) server.destroy()
-      else this.#forgotten.add(server)
+      else {
+        this.#forgotten.add(server)
+        setTimeout(() => server.destroy(), KEEPALIVE_MS).unref()
+      }
     })
     server.on('close', () => {
       this.#forgotten.delete(server)

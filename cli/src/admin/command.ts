@@ -57,8 +57,7 @@ export type AdminCommand<O extends OptionTable = OptionTable> = CommandHelp & {
 }
 
 /** Types the command's values by its own options. */
-export const adminCommand = <const O extends OptionTable>(command: AdminCommand<O>): AdminCommand =>
-  command as unknown as AdminCommand
+export const adminCommand = <const O extends OptionTable>(command: AdminCommand<O>): AdminCommand => command
 
 type Shared = Values<typeof connection & typeof form>
 
@@ -69,9 +68,9 @@ export function classOf(command: AdminCommand): typeof ParsecCommand {
     static override summary = command.summary
     protected readonly spec: CommandSpec<typeof spec.options> & CommandHelp = spec
     protected override async execute(values: Values<typeof spec.options>, output: Output): Promise<number> {
-      const { server, token, json, csv: asCsv } = values as unknown as Shared
+      const { server, token, json, csv: asCsv } = values
       const own = Object.fromEntries(Object.entries(values).filter(([key]) => key in command.options))
-      const shown = await command.run(new AdminApi(server, token!), own as never, output)
+      const shown = await command.run(new AdminApi(server, token!), own, output)
       if (json) output.out(`${JSON.stringify(shown.whole, null, 2)}\n`)
       else if ('text' in shown) output.out(shown.text)
       else if (asCsv) output.out(csv(shown.columns, shown.items))

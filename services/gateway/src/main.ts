@@ -46,7 +46,7 @@ export async function startGateway({
   const forwarder = new Forwarder(bus)
   const local = new Map(
     Object.entries({ ...eventCommands(hub), ...enrollmentCommands(hub, bus), ...exchangeCommands(hub, bus) }),
-  ) as unknown as ReadonlyMap<string, LocalHandler<CommandName>>
+  )
   const activity = new Activity(() => sockets.connections.size)
   const seen = new Seen(bus, log)
   const sockets = new Sockets(

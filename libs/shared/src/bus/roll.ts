@@ -68,7 +68,7 @@ export class Roll {
   ): Promise<Gathered<N>> {
     if (this.#refusal !== undefined) throw new Unavailable(this.#refusal)
     const gathered: Gathered<N> = { answers: [], unanswered: [] }
-    const payload = encode(request as never)
+    const payload = encode(request)
     const outcomes = await Promise.allSettled(
       this.present(service).map(async card => {
         try {

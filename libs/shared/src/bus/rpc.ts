@@ -234,7 +234,7 @@ export async function callInternal<N extends InternalName>(
 ): Promise<InternalReply<N>> {
   const { service, deadlineMs } = internalRequests[name]
   const timeoutMs = budget ? budget.share(deadlineMs) : deadlineMs
-  const message = [SPOKEN, serviceShare(timeoutMs), request] as unknown as Encodable
+  const message = [SPOKEN, serviceShare(timeoutMs), request]
   const reply = await bus.request(subjects.internal(service, name), encode(message), {
     timeoutMs,
     owned: true,

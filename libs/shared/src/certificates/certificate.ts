@@ -83,7 +83,7 @@ const schemas = {
     configuration: z.union([
       struct({ type: enumeration(['AVAILABLE', 'ARCHIVED']) }),
       struct({
-        type: constant('DELETION_PLANNED') as unknown as z.ZodLiteral<'DELETION_PLANNED'>,
+        type: constant('DELETION_PLANNED'),
         deletion_date: dateTime(),
       }),
     ]),

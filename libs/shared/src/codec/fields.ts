@@ -32,14 +32,14 @@ export function int({ min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEG
   const bounds = `Must be between ${min} and ${max}.`
   return field<number | bigint>(v => typeof v === 'number' || typeof v === 'bigint', 'Not a valid integer.')
     .transform(v => (typeof v === 'number' ? v : v > 0n ? Number.MAX_SAFE_INTEGER : Number.MIN_SAFE_INTEGER))
-    .refine(v => v >= min && v <= max, bounds) as unknown as z.ZodType<number>
+    .refine(v => v >= min && v <= max, bounds)
 }
 
 /** A float or an integer on the wire. */
 export const float = () =>
   field<Float | number>(v => v instanceof Float || typeof v === 'number', 'Not a valid number.').transform(v =>
     v instanceof Float ? v.value : v,
-  ) as unknown as z.ZodType<number>
+  )
 
 const tooLong = (max: number) => `Longer than maximum length ${max}.`
 
@@ -58,9 +58,7 @@ export const verbatimText = ({ maxBytes = Number.POSITIVE_INFINITY }: { maxBytes
 
 /** Free text, normalised. U+0000 is refused: PostgreSQL cannot store it. */
 export const text = ({ maxBytes }: { maxBytes: number }) =>
-  textField(v => !v.includes('\0') && normalized(v, maxBytes) !== undefined, maxBytes).transform(
-    nfc,
-  ) as unknown as z.ZodType<string>
+  textField(v => !v.includes('\0') && normalized(v, maxBytes) !== undefined, maxBytes).transform(nfc)
 
 const textField = (accepts: (v: string) => boolean, maxBytes: number): z.ZodType<string> =>
   z.custom<string>(v => typeof v === 'string' && accepts(v), {
@@ -89,7 +87,7 @@ export const constant = <const T extends string>(value: T): z.ZodLiteral<T> =>
 export const list = <T extends z.ZodType>(item: T, { max }: { max: number }): z.ZodType<z.infer<T>[]> =>
   counted(Array.isArray, v => v.length, max, 'Not a valid list.').transform((items, context) =>
     each<unknown, z.infer<T>>(items, context, (value, at) => taken(item, value, context, at)),
-  ) as unknown as z.ZodType<z.infer<T>[]>
+  )
 
 /** A map with typed keys, which need not be text, of at most `max` entries; yields them in the order of the message. */
 export const mapOf = <K, V>(key: z.ZodType<K>, value: z.ZodType<V>, { max }: { max: number }): z.ZodType<[K, V][]> =>
@@ -99,7 +97,7 @@ export const mapOf = <K, V>(key: z.ZodType<K>, value: z.ZodType<V>, { max }: { m
         taken(key, entry[0], context, at, 0),
         taken(value, entry[1], context, at, 1),
       ]),
-  ) as unknown as z.ZodType<[K, V][]>
+  )
 
 type Context = z.core.$RefinementCtx
 /** Looks at item after item, and no further than the first few problems: each costs more than all that is right. */
@@ -129,11 +127,10 @@ const counted = <T>(is: (v: unknown) => v is T, count: (v: T) => number, max: nu
 /** Present but possibly nil. */
 export const requiredNullable = <T>(schema: z.ZodType<T>) => schema.nullable()
 /** Nil, or absent, which is the same. */
-export const nullable = <T>(schema: z.ZodType<T>): z.ZodType<T | null> =>
-  schema.nullish().transform(v => v ?? null) as unknown as z.ZodType<T | null>
+export const nullable = <T>(schema: z.ZodType<T>): z.ZodType<T | null> => schema.nullish().transform(v => v ?? null)
 /** Absent means `value`; nil is refused. */
 export const withDefault = <T>(schema: z.ZodType<T>, value: T): z.ZodType<T> =>
-  schema.optional().transform(v => (v === undefined ? value : v)) as unknown as z.ZodType<T>
+  schema.optional().transform(v => (v === undefined ? value : v))
 
 /** Ids, date-times, bins and so on are objects in JavaScript, but no structures. */
 const isScalarObject = (v: unknown): boolean => typeof v === 'object' && v !== null && !isMap(v)
@@ -146,7 +143,7 @@ export const struct = <S extends z.ZodRawShape>(shape: S): z.ZodType<z.infer<z.Z
     z.object(shape, {
       error: issue => absence(issue.input) ?? 'Not a valid mapping type.',
     }),
-  ) as unknown as z.ZodType<z.infer<z.ZodObject<S>>>
+  )
 
 // Identifiers (spec 01 §3.1)
 
@@ -173,7 +170,7 @@ const identifier = (accepts: (v: unknown) => boolean) =>
     .custom<string>(accepts, {
       error: issue => absence(issue.input) ?? (typeof issue.input === 'string' ? 'Invalid data' : 'Not string'),
     })
-    .transform(nfc) as unknown as z.ZodType<string>
+    .transform(nfc)
 
 export const organizationId = () => identifier(isName)
 export const userId = () => identifier(isName)
@@ -194,7 +191,7 @@ export const humanHandle = () =>
   field<HumanHandle>(
     v => Array.isArray(v) && v.length === 2 && EMAIL.test(handlePart(v[0])) && LABEL.test(handlePart(v[1])),
     'Invalid data',
-  ).transform(([email, label]): HumanHandle => [nfc(email), nfc(label)]) as unknown as z.ZodType<HumanHandle>
+  ).transform(([email, label]): HumanHandle => [nfc(email), nfc(label)])
 
 /**
  * What a schema makes of `value`, or the wire's `errors` map: field → texts, list index → …, `_schema` for the whole.

@@ -83,13 +83,13 @@ export const invite = {
     slow: { when: ({ message }) => message.send_email === true, deadlineMs: MAIL_DEADLINE_MS },
     request: z.discriminatedUnion('type', [
       z.object({
-        type: constant('USER') as unknown as z.ZodLiteral<'USER'>,
+        type: constant('USER'),
         claimer_email: claimerEmail(),
         send_email: bool(),
       }),
-      z.object({ type: constant('DEVICE') as unknown as z.ZodLiteral<'DEVICE'>, send_email: bool() }),
+      z.object({ type: constant('DEVICE'), send_email: bool() }),
       z.object({
-        type: constant('SHAMIR_RECOVERY') as unknown as z.ZodLiteral<'SHAMIR_RECOVERY'>,
+        type: constant('SHAMIR_RECOVERY'),
         claimer_user_id: userId(),
         send_email: bool(),
       }),

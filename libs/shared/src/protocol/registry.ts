@@ -44,7 +44,7 @@ export type Request<N extends CommandName> = RequestFor<Commands[N]>
 export type Reply<N extends CommandName> = ReplyFor<Commands[N]>
 export type CallerOf<N extends CommandName> = ContextFor<Commands[N]>
 
-export const everyCommand: readonly CommandSpec[] = Object.values(commands) as unknown as CommandSpec[]
+export const everyCommand: readonly CommandSpec[] = Object.values(commands)
 export const commandsOf = (service: ServiceName): readonly CommandSpec[] =>
   everyCommand.filter(spec => spec.service === service && !spec.pending)
 
