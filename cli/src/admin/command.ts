@@ -59,8 +59,6 @@ export type AdminCommand<O extends OptionTable = OptionTable> = CommandHelp & {
 /** Types the command's values by its own options. */
 export const adminCommand = <const O extends OptionTable>(command: AdminCommand<O>): AdminCommand => command
 
-type Shared = Values<typeof connection & typeof form>
-
 /** The command as the command line finds it. */
 export function classOf(command: AdminCommand): typeof ParsecCommand {
   const spec = { ...command, options: { ...command.options, ...connection, ...form } }
