@@ -9,6 +9,9 @@ import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
 import { openApiDocument } from './openapi.ts'
 
 const PREFIX = '/administration/docs'
+/** Without `upgrade-insecure-requests`, which leaves the page blank on a host without TLS. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; font-src data:; base-uri 'none'; frame-ancestors 'none'"
 /** What of a page's answer is passed on. */
 const KEPT_HEADERS = ['content-type', 'location', 'cache-control', 'etag', 'last-modified', 'content-security-policy']
 
@@ -38,7 +41,11 @@ export async function openPages(): Promise<FastifyInstance> {
   const pages = fastify()
   const document = openApiDocument(serverVersion()) as never
   await pages.register(swagger, { mode: 'static', specification: { document } })
-  await pages.register(swaggerUi, { routePrefix: PREFIX, staticCSP: true, uiConfig: { tryItOutEnabled: false } })
+  await pages.register(swaggerUi, {
+    routePrefix: PREFIX,
+    staticCSP: POLICY,
+    uiConfig: { tryItOutEnabled: false, validatorUrl: null },
+  })
   await pages.ready()
   return pages
 }

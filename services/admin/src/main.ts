@@ -1,6 +1,6 @@
 /**
  * The administration API: the compatible routes (spec 02 §7), each one request to the metadata service, and those of
- * `/administration/v2` beside them.
+ * `/administration/v2` beside them; the console and the pages of the documentation are shown to everybody.
  */
 import type { Bus } from '@parsec/shared/bus/bus'
 import { Roll } from '@parsec/shared/bus/roll'
@@ -11,6 +11,7 @@ import type { HttpServer } from '@parsec/shared/http/server'
 import type { Log } from '@parsec/shared/log'
 import type { Service } from '@parsec/shared/service'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { consoleRoutes, openConsole } from './console.ts'
 import { docsRoutes, openPages } from './docs-pages.ts'
 import { endpoints } from './endpoints.ts'
 import { organizationRoutes } from './organizations.ts'
@@ -24,9 +25,15 @@ const BEARER = 'Bearer '
 
 /** Registers the routes under `/administration`; the caller listens. Closing the HTTP server ends the calls in progress. */
 export async function startAdmin({ bus, log, guard, http }: AdminDeps): Promise<Service> {
-  const pages = await openPages()
+  const [pages, files] = await Promise.all([openPages(), openConsole()])
   const roll = await Roll.open(bus, log)
-  await http.app.register(async app => docsRoutes(app, pages), { prefix: '/administration' })
+  await http.app.register(
+    async app => {
+      consoleRoutes(app, files)
+      docsRoutes(app, pages)
+    },
+    { prefix: '/administration' },
+  )
   await http.app.register(
     async app => {
       guardRoutes(app, guard, log)
