@@ -16,6 +16,11 @@ test('a command ends before its gateway gives it up: what it asks outside, and m
   assert.ok(d.SMTP_CONNECT_MS < d.SMTP_SILENCE_MS && d.SMTP_SILENCE_MS < d.SMTP_MS)
 })
 
+test('a step of a deletion ends within its request, and a call with its last step within what callers wait', () => {
+  assert.ok(d.DELETION_WORK_MS + d.DATABASE_STATEMENT_MS + d.ANSWER_MARGIN_MS < d.DELETION_DEADLINE_MS)
+  assert.ok(d.DELETION_CALL_MS + 2 * d.DELETION_DEADLINE_MS < d.ADMIN_CALL_MS)
+})
+
 test('a lost broker is noticed before the longest request is over', () => {
   const noticed = d.NATS_PING_INTERVAL_MS * (d.NATS_MAX_PINGS_OUT + 1)
   assert.ok(noticed < d.BLOCK_DEADLINE_MS)

@@ -75,22 +75,26 @@ const begin = (db: Transactional, organization_id: OrganizationID, { key, code }
   })
 
 type Place = { key: number; name: OrganizationID }
-/** In an order that respects references: tables without their own statement. */
-const TABLES: readonly (readonly [table: string, where: string])[] = [
+type Selection = readonly [table: string, where: string]
+/** In an order that respects references. */
+const TABLES: readonly Selection[] = [
   ...Object.entries(MADE_ANEW),
   ...BELONGINGS.map(({ table, where }) => [table, where] as const)
-    .filter(([table]) => table !== 'organization' && table !== 'vlob_atom')
+    .filter(([table]) => table !== 'organization')
     .reverse(),
 ]
+const REFERRED_TO = new Set(['invitation', 'shamir_recovery', 'vlob', 'realm', 'device', 'user_', 'human'])
 
 /** False when it was over before all were gone. */
-async function removeRows(db: Queryable, place: Place, isOver: () => boolean): Promise<boolean> {
+async function removeRows(db: Transactional, place: Place, isOver: () => boolean): Promise<boolean> {
   await db.run(sql`
     UPDATE user_ SET shamir_recovery = NULL WHERE organization = ${place.key} AND shamir_recovery IS NOT NULL`)
   if (!(await removeVlobs(db, place.key, isOver))) return false
-  for (const [table, where] of TABLES) {
-    const batch = `SELECT ctid FROM ${table} WHERE ${selection(where, place)} LIMIT ${ROWS}`
-    if (!(await repeat(db, plain(`DELETE FROM ${table} WHERE ctid = ANY (ARRAY(${batch}))`), isOver))) return false
+  for (const [i, table] of TABLES.entries()) {
+    const remove = REFERRED_TO.has(table[0])
+      ? () => removeAlone(db, place, TABLES.slice(0, i), table)
+      : () => db.run(deletion(table, place, ROWS))
+    if (!(await repeat(remove, isOver))) return false
   }
   return true
 }
@@ -103,27 +107,38 @@ async function removeVlobs(db: Queryable, organization: number, isOver: () => bo
     )
     if (vlobs.length === 0) return true
     const keys = vlobs.map(({ _id }) => _id)
-    const versions = sql`
-      DELETE FROM vlob_atom WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM vlob_atom WHERE vlob = ANY (${keys}::bigint[]) LIMIT ${ROWS}))`
-    if (!(await repeat(db, versions, isOver))) return false
+    const versions = () =>
+      db.run(sql`
+        DELETE FROM vlob_atom WHERE ctid = ANY (ARRAY(
+          SELECT ctid FROM vlob_atom WHERE vlob = ANY (${keys}::bigint[]) LIMIT ${ROWS}))`)
+    if (!(await repeat(versions, isOver))) return false
     await db.run(sql`DELETE FROM vlob WHERE _id = ANY (${keys}::bigint[])`)
   }
 }
 
-async function repeat(db: Queryable, batch: Sql, isOver: () => boolean): Promise<boolean> {
+async function repeat(remove: () => Promise<number>, isOver: () => boolean): Promise<boolean> {
   for (;;) {
     if (isOver()) return false
-    if ((await db.run(batch)) < ROWS) return true
+    if ((await remove()) < ROWS) return true
   }
 }
 
-/** Whoever was writing when the organization was closed has ended by now, or waits for its lock and fails. */
-const removeLast = (db: Transactional, place: Place) =>
+/**
+ * What others may refer to goes while nobody writes: whoever was writing when the organization was closed has ended by now,
+ * or waits for its row. What they have left is `before`.
+ */
+const removeAlone = (db: Transactional, place: Place, before: readonly Selection[], table: Selection) =>
   db.transaction(async tx => {
     await tx.run(sql`SELECT FROM organization WHERE _id = ${place.key} FOR UPDATE`)
-    await removeRows(tx, place, () => false)
-    await tx.run(sql`DELETE FROM organization WHERE _id = ${place.key}`)
+    for (const left of before) void tx.run(deletion(left, place))
+    return tx.run(deletion(table, place, ROWS))
   })
+const removeLast = (db: Transactional, place: Place) =>
+  removeAlone(db, place, TABLES, ['organization', '_id = $organization'])
 
+function deletion([table, where]: Selection, place: Place, limit?: number): Sql {
+  const rows = selection(where, place)
+  if (limit === undefined) return plain(`DELETE FROM ${table} WHERE ${rows}`)
+  return plain(`DELETE FROM ${table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ${table} WHERE ${rows} LIMIT ${limit}))`)
+}
 const plain = (text: string): Sql => ({ name: '', text, values: [] })
