@@ -145,7 +145,7 @@ const command = name => process.env[name] && (() => run('sh', ['-c', process.env
 const STEPS = {
   'upgrade (all pods anew)': () => helm('upgrade', { commonLabels: { round: 'two' } }),
   rollback: () => run(K8S_LAB, ['helm', 'rollback', 'parsec', '--namespace', NAMESPACE, '--wait', '--force-conflicts']),
-  'upgrade to this image, rollback to the earlier one':
+  'an earlier image and back, twice':
     K8S_IMAGE_OLD &&
     (() => {
       const [, old] = K8S_IMAGE_OLD.split(/:(?=[^/]*$)/)
@@ -154,7 +154,7 @@ const STEPS = {
       run(K8S_LAB, ['helm', 'rollback', 'parsec', '--namespace', NAMESPACE, '--wait', '--force-conflicts'])
       helm('upgrade', {}, '--force-conflicts')
     }),
-  'scale by hand, then upgrade': () => {
+  'scale by hand and upgrade': () => {
     kubectl('scale', 'deployment/parsec-gateway', '--replicas=3')
     rolledOut()
     helm('upgrade', { commonLabels: { round: 'three' } }, '--force-conflicts')
