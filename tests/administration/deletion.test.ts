@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { BELONGINGS, MADE_ANEW } from '@parsec/metadata/storage/belongings'
+import pg from 'pg'
 import { type Context, clientOf, refused, roleCertificate, Uuid } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
 
@@ -111,6 +112,20 @@ for (const topology of ['single', 'cluster'] as const)
 
     await rm(nodes[1]!)
     await rename(`${nodes[1]}-away`, nodes[1]!)
+    // Somebody was writing when the organization was closed, and ends only now.
+    if (cluster.database) {
+      const late = new pg.Client({ connectionString: cluster.database.url })
+      await late.connect()
+      await late.query('BEGIN')
+      await late.query(
+        `INSERT INTO human (organization, email, label, folded_email, folded_label)
+         SELECT _id, 'late', 'late', 'late', 'late' FROM organization WHERE organization_id = $1`,
+        [id],
+      )
+      assert.equal((await call(client, again)).status, 503)
+      await late.query('COMMIT')
+      await late.end()
+    }
     assert.deepEqual(await deleteAll(client, again), { status: 200, json: { is_deleted: true } })
     assert.equal((await call(client, again)).status, 404)
     assert.equal(await objectsOf(id), 0)
