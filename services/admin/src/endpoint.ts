@@ -65,9 +65,10 @@ export function endpoint<const D extends Description>(
         url: description.path.replace(/\{(\w+)\}/g, ':$1'),
         config: { scope: scopeOf(description) },
         handler: async (request, reply) => {
-          const send = (status: number, body: object) =>
-            answer(deps, request, reply, status, body, pathOf(request).organization_id)
           const given = read(description, request)
+          const change = 'refusal' in given || description.tag === 'Server' ? undefined : given.body
+          const target = { ...shortened(pathOf(request)), ...(change && { change }) }
+          const send = (status: number, body: object) => answer(deps, request, reply, status, body, target)
           if ('refusal' in given) {
             const { status, ...body } = given.refusal
             return send(status, body)
@@ -86,6 +87,9 @@ export function endpoint<const D extends Description>(
 
 export const scopeOf = ({ method, scope }: Pick<Description, 'method' | 'scope'>): Scope =>
   scope ?? (method === 'GET' ? 'read' : 'write')
+/** What a path names may be of any length, and nobody's. */
+const shortened = (names: { [name: string]: string }) =>
+  Object.fromEntries(Object.entries(names).map(([name, text]) => [name, text.slice(0, MAX_NAME)]))
 const pathOf = (request: FastifyRequest) => request.params as { [name: string]: string }
 
 /** A path that names nothing, then what is wrong with the query and the body. */

@@ -13,10 +13,11 @@ export function organizationRoutes(app: FastifyInstance, deps: Deps): void {
   app.post('/organizations', async (request, reply) => {
     const body = readBody(request, creation)
     if ('bad' in body) return answer(deps, request, reply, 400, body.bad)
-    const { organization_id } = body.fields
+    const { organization_id, ...change } = body.fields
+    const target = { organization_id, change }
     const created = await callInternal(bus, 'administration_create', body.fields)
-    if (created.status !== 'ok') return answer(deps, request, reply, 400, { error: created.status }, organization_id)
-    return answer(deps, request, reply, 200, { bootstrap_token: created.bootstrap_token }, organization_id)
+    if (created.status !== 'ok') return answer(deps, request, reply, 400, { error: created.status }, target)
+    return answer(deps, request, reply, 200, { bootstrap_token: created.bootstrap_token }, target)
   })
 
   app.get('/organizations/:organization_id', async (request, reply) => {
@@ -38,13 +39,14 @@ export function organizationRoutes(app: FastifyInstance, deps: Deps): void {
       if (found.status !== 'ok') return answer(deps, request, reply, 404, NOT_FOUND, organization_id)
       return answer(deps, request, reply, 400, body.bad, organization_id)
     }
+    const target = { organization_id, change: body.fields }
     const { status } = await callInternal(bus, 'administration_update', { ...body.fields, organization_id })
-    if (status !== 'ok') return answer(deps, request, reply, 404, NOT_FOUND, organization_id)
-    if (!prefers(request, 'return=representation')) return answer(deps, request, reply, 200, {}, organization_id)
+    if (status !== 'ok') return answer(deps, request, reply, 404, NOT_FOUND, target)
+    if (!prefers(request, 'return=representation')) return answer(deps, request, reply, 200, {}, target)
     const changed = await callInternal(bus, 'administration_status', { organization_id })
-    if (changed.status !== 'ok') return answer(deps, request, reply, 404, NOT_FOUND, organization_id)
+    if (changed.status !== 'ok') return answer(deps, request, reply, 404, NOT_FOUND, target)
     const { status: _, ...shown } = changed
-    return answer(deps, request, reply.header(...REPRESENTED), 200, shown, organization_id)
+    return answer(deps, request, reply.header(...REPRESENTED), 200, shown, target)
   })
 
   app.get('/organizations/:organization_id/stats', async (request, reply) => {

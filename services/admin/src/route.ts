@@ -16,6 +16,14 @@ export function organizationOf(request: FastifyRequest): string | undefined {
   return parsed.ok ? parsed.value : undefined
 }
 
+/** Of an audit line: what was acted on, and what was to become of it. */
+export type Target = {
+  readonly organization_id?: string
+  readonly [name: string]: string | undefined | Change
+  readonly change?: Change
+}
+type Change = { readonly [field: string]: unknown }
+
 /** Sends `body` and leaves the audit line; the token is never in it. */
 export function answer(
   { log }: Pick<Deps, 'log'>,
@@ -23,17 +31,17 @@ export function answer(
   reply: FastifyReply,
   status: number,
   body: object | string,
-  organization_id?: string,
+  target: Target | string = {},
 ): FastifyReply {
   const outcome = typeof body === 'object' && 'error' in body ? String(body.error) : 'ok'
-  audit(log, request, outcome, organization_id)
+  audit(log, request, outcome, typeof target === 'string' ? { organization_id: target } : target)
   return reply.code(status).send(body)
 }
 
-export function audit(log: Log, request: FastifyRequest, outcome: string, organization_id?: string): void {
+export function audit(log: Log, request: FastifyRequest, outcome: string, target: Target = {}): void {
   log.info('Administration', {
     route: `${request.method} ${request.routeOptions.url}`,
-    ...(organization_id !== undefined && { organization_id }),
+    ...target,
     outcome,
     token: bearerOf(request)?.name,
     address: request.ip,

@@ -27,9 +27,11 @@ export function userRoutes(app: FastifyInstance, deps: Deps): void {
     if (user_id !== undefined && user_email !== undefined) return answer(deps, request, reply, 400, BOTH)
     const organization_id = organizationOf(request)
     if (organization_id === undefined) return answer(deps, request, reply, 404, NOT_FOUND)
+    const { frozen: is_frozen, ...named } = body.fields
+    const target = { organization_id, ...named, change: { frozen: is_frozen } }
     const frozen = await callInternal(bus, 'administration_freeze', { ...body.fields, organization_id })
-    if (frozen.status !== 'ok') return answer(deps, request, reply, 404, { error: frozen.status }, organization_id)
+    if (frozen.status !== 'ok') return answer(deps, request, reply, 404, { error: frozen.status }, target)
     const { status: _, ...shown } = frozen
-    return answer(deps, request, reply, 200, shown, organization_id)
+    return answer(deps, request, reply, 200, shown, target)
   })
 }
