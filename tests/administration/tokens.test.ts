@@ -66,7 +66,23 @@ test('SIGHUP reads the file again: old and new side by side, then the new one al
   assert.ok(!server.output.includes('new-secret') && !server.output.includes('old-secret'))
 })
 
-test('the log says whose token it was', async () => {
-  await api.as('new-secret').ok('listOrganizations')
-  assert.match(server.output, /"route":"GET \/administration\/v2\/organizations","outcome":"ok","token":"console"/)
+test('the log says whose token it was, what was acted on and what was changed', async () => {
+  const own = api.as('new-secret')
+  const organization_id = client.freshId()
+  await own.ok('createOrganization', {}, { organization_id })
+  for (const operation of ['changeOrganization', 'changeOrganizationV1'])
+    await own.ok(operation, { organization_id }, { active_users_limit: 7 })
+  await own.refused('changeUser', { organization_id, user_id: 'bob' }, { is_frozen: true })
+  const lines = server.output
+    .split('\n')
+    .filter(line => line.includes(organization_id) && line.includes('"Administration"'))
+  const told = lines
+    .map(line => JSON.parse(line))
+    .map(({ token, user_id, change, outcome }) => [token, user_id, change, outcome])
+  assert.deepEqual(told, [
+    ['console', undefined, { organization_id }, 'ok'],
+    ['console', undefined, { active_users_limit: 7 }, 'ok'],
+    ['console', undefined, { active_users_limit: 7 }, 'ok'],
+    ['console', 'bob', { is_frozen: true }, 'user_not_found'],
+  ])
 })

@@ -99,6 +99,17 @@ const SCENES: { readonly [what: string]: Scene } = {
     body: { is_expired: false, expiration_date: null },
     proves: async w => (await w.bobReturns()).close(),
   },
+  'Delete it for good, with the code that the first call (without it) tells': {
+    given: async w => {
+      const { status, json } = await api.call('deleteOrganization', inOrganization(w))
+      assert.deepEqual([status, json.error, json.users], [409, 'confirmation_required', 2])
+      return { ...inOrganization(w), confirm: json.code }
+    },
+    proves: async w => {
+      await w.laptop.untilClosed()
+      assert.deepEqual(await api.refused('showOrganization', inOrganization(w)), [404, 'not_found'])
+    },
+  },
   'See its users, and when they were last here': { given: inOrganization, says: () => /bob@example\.com/ },
   'See the devices of a user': { given: bob, says: () => /bob@dev1/ },
   'Keep a user out': {
@@ -150,8 +161,9 @@ for (const { what, operation, command } of rows)
     if (says) assert.match(answer, says(first))
     await proves?.(first)
 
-    const { conn_id = '' }: Given = await given(second)
-    const words = command.replace('Acme', second.id).replace('CONN_ID', String(conn_id)).split(' ')
+    const { conn_id = '', confirm = '' }: Given = await given(second)
+    const names = { Acme: second.id, CONN_ID: String(conn_id), CODE: String(confirm) }
+    const words = command.split(' ').map(word => Object.entries(names).find(([name]) => name === word)?.[1] ?? word)
     const { code, out, err } = await parsec(client.http, ADMINISTRATION_TOKEN, ...words)
     assert.equal(code, 0, out + err)
     if (says) assert.match(out, says(second))

@@ -166,8 +166,7 @@ export const organizationCommands = [
 
 /** Large organizations take several calls, each of which goes on where the last one ended. */
 async function deletion(api: AdminApi, organization_id: string, confirm: string | undefined): Promise<Shown> {
-  const call = () =>
-    api.call({ method: 'DELETE', path: `/organizations/${encodeURIComponent(organization_id)}`, query: { confirm } })
+  const call = () => api.call({ method: 'DELETE', path: path(organization_id), query: { confirm } })
   let { status, json } = await call()
   while (status === 202) ({ status, json } = await call())
   if (status === 200) return { whole: json, text: `${organization_id} is deleted.\n` }
