@@ -1,15 +1,25 @@
 /** The console: who is signed in, which page is shown, and the frame around it. */
 import { get, signIn, signOut } from './api.js'
+import { Connections } from './connections.js'
 import { html } from './html.js'
 import { NewOrganization } from './new-organization.js'
 import { Organization } from './organization.js'
 import { Organizations } from './organizations.js'
+import { Overview } from './overview.js'
 import { Page, Session } from './parts.js'
+import { Services } from './services.js'
 import { SignIn } from './sign-in.js'
 import { useCallback, useEffect, useState } from './vendor/hooks.js'
 import { render } from './vendor/preact.js'
+import { Warnings } from './warnings.js'
 
-const PAGES = [{ path: '#/organizations', label: 'Organizations', page: () => html`<${Organizations} />` }]
+const PAGES = [
+  { path: '#/', label: 'Overview', page: () => html`<${Overview} />` },
+  { path: '#/organizations', label: 'Organizations', page: () => html`<${Organizations} />` },
+  { path: '#/connections', label: 'Connections', page: () => html`<${Connections} />` },
+  { path: '#/services', label: 'Services', page: () => html`<${Services} />` },
+  { path: '#/warnings', label: 'Warnings', page: () => html`<${Warnings} />` },
+]
 const OTHERS = [
   { pattern: /^#\/new-organization$/, page: () => html`<${NewOrganization} />` },
   { pattern: /^#\/organizations\/([^/]+)$/, page: id => html`<${Organization} key=${id} id=${id} />` },
@@ -57,7 +67,7 @@ function Frame({ who, leave }) {
         <ul>
           ${PAGES.map(
             ({ path, label }) =>
-              html`<li><a href=${path} aria-current=${path === here ? 'page' : here.startsWith(`${path}/`) ? 'true' : undefined}>${label}</a></li>`,
+              html`<li><a href=${path} aria-current=${path === here ? 'page' : path !== '#/' && here.startsWith(`${path}/`) ? 'true' : undefined}>${label}</a></li>`,
           )}
         </ul>
       </nav>

@@ -12,13 +12,21 @@ export const number = n => whole.format(n)
 export const plural = (n, word) => `${number(n)} ${word}${n === 1 ? '' : 's'}`
 
 const pad = n => String(n).padStart(2, '0')
-/** In the time zone of the reader. */
+/** In the time zone of the reader, like all of these. */
 export function moment(text) {
   if (text === null || text === undefined) return '–'
-  const at = new Date(text)
-  return `${day(at)} ${pad(at.getHours())}:${pad(at.getMinutes())}`
+  const at = Date.parse(text) / 1000
+  return `${day(at)} ${clock(at)}`
 }
-const day = at => `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`
+/** `at`: seconds of the epoch. */
+export function day(at) {
+  const date = new Date(at * 1000)
+  return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`
+}
+export function clock(at) {
+  const date = new Date(at * 1000)
+  return `${pad(date.getHours())}:${pad(date.getMinutes())}`
+}
 
 const SPANS = [
   ['year', 31_536_000],

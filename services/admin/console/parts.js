@@ -90,27 +90,32 @@ export const Mark = ({ kind = '', children }) => html`<span class="mark ${kind}"
 /**
  * A table of one list of the API, page by page.
  *
+ * `summary`: what the first page says about all of them.
  * columns: `{ head, of: item => content, kind?: 'number', sort?: name that the API sorts by }`; the first names the row.
  */
-export function List({ label, path, name, query = {}, columns, keyOf, empty, sorting }) {
+export function List({ label, path, name, query = {}, columns, keyOf, empty, sorting, summary }) {
   const { items, total, answer, error, more, reload } = useList(path, name, { ...query, ...sorting?.state })
   if (error && !items) return html`<${Problem} error=${error} retry=${reload} />`
   if (!items) return html`<${Waiting} />`
   return html`
     ${error && html`<${Problem} error=${error} retry=${reload} />`}
     <${Incomplete} unanswered=${answer.unanswered} />
+    ${summary && html`<p>${summary(answer)}</p>`}
     <${Table} label=${label} columns=${columns} items=${items} keyOf=${keyOf} sorting=${sorting} reload=${reload} />
     <p class="quiet" role="status">
       ${items.length === 0 ? empty : `${number(items.length)} of ${plural(Math.max(total, items.length), 'entry').replace('entrys', 'entries')}`}
     </p>
-    ${more && html`<${Action} run=${more}>Show more<//>`}`
+    <div class="actions">
+      ${more && html`<${Action} run=${more}>Show more<//>`}
+      <button type="button" onClick=${reload} aria-label="Reload ${label.toLowerCase()}">Reload</button>
+    </div>`
 }
 
 /** Wider than a phone it scrolls by itself, with the keyboard too. */
 export const Table = ({ label, columns, items, keyOf, sorting, reload }) =>
   items.length > 0 &&
   html`
-    <div class="table" role="region" aria-label=${label} tabindex="0">
+    <div class="table" role="region" aria-label="${label} (table)" tabindex="0">
       <table>
         <thead><tr>${columns.map(column => html`<${Head} column=${column} sorting=${sorting} />`)}</tr></thead>
         <tbody>
