@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { OperatorError } from './errors.ts'
 import type { Readiness } from './service.ts'
+import { serverVersion } from './version.ts'
 
 /** Of the lanes of a service, by name (DESIGN §11). */
 export type LaneFigures = {
@@ -12,6 +13,10 @@ export type LaneFigures = {
 /** Of the connections to the database. */
 export type PoolFigures = { connections: number; idle: number; waiting: number; waitedSeconds: number }
 
+export type StoreOperation = 'read' | 'create' | 'remove'
+/** `missing` and `corrupt`: it answered, but not with the block. */
+export type StoreOutcome = 'ok' | 'missing' | 'corrupt' | 'failed'
+
 /** Made once per process and passed down. Label values come from the protocol table, never from a client. */
 export type Metrics = {
   /** A command that was answered; `seconds` is how long that took. */
@@ -20,8 +25,10 @@ export type Metrics = {
   connections(change: 1 | -1): void
   /** An event that was delivered to a client. */
   event(event: string): void
-  /** A node of the block store that failed or was late. */
-  blockstoreError(node: string): void
+  /** What a node of the block store was asked for, and how that ended. */
+  blockstore(node: string, operation: StoreOperation, outcome: StoreOutcome, seconds: number): void
+  /** Whether the process can work, read whenever somebody asks. */
+  readiness(isReady: () => boolean): void
   /** What waits in the lanes of a service, read whenever somebody asks. */
   lanes(service: string, figures: () => LaneFigures): void
   /** The connections to the database, read likewise. */
@@ -35,7 +42,8 @@ export const noMetrics: Metrics = {
   request: () => {},
   connections: () => {},
   event: () => {},
-  blockstoreError: () => {},
+  blockstore: () => {},
+  readiness: () => {},
   lanes: () => {},
   pool: () => {},
   expose: async () => ({ contentType: 'text/plain', body: '' }),
@@ -76,6 +84,19 @@ export async function createMetrics(): Promise<Metrics> {
     labelNames: ['node'],
     registers,
   })
+  const blockstoreDurations = new Histogram({
+    name: 'parsec_blockstore_seconds',
+    help: 'Time that a node of the block store took',
+    labelNames: ['node', 'operation', 'outcome'],
+    buckets: BUCKETS,
+    registers,
+  })
+  new Gauge({
+    name: 'parsec_build_info',
+    help: 'Version of the server, as a label of 1',
+    labelNames: ['version', 'node'],
+    registers,
+  }).set({ version: serverVersion(), node: process.versions.node }, 1)
   const lanes = new Map<string, () => LaneFigures>()
   const laneGauge = (name: string, help: string, pick: (figures: LaneFigures[string]) => number) =>
     new Gauge({
@@ -96,7 +117,7 @@ export async function createMetrics(): Promise<Metrics> {
     'Seconds that requests have waited for their turn',
     of => of.waitedSeconds,
   )
-  const poolGauge = (name: string, help: string, read: () => number) =>
+  const readGauge = (name: string, help: string, read: () => number) =>
     new Gauge({
       name,
       help,
@@ -112,13 +133,18 @@ export async function createMetrics(): Promise<Metrics> {
     },
     connections: change => connections.inc(change),
     event: event => events.inc({ event }),
-    blockstoreError: node => blockstoreErrors.inc({ node }),
+    blockstore(node, operation, outcome, seconds) {
+      blockstoreDurations.observe({ node, operation, outcome }, seconds)
+      if (outcome !== 'ok') blockstoreErrors.inc({ node })
+    },
+    readiness: isReady =>
+      readGauge('parsec_ready', 'Whether the process can work, as /readyz says', () => Number(isReady())),
     lanes: (service, figures) => void lanes.set(service, figures),
     pool(figures) {
-      poolGauge('parsec_database_connections', 'Open connections to the database', () => figures().connections)
-      poolGauge('parsec_database_idle', 'Connections that nobody uses', () => figures().idle)
-      poolGauge('parsec_database_waiting', 'Requests that wait for a connection', () => figures().waiting)
-      poolGauge(
+      readGauge('parsec_database_connections', 'Open connections to the database', () => figures().connections)
+      readGauge('parsec_database_idle', 'Connections that nobody uses', () => figures().idle)
+      readGauge('parsec_database_waiting', 'Requests that wait for a connection', () => figures().waiting)
+      readGauge(
         'parsec_database_waited_seconds_total',
         'Seconds that were waited for a connection',
         () => figures().waitedSeconds,
@@ -148,6 +174,7 @@ export async function monitorServer({ host, port, readiness, metrics }: MonitorO
     '/readyz': async () => readyPage(readiness()),
     '/metrics': async () => ({ status: 200, ...(await metrics.expose()) }),
   }
+  metrics.readiness(() => readiness().every(service => service.ready))
   const server = createServer(async (request, response) => {
     const page = Object.hasOwn(pages, request.url ?? '') ? pages[request.url!] : undefined
     const readable = request.method === 'GET' || request.method === 'HEAD'

@@ -5,7 +5,7 @@ import { STORE_ASK_AGAIN_MS, STORE_PROBE_MS } from '@parsec/shared/deadlines'
 import { Unavailable } from '@parsec/shared/errors'
 import { limits } from '@parsec/shared/limits'
 import type { LogKeys } from '@parsec/shared/log'
-import { type Metrics, noMetrics } from '@parsec/shared/metrics'
+import { type Metrics, noMetrics, type StoreOperation } from '@parsec/shared/metrics'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { orAborted, withDeadline } from './deadline.ts'
 import { Gate } from './gate.ts'
@@ -126,6 +126,7 @@ export class StoreNode implements BlockStore {
   }
   read(organization_id: OrganizationID, block_id: Uuid, { size }: BlockFacts, signal: AbortSignal): Promise<Buffer> {
     return this.#observe(
+      'read',
       this.#gate.run(organization_id, signal, async () => {
         const data = await this.#trusted(signal, () => this.#store.read(organization_id, block_id, signal))
         if (data.length !== size) throw new StoreError(`${data.length} bytes where ${size} belong`, { corrupt: true })
@@ -140,7 +141,7 @@ export class StoreNode implements BlockStore {
         key,
         this.#trusted(signal, () => this.#store.create(organization_id, block_id, data, signal)),
       )
-    await this.#observe(this.#gate.run(organization_id, signal, write))
+    await this.#observe('create', this.#gate.run(organization_id, signal, write))
     return []
   }
   async quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
@@ -148,7 +149,10 @@ export class StoreNode implements BlockStore {
   }
   async removeAll(organization_id: OrganizationID, limit: number, signal: AbortSignal): Promise<boolean> {
     const inTurn = <T>(work: () => Promise<T>): Promise<T> =>
-      this.#observe(this.#gate.run(organization_id, signal, () => this.#trusted(signal, work)))
+      this.#observe(
+        'remove',
+        this.#gate.run(organization_id, signal, () => this.#trusted(signal, work)),
+      )
     // A disk that is gone has no objects either: it is asked who it is.
     this.#isSuspect = true
     const keys = await inTurn(() => this.#keysOf(organization_id, limit, signal))
@@ -191,9 +195,12 @@ export class StoreNode implements BlockStore {
   }
 
   /** Counts; gives every failure the store's keys. */
-  async #observe<T>(operation: Promise<T>): Promise<T> {
+  async #observe<T>(operation: StoreOperation, work: Promise<T>): Promise<T> {
+    const startedAt = performance.now()
+    const seconds = () => (performance.now() - startedAt) / 1000
     try {
-      const result = await operation
+      const result = await work
+      this.#metrics.blockstore(this.name, operation, 'ok', seconds())
       this.#operations++
       this.#failingSince = null
       return result
@@ -202,7 +209,8 @@ export class StoreNode implements BlockStore {
         cause instanceof StoreError ? cause : new StoreError((cause as Error)?.message ?? String(cause), { cause })
       if (error.cancelled) throw error
       this.#operations++
-      this.#metrics.blockstoreError(this.name)
+      const outcome = error.missing ? 'missing' : error.corrupt ? 'corrupt' : 'failed'
+      this.#metrics.blockstore(this.name, operation, outcome, seconds())
       // A disk that is gone has nothing either, and neither has another one in its place.
       if (!error.corrupt) this.#isSuspect = true
       if (error.missing || error.corrupt) {
