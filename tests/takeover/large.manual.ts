@@ -20,6 +20,8 @@ import { migrated, parsec, restore } from './data-set.ts'
 
 const VERSIONS = Number(process.env['VERSIONS'] ?? 100_000)
 const BLOCKS = Number(process.env['BLOCKS'] ?? VERSIONS / 2)
+/** Of each version; a multiple of 16. */
+const VERSION_BYTES = Number(process.env['VERSION_BYTES'] ?? 128)
 /** Of each block; a multiple of 32. */
 const BLOCK_BYTES = Number(process.env['BLOCK_BYTES'] ?? 64)
 const WITH_ARCHIVE = process.env['ARCHIVE'] !== 'no'
@@ -105,11 +107,13 @@ async function enlarge(source: TestDatabase): Promise<void> {
     FROM realm JOIN vlob_encryption_revision revision ON revision.realm = realm._id AND revision.encryption_revision = realm.encryption_revision
     WHERE realm.organization = ${organization}
   ) home`
+  await source.query('ALTER TABLE vlob_atom ALTER COLUMN blob SET STORAGE EXTERNAL')
+  await source.query('ALTER TABLE block_data ALTER COLUMN data SET STORAGE EXTERNAL')
   await source.query(`
     WITH made AS (
       INSERT INTO vlob_atom (organization, vlob_encryption_revision, vlob_id, version, blob, size, author, created_on)
       SELECT ${organization}, home.revision, md5('vlob' || n / ${VERSIONS_OF_A_VLOB})::uuid, n % ${VERSIONS_OF_A_VLOB} + 1,
-        decode(repeat(md5(n::text), 8), 'hex'), 128, ${author}, now() - interval '1 day'
+        decode(repeat(md5(n::text), ${VERSION_BYTES / 16}), 'hex'), ${VERSION_BYTES}, ${author}, now() - interval '1 day'
       FROM generate_series(0, ${VERSIONS - 1}) n JOIN ${realms} ON home.place = n / ${VERSIONS_OF_A_VLOB} % home.places
       ORDER BY n
       RETURNING _id, vlob_encryption_revision AS revision
@@ -117,7 +121,6 @@ async function enlarge(source: TestDatabase): Promise<void> {
     INSERT INTO realm_vlob_update (realm, index, vlob_atom)
     SELECT home.realm, home.checkpoint + row_number() OVER (PARTITION BY home.realm ORDER BY made._id), made._id
     FROM made JOIN ${realms} USING (revision)`)
-  await source.query('ALTER TABLE block_data ALTER COLUMN data SET STORAGE EXTERNAL')
   await source.query(`
     WITH made AS (
       INSERT INTO block (organization, block_id, realm, author, size, created_on)
