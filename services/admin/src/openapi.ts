@@ -65,7 +65,12 @@ function operation(route: Description, schemas: Json): Json {
     ...(body && {
       requestBody: {
         required: true,
-        content: { 'application/json': { schema: schemaOf(body, 'input', schemas), ...exampleOf(example?.body) } },
+        content: {
+          'application/json': {
+            schema: schemaOf(isV2(route) ? body.strict() : body, 'input', schemas),
+            ...exampleOf(example?.body),
+          },
+        },
       },
     }),
     responses: responsesOf(route, schemas),
@@ -98,7 +103,7 @@ function responsesOf(route: Description, schemas: Json): Json {
   }
   add(ALWAYS)
   for (const { unknown } of Object.values(params)) add({ 404: [unknown] })
-  if (body || query || route.path.startsWith('/v2')) add({ 400: ['bad_data'] })
+  if (body || query || isV2(route)) add({ 400: ['bad_data'] })
   if (body) add({ 413: ['too_large'] })
   add(refusals)
   const shown = {
@@ -132,6 +137,8 @@ const failure = (codes: readonly string[]): Json => ({
   },
   required: ['error'],
 })
+/** There fields that are not known are refused. */
+const isV2 = ({ path }: Description): boolean => path.startsWith('/v2')
 const exampleOf = (example: unknown): Json => (example === undefined ? {} : { example })
 
 /** The JSON schema of a field; what has a name goes among those of the document. */
