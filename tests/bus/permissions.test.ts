@@ -11,6 +11,8 @@ import type { Bus } from '@parsec/shared/bus/bus'
 import { NatsBus } from '@parsec/shared/bus/nats'
 import { probeNats } from '@parsec/shared/bus/nats-probe'
 import { permissionsOf } from '@parsec/shared/bus/permissions'
+import { Replica } from '@parsec/shared/bus/replica'
+import { Roll } from '@parsec/shared/bus/roll'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { Unavailable } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
@@ -146,6 +148,16 @@ test('a probe finds the rights that each service has, and names those that other
   const named = refused.map(({ operation, subject }) => `${operation} ${subject}`)
   assert.ok(named.includes('subscription parsec.event.*.*'), named.join())
   assert.ok(named.includes('publish parsec.cmd.metadata.-.caller'), named.join())
+})
+
+test('where the broker has the permissions of an earlier release, replicas cannot be asked, and say so', async () => {
+  // As a service whose new subjects are not permitted.
+  const bus = await connect('gateway')
+  await assert.rejects(Replica.present(bus, log, 'blockstore', {}), /NATS refuses a subscription/)
+  const roll = await Roll.open(bus, log)
+  await assert.rejects(roll.ask('state', {}), Unavailable)
+  await roll.close()
+  await bus.drain()
 })
 
 test('an answer goes to whoever asked, and to no other place', async () => {

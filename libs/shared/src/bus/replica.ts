@@ -32,10 +32,25 @@ export class Replica {
     this.card = { service, replica, host: hostname(), version: serverVersion(), started_on: DateTime.now() }
   }
 
+  /** Where the bus is away, it is presented as soon as that is back. Rejects when the broker does not permit it. */
   static async present(bus: Bus, log: Log, service: ServiceName, answers: ReplicaAnswers): Promise<Replica> {
     const replica = new Replica(bus, log, service)
-    await replica.#start(answers)
+    await replica.#begin(answers)
     return replica
+  }
+  async #begin(answers: ReplicaAnswers): Promise<void> {
+    try {
+      await this.#start(answers)
+    } catch (error) {
+      await this.#close()
+      if (!(error instanceof Unavailable)) throw error
+      const stop = this.#bus.onStatus(isConnected => {
+        if (!isConnected) return
+        stop()
+        this.#begin(answers).catch(cause => this.#log.error('Presence not told', { error: cause }))
+      })
+      this.#stopHearing = stop
+    }
   }
   async #start(answers: ReplicaAnswers): Promise<void> {
     const { service, replica } = this.card
@@ -49,7 +64,8 @@ export class Replica {
         return encode(answer(decode(payload) as never) as Encodable)
       },
     )
-    this.#subscriptions.push(serving, await this.#bus.subscribe(subjects.rollCall, () => this.#say(false)))
+    this.#subscriptions.push(serving)
+    this.#subscriptions.push(await this.#bus.subscribe(subjects.rollCall, () => this.#say(false)))
     this.#stopHearing = this.#bus.onStatus(isConnected => {
       if (isConnected) this.#say(false)
     })
@@ -62,7 +78,10 @@ export class Replica {
     clearInterval(this.#timer)
     this.#stopHearing?.()
     this.#say(true)
-    await Promise.all(this.#subscriptions.splice(0).map(subscription => subscription.close()))
+    await this.#close()
+  }
+  async #close(): Promise<void> {
+    await Promise.allSettled(this.#subscriptions.splice(0).map(subscription => subscription.close()))
   }
 
   #say(isLeaving: boolean): void {

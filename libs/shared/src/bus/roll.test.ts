@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { encode } from '../codec/msgpack.ts'
 import { DateTime } from '../codec/values.ts'
+import { Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { ReplicaCard } from '../protocol/replica.ts'
 import { LocalBus } from './local.ts'
@@ -68,5 +69,32 @@ test('no more replicas are known than may be, and nobody speaks for another serv
   for (let n = 0; n < 1100; n++) say(n)
   await turn()
   assert.equal(roll.present().length, 1000)
+  await roll.close()
+})
+
+/** Lost at first. */
+class LateBus extends LocalBus {
+  isLost = true
+  readonly listeners: ((isConnected: boolean) => void)[] = []
+  override subscribe(...given: Parameters<LocalBus['subscribe']>) {
+    return this.isLost ? Promise.reject(new Unavailable('lost')) : super.subscribe(...given)
+  }
+  override onStatus(listener?: (isConnected: boolean) => void) {
+    if (listener) this.listeners.push(listener)
+    return () => void this.listeners.splice(this.listeners.indexOf(listener!), 1)
+  }
+}
+
+test('a replica that starts while the bus is lost is there as soon as that is back', async () => {
+  const bus = new LateBus()
+  const replica = await Replica.present(bus, log, 'gateway', { state })
+  bus.isLost = false
+  const roll = await Roll.open(bus, log)
+  assert.deepEqual(roll.present(), [])
+  for (const listener of [...bus.listeners]) listener(true)
+  for (let n = 0; n < 5; n++) await turn()
+  assert.deepEqual(idsOf(roll.present()), [replica.card.replica])
+  assert.equal((await roll.ask('state', {})).answers.length, 1)
+  await replica.leave()
   await roll.close()
 })
