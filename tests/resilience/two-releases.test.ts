@@ -9,7 +9,7 @@ import { NODE_ARGV, type Program } from '../harness/launch.ts'
 import { misunderstandings, roll } from './random/rolling.ts'
 import { randomizedRun } from './random/run.ts'
 
-const BETWEEN_MS = 500
+const EACH_MS = 3_000
 const NEXT: Program = [`--import=${import.meta.resolve('./random/next-release.ts')}`, ...NODE_ARGV]
 
 async function sideBySide(older: Program, newer: Program, env = {}): Promise<void> {
@@ -22,8 +22,8 @@ async function sideBySide(older: Program, newer: Program, env = {}): Promise<voi
       await cluster.database!.query(
         `INSERT INTO migration (_id, name, applied, checksum) VALUES (9999, '9999_next', now(), 'of the next release')`,
       )
-      await roll(cluster, newer, BETWEEN_MS)
-      await roll(cluster, older, BETWEEN_MS)
+      await roll(cluster, newer, EACH_MS)
+      await roll(cluster, older, EACH_MS)
       return []
     },
   })

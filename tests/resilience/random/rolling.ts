@@ -5,13 +5,14 @@ import type { Cluster, Program } from '../../harness/launch.ts'
 /** What a reply says when two releases do not understand each other. */
 const MISUNDERSTOOD = /bad_message|unknown_command|not_implemented|timeout|error/
 
-/** Restarts every process, in order, with that program; each works before the next one goes. */
-export async function roll(cluster: Cluster, program: Program, betweenMs: number): Promise<void> {
+/** Restarts every process, in order, with that program; each works before the next one goes, and has so long at least. */
+export async function roll(cluster: Cluster, program: Program, eachMs: number): Promise<void> {
   for (const server of cluster.processes.values()) {
+    const due = performance.now() + eachMs
     server.program = program
     await server.restart('SIGTERM')
     while (!(await server.isReady())) await pause(50)
-    await pause(betweenMs)
+    await pause(Math.max(due - performance.now(), 0))
   }
 }
 
