@@ -35,7 +35,7 @@ export const history = (db: Queryable, days: number) =>
     ORDER BY hour`)
 
 /** Writes a sample down unless this hour has one. */
-async function sample(db: Queryable, now: DateTime): Promise<void> {
+export async function takeSample(db: Queryable, now: DateTime): Promise<void> {
   const hour = DateTime.of(now.second - (now.second % HOUR_SECONDS), 0)
   if (await db.one(sql`SELECT FROM figures_sample WHERE hour = ${hour}`)) return
   const { organizations, users, active_users, realms, data_size, metadata_size } = await serverFigures(db, now)
@@ -52,5 +52,5 @@ export const figuresSampling = (deps: Pick<Deps, 'log' | 'now'>, database: Datab
     everyMs: FIGURES_EVERY_MS,
     deadlineMs: FIGURES_MS,
     log: deps.log,
-    work: budget => sample(database.within(budget), deps.now()),
+    work: budget => takeSample(database.within(budget), deps.now()),
   })
