@@ -45,7 +45,9 @@ try {
   }
   for (const part of cli.files) copyBuilt(path.join(ROOT, 'cli', part), path.join(stage, part))
   for (const file of ['README.md', 'CHANGELOG.md', 'LICENSE']) cpSync(path.join(ROOT, file), path.join(stage, file))
-  cpSync(path.join(ROOT, 'docs'), path.join(stage, 'docs'), { recursive: true })
+  // Pictures of what the server shows by itself.
+  const isText = file => path.basename(file) !== 'images'
+  cpSync(path.join(ROOT, 'docs'), path.join(stage, 'docs'), { recursive: true, filter: isText })
   write(stage, {
     name: root.name,
     version: root.version,

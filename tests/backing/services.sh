@@ -12,7 +12,7 @@
 #
 # Settings (environment):
 #   STATE_DIR    state, logs, pid files, env file     (parsec-test-services in the system's temp folder)
-#   SERVICES     any of: postgres nats swift nginx pgbouncer    (all but the last two, which are only installed;
+#   SERVICES     any of: postgres nats swift nginx pgbouncer chromium   (the first three; the others are only installed;
 #                swift brings memcached and keystone)
 #   SWIFT_DATA   directory for the objects; "auto": STATE_DIR when it takes xattrs, else /dev/shm,
 #                else an ext4 image on a loop device  (auto)
@@ -59,6 +59,7 @@ install_packages() {
   want nats && need+=(nats-server)
   want nginx && need+=(nginx)     # the program only: tests start their own
   want pgbouncer && need+=(pgbouncer)   # likewise
+  want chromium && need+=(chromium fonts-dejavu-core)   # likewise
   want swift && need+=(swift-proxy swift-account swift-container swift-object keystone
                        python3-keystonemiddleware memcached)
   local missing=()

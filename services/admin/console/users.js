@@ -1,7 +1,7 @@
 /** The users of an organization, and the devices of one of them. */
 import { named, patch } from './api.js'
 import { useSettled } from './asking.js'
-import { ago, moment, number } from './format.js'
+import { ago, moment, number, plural } from './format.js'
 import { html } from './html.js'
 import { Action, Dialog, Field, List, Mark, Session, useSorting } from './parts.js'
 import { useContext, useState } from './vendor/hooks.js'
@@ -23,8 +23,8 @@ export function Users({ path }) {
       head: 'Actions',
       of: (user, reload) => html`
         <div class="actions">
-          <button type="button" onClick=${() => setShown(user)} aria-label="Devices of ${nameOf(user)}">
-            ${number(user.devices)} ${user.devices === 1 ? 'device' : 'devices'}
+          <button type="button" onClick=${() => setShown(user)} aria-label="${plural(user.devices, 'device')} of ${nameOf(user)}">
+            ${plural(user.devices, 'device')}
           </button>
           ${mayWrite && !user.revoked_on && html`<${Freezing} path=${path} user=${user} reload=${reload} />`}
         </div>`,

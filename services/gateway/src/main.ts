@@ -75,7 +75,7 @@ export async function startGateway({
     access: http.access,
     sseKeepaliveSeconds: config.sseKeepaliveSeconds,
   })
-  registerPages(http.app, config.backendAddr)
+  await registerPages(http.app, config)
   rpc.register(http.app)
 
   seen.start()

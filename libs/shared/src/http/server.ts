@@ -60,8 +60,8 @@ export const HTML = 'text/html; charset=utf-8'
 export const htmlPage = (title: string, sentence: string): string =>
   `<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><title>${title}</title><link rel="stylesheet" href="/static/base.css"></head>
-<body><h1>${title}</h1><p>${sentence}</p></body>
+<head><meta charset="utf-8"><title>${title}</title><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="/static/favicon.ico"><link rel="stylesheet" href="/static/base.css"></head>
+<body><main><h1>${title}</h1><p>${sentence}</p></main></body>
 </html>
 `
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { redirection } from './pages.ts'
+import { fastify } from 'fastify'
+import { redirection, registerPages } from './pages.ts'
 
 const plain = { hostname: 'h', port: 9999, useTls: false }
 const secure = { hostname: 'h', port: 443, useTls: true }
@@ -23,4 +24,32 @@ test('path and query are form-encoded anew, parameters grouped by name (02-organ
 test('a parameter may be repeated as often as an address is long', () => {
   const query = Array.from({ length: 100_000 }, (_, i) => `a=${i % 10}`).join('&')
   assert.equal(redirection(secure, 'spam', query), `parsec://h/spam?${query}`)
+})
+test('welcome page, style, icon and logo are what they say; the version is for debugging (02-organization-http §6.2, §6.4)', async () => {
+  const [app, debug] = [fastify(), fastify()]
+  await registerPages(app, { backendAddr: plain, debug: false })
+  await registerPages(debug, { backendAddr: plain, debug: true })
+  const get = (url: string) => app.inject(url)
+  const page = await get('/')
+  assert.equal(page.headers['content-type'], 'text/html; charset=utf-8')
+  assert.match(page.body, /h:9999/)
+  assert.doesNotMatch(page.body, /version|\d\.\d\.\d/)
+  assert.match((await debug.inject('/')).body, /version \d+\.\d+\.\d+/)
+  for (const [, path = ''] of page.body.matchAll(/(?:src|href)="(\/static\/[^"]+)"/g))
+    assert.equal((await get(path)).statusCode, 200, path)
+  const icon = await get('/static/favicon.ico')
+  assert.deepEqual([...icon.rawPayload.subarray(0, 6)], [0, 0, 1, 0, 3, 0])
+  assert.equal(icon.headers['content-type'], 'image/vnd.microsoft.icon')
+  const logo = await get('/static/parsec-vert.png')
+  assert.equal(logo.rawPayload.subarray(1, 4).toString(), 'PNG')
+  assert.equal(logo.headers['content-type'], 'image/png')
+  for (const path of [
+    '/static',
+    '/static/',
+    '/static/no-such',
+    '/static/../package.json',
+    '/static/%2e%2e/package.json',
+  ])
+    assert.equal((await get(path)).statusCode, 404, path)
+  await Promise.all([app.close(), debug.close()])
 })

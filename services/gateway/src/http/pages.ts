@@ -1,27 +1,32 @@
-/** What a browser may ask for: the welcome page, its two assets, and links of mails that lead to the client (spec 02 §6). */
-import { crc32, deflateSync } from 'node:zlib'
-import type { BackendAddr } from '@parsec/shared/config'
+/** What a browser may ask for: the welcome page, its assets, and links of mails that lead to the client (spec 02 §6). */
+import { readFile } from 'node:fs/promises'
+import type { BackendAddr, GatewayConfig } from '@parsec/shared/config'
 import { netloc } from '@parsec/shared/http/netloc'
 import { HTML, htmlPage } from '@parsec/shared/http/server'
+import { serverVersion } from '@parsec/shared/version'
 import type { FastifyInstance } from 'fastify'
 
-const WELCOME = htmlPage(
-  'Parsec server',
-  'This is a Parsec server. Open it with the Parsec client: web browsers can do nothing here.',
-)
-const STYLE = `body { margin: 4rem auto; max-width: 40rem; padding: 0 1rem; font: 1.1rem/1.5 system-ui, sans-serif; color: #1c2b3a }
-h1 { font-weight: 600; color: #0058cc }
-`
-/** 16 × 16 pixels in the colour of the headings. */
-const ICON = favicon(0x00, 0x58, 0xcc)
-/** The same as a picture, for mails. */
-const LOGO = png(0x00, 0x58, 0xcc)
+const FOLDER = new URL('../../static/', import.meta.url)
+/** File of `static/` → what it is. */
+const FILES = {
+  'base.css': 'text/css; charset=utf-8',
+  'favicon.ico': 'image/vnd.microsoft.icon',
+  'logo.svg': 'image/svg+xml',
+  // Mails show it.
+  'parsec-vert.png': 'image/png',
+}
 
-export function registerPages(app: FastifyInstance, backendAddr: BackendAddr): void {
-  app.get('/', (_request, reply) => reply.type(HTML).send(WELCOME))
-  app.get('/static/base.css', (_request, reply) => reply.type('text/css; charset=utf-8').send(STYLE))
-  app.get('/static/favicon.ico', (_request, reply) => reply.type('image/vnd.microsoft.icon').send(ICON))
-  app.get('/static/parsec-vert.png', (_request, reply) => reply.type('image/png').send(LOGO))
+/** The files are read once: later they may be those of another release. */
+export async function registerPages(
+  app: FastifyInstance,
+  { backendAddr, debug }: Pick<GatewayConfig, 'backendAddr' | 'debug'>,
+): Promise<void> {
+  const welcome = welcomePage(backendAddr, debug)
+  app.get('/', (_request, reply) => reply.type(HTML).send(welcome))
+  for (const [name, type] of Object.entries(FILES)) {
+    const content = await readFile(new URL(name, FOLDER))
+    app.get(`/static/${name}`, (_request, reply) => reply.type(type).send(content))
+  }
   app.get('/redirect/*', (request, reply) => {
     const path = (request.params as { '*': string })['*']
     if (path === '') return reply.callNotFound()
@@ -34,6 +39,36 @@ export function registerPages(app: FastifyInstance, backendAddr: BackendAddr): v
       .send(htmlPage('Redirection', 'Opening the Parsec client.'))
   })
 }
+
+/** Which server this is, in debug mode with its version, and what whoever came here may have wanted. */
+const welcomePage = (backendAddr: BackendAddr, debug: boolean): string => `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Parsec server</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="/static/favicon.ico">
+<link rel="stylesheet" href="/static/base.css">
+</head>
+<body>
+<main>
+<img src="/static/logo.svg" alt="" width="72" height="72">
+<h1>Parsec server</h1>
+<p class="lead">It works. This is <strong>${netloc(backendAddr)}</strong>${debug ? `, version ${serverVersion()}` : ''}.</p>
+<p>Files are encrypted on the devices of those who share them; this server keeps what it cannot read. It is used with the
+Parsec client, not with a browser.</p>
+<h2>You were invited</h2>
+<p>Install the Parsec client, then open the link of your invitation with it. It begins with <code>parsec://</code>, or leads
+there by itself.</p>
+<h2>You have an account</h2>
+<p>Start the Parsec client and choose your organization: there is nothing to do here.</p>
+<h2>You run this server</h2>
+<p>Organizations, users and health are in the <a href="/administration/">administration console</a>; programs use the
+<a href="/administration/docs">administration API</a>.</p>
+</main>
+</body>
+</html>
+`
 
 /** Where `/redirect/PATH?QUERY` leads; `path` is decoded, `query` as it came (spec 02 §6.3). */
 export function redirection(addr: BackendAddr, path: string, query: string): string {
@@ -55,48 +90,3 @@ export const formEncode = (text: string): string =>
   encodeURIComponent(text.toWellFormed())
     .replace(/[!'()*]/g, c => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
     .replaceAll('%20', '+')
-
-/** An icon file with one image of a single colour. */
-function favicon(red: number, green: number, blue: number): Buffer {
-  const side = 16
-  const pixels = Buffer.alloc(side * side * 4, Buffer.from([blue, green, red, 0xff]))
-  const mask = Buffer.alloc(side * 4)
-  const bitmap = Buffer.alloc(40)
-  bitmap.writeUInt32LE(40, 0)
-  bitmap.writeInt32LE(side, 4)
-  // Twice the height: the image and its mask.
-  bitmap.writeInt32LE(side * 2, 8)
-  bitmap.writeUInt16LE(1, 12)
-  bitmap.writeUInt16LE(32, 14)
-  const header = Buffer.alloc(22)
-  header.writeUInt16LE(1, 2)
-  header.writeUInt16LE(1, 4)
-  header.writeUInt8(side, 6)
-  header.writeUInt8(side, 7)
-  header.writeUInt16LE(1, 10)
-  header.writeUInt16LE(32, 12)
-  header.writeUInt32LE(bitmap.length + pixels.length + mask.length, 14)
-  header.writeUInt32LE(header.length, 18)
-  return Buffer.concat([header, bitmap, pixels, mask])
-}
-
-/** A PNG file of 64 × 64 pixels of a single colour. */
-function png(red: number, green: number, blue: number): Buffer {
-  const side = 64
-  const row = Buffer.concat([Buffer.alloc(1), Buffer.alloc(side * 3, Buffer.from([red, green, blue]))])
-  const header = Buffer.alloc(13)
-  header.writeUInt32BE(side, 0)
-  header.writeUInt32BE(side, 4)
-  // Eight bits for each of three colours.
-  header.set([8, 2], 8)
-  const pixels = deflateSync(Buffer.concat(Array.from({ length: side }, () => row)))
-  const signature = Buffer.from('89504e470d0a1a0a', 'hex')
-  return Buffer.concat([signature, chunk('IHDR', header), chunk('IDAT', pixels), chunk('IEND', Buffer.alloc(0))])
-}
-function chunk(type: string, data: Buffer): Buffer {
-  const body = Buffer.concat([Buffer.from(type), data])
-  const [length, checksum] = [Buffer.alloc(4), Buffer.alloc(4)]
-  length.writeUInt32BE(data.length)
-  checksum.writeUInt32BE(crc32(body))
-  return Buffer.concat([length, body, checksum])
-}
