@@ -62,8 +62,7 @@ for (const topology of ['single', 'cluster'] as const)
         .filter(entry => entry.isFile()).length
 
     const { id, alice, connection } = await populated(client)
-    const organizations = topology === 'single' ? 'organizations' : 'v2/organizations'
-    const path = `${organizations}/${id}`
+    const path = `v2/organizations/${id}`
     const other = await populated(client)
     assert.equal(await objectsOf(id), 6)
     // Left behind by an upload that failed: no block of the metadata.
@@ -72,7 +71,7 @@ for (const topology of ['single', 'cluster'] as const)
     await writeFile(join(orphan, '00000000-0000-0000-0000-000000000000'), 'x')
 
     assert.equal((await call(client, path, 'wrong')).status, 403)
-    assert.deepEqual(await call(client, `${organizations}/Unknown`), { status: 404, json: { error: 'not_found' } })
+    assert.deepEqual(await call(client, `v2/organizations/Unknown`), { status: 404, json: { error: 'not_found' } })
     assert.equal((await call(client, `${organizations}/a%00b`)).status, 404)
     const asked = await call(client, path)
     assert.equal(asked.status, 409)
