@@ -72,7 +72,7 @@ for (const topology of ['single', 'cluster'] as const)
 
     assert.equal((await call(client, path, 'wrong')).status, 403)
     assert.deepEqual(await call(client, `v2/organizations/Unknown`), { status: 404, json: { error: 'not_found' } })
-    assert.equal((await call(client, `${organizations}/a%00b`)).status, 404)
+    assert.equal((await call(client, `v2/organizations/a%00b`)).status, 404)
     const asked = await call(client, path)
     assert.equal(asked.status, 409)
     const { code, ...doomed } = asked.json
@@ -89,7 +89,7 @@ for (const topology of ['single', 'cluster'] as const)
       `${path}?confrim=x`,
     ])
       assert.equal((await call(client, bad)).json['error'], 'bad_data', bad)
-    assert.equal((await call(client, `${organizations}/Unknown?confirm=${code}`)).status, 404)
+    assert.equal((await call(client, `v2/organizations/Unknown?confirm=${code}`)).status, 404)
     // Somebody has come meanwhile: that is not what was asked about.
     await client.user(connection, alice, 'mallory')
     assert.equal((await call(client, confirmed)).status, 400)
