@@ -13,7 +13,7 @@ import { connect } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { type Browser, chromium, type Locator, type Page } from 'playwright-core'
 import { backing } from '../harness/backing.ts'
-import { Context } from '../harness/client.ts'
+import { Context, Uuid } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
 import { freePort } from '../harness/ports.ts'
 import { makeCertificate, Shell } from '../hosting/installation.ts'
@@ -280,6 +280,7 @@ async function fill(): Promise<void> {
   for (const size of [1_000, 200_000, 900_000]) {
     const realm_id = await client.realm(laptop, alice)
     await client.vlob(laptop, realm_id, { blob: Buffer.alloc(size) })
+    await laptop.ok('block_create', { block_id: new Uuid(), realm_id, block: Buffer.alloc(Math.floor(size / 3)) })
   }
   await client.org({ alice: { email: 'boris@borealis.example', label: 'Boris' } })
   await client.createOrganization('Waiting', {})
@@ -291,7 +292,13 @@ async function fill(): Promise<void> {
        VALUES (date_trunc('hour', $1::timestamptz), $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
       [
         new Date(Date.now() - day * DAY_MS).toISOString(),
-        ...[1 + Math.floor(grown / 12), 5 * grown, 4 * grown, 9 * grown, 1_700_000_000 * grown, 9_000_000 * grown],
+        ...[
+          1 + Math.floor(grown / 12),
+          1 + Math.floor(grown / 7),
+          1 + Math.floor(grown / 7),
+          1 + Math.floor(grown / 11),
+        ],
+        ...[12_000 * grown, 36_000 * grown],
       ],
     )
   }
@@ -385,6 +392,9 @@ async function examine(page: Page, name?: string): Promise<void> {
   const excess = await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')
   assert.equal(excess, 0, `${page.url()} is wider than the window`)
   if (name === undefined) return
+  for (const button of await page.getByRole('button', { name: 'Dismiss' }).all())
+    await button.click({ timeout: 1_000 }).catch(() => {})
+  await page.evaluate('scrollTo(0, 0)')
   const path = join(IMAGES, `console-${name}.png`)
   await page.screenshot({ path, animations: 'disabled' })
   const { size } = await stat(path)

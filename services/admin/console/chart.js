@@ -7,6 +7,7 @@ import Plot from './vendor/uplot.js'
 
 const HEIGHT = 200
 const DAY_S = 86_400
+const YEAR_S = 31_536_000
 /** Between two lines: there is no half of a thing. */
 const STEPS = Array.from({ length: 16 }, (_, exponent) => [1, 2, 5].map(digit => digit * 10 ** exponent)).flat()
 /** Rows of the table, the newest. */
@@ -92,7 +93,11 @@ function optionsOf(place, width, series, format) {
     cursor: { show: false },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(max * 1.1, 1)] } },
     axes: [
-      { ...axis, values: (_plot, times, _axis, _space, step) => times.map(at => (step < DAY_S ? clock : day)(at)) },
+      {
+        ...axis,
+        values: (_plot, times, _axis, _space, step) =>
+          times.map(at => (step < DAY_S ? clock(at) : step < YEAR_S ? day(at).slice(5) : day(at).slice(0, 4))),
+      },
       { ...axis, size: 72, incrs: STEPS, values: (_plot, values) => values.map(format) },
     ],
     series: [
