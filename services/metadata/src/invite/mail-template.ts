@@ -44,8 +44,9 @@ export function composeMail(mail: InvitationMail, { addr, sender, language }: Le
   return [
     `Content-Type: multipart/alternative; boundary="${boundary}"`,
     'MIME-Version: 1.0',
-    ...head({ addr, sender }, words.subject, to, now),
+    ...addressLines(sender, words.subject, to),
     ...(replies ? [`Reply-To: ${encodedWords(label)} <${email}>`] : []),
+    ...markLines(addr, now),
     '',
     `--${boundary}`,
     ...part('plain', plainBody(words, LINKS[language], url)),
@@ -59,16 +60,19 @@ export function composeMail(mail: InvitationMail, { addr, sender, language }: Le
 /** For administrators who want to know whether mails arrive. */
 export const composeTestMail = (to: string, { addr, sender }: Letterhead, now: DateTime): string =>
   [
-    ...head({ addr, sender }, '[Parsec] Test mail', to, now),
+    ...addressLines(sender, '[Parsec] Test mail', to),
+    ...markLines(addr, now),
     ...part('plain', `This is a test mail of the Parsec server ${baseUrl(addr)}.\r\n\r\nIts mails arrive.\r\n`),
     '',
   ].join('\r\n')
 
-/** Lines that every mail has. */
-const head = ({ addr, sender }: Omit<Letterhead, 'language'>, subject: string, to: string, now: DateTime): string[] => [
+/** Lines that every mail has, and between which it may have another one. */
+const addressLines = (sender: Sender, subject: string, to: string): string[] => [
   `Subject: ${headerText(subject)}`,
   `From: ${fromHeader(sender)}`,
   `To: ${to}`,
+]
+const markLines = (addr: BackendAddr, now: DateTime): string[] => [
   `Date: ${mailDate(now)}`,
   `Message-ID: <${Uuid.random()}@${hostLiteral(addr.hostname)}>`,
 ]
