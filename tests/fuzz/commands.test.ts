@@ -132,7 +132,8 @@ async function prepare(client: ReturnType<typeof clientOf>, random: Random): Pro
     try {
       return await client.open({ invited: { organization_id: id, invitation_type: 'DEVICE', token } })
     } catch (error) {
-      if (/Invitation already deleted/.test((error as Error).message)) return invited()
+      // Before the handshake, or in the middle of it.
+      if (/Invitation already deleted|connection closed \(1000\)/.test((error as Error).message)) return invited()
       throw error
     }
   }
