@@ -48,7 +48,7 @@ test('connections of all gateways are one list; one that hangs is named, and the
   assert.equal(connections.length, 2)
   assert.deepEqual(unanswered, [listed[1].gateway])
   assert.deepEqual((await api.ok('showUser', user)).unanswered, unanswered)
-  assert.deepEqual(await api.refused('cutConnection', { conn_id: 'a'.repeat(32) }), [503, 'unavailable'])
+  assert.deepEqual(await api.refused('cutConnection', { conn_id: '0123456789abcdef'.repeat(2) }), [503, 'unavailable'])
   cluster.process('gateway-2').signal('SIGCONT')
   assert.deepEqual((await api.ok('listConnections', { organization_id })).unanswered, [])
   await Promise.all([first, third].map(connection => connection.close()))

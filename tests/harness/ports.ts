@@ -4,10 +4,15 @@ import { createServer } from 'node:net'
 const FIRST_PORT = 20_000
 const LAST_PORT = 31_999
 
-/** A port that nobody listens on; another program could still take it before the caller does. */
+/** Whoever asked for a port may listen on it only later. */
+const given = new Set<number>()
+
+/** A port that nobody listens on, another one each time; another program could still take it before the caller does. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT + 1))
+    if (given.has(port)) continue
+    given.add(port)
     if (await isFree(port)) return port
   }
 }

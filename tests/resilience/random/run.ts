@@ -19,6 +19,9 @@ const SETTLE_MS = 30_000
 /** Everything is told when nobody has heard anything for so long: longer than a missing event is waited for. */
 const QUIET_MS = 6_000
 
+const READ_ATTEMPTS = 5
+const READ_AGAIN_MS = 3_000
+
 export type Report = { seed: number; violations: string[]; faults: string[]; outcomes: { [outcome: string]: number } }
 /** Does something to the cluster, with chance as it likes, until `over` or earlier; tells what. */
 export type Befall = (cluster: Cluster, random: () => number, over: AbortSignal) => Promise<string[]>
@@ -64,7 +67,7 @@ export async function randomizedRun({ seconds, seed, befall = makeFaults, launch
     over.abort()
     await Promise.all(working)
     await settle(cluster, history)
-    const final = await readFinal(cluster, setUp, alice, members, history)
+    const final = await patiently(isLast => readFinal(cluster, setUp, alice, members, history, isLast))
     settled.abort()
     await Promise.all(hearing)
     const found = violations(history, final)
@@ -132,12 +135,25 @@ const participants = async (cluster: Cluster, realm_id: Uuid): Promise<string[]>
   ).map(row => row.user_id)
 
 /** Reads everything back as a client, and the change logs from the database. */
+/** The cluster may still end a connection that a fault has left behind, or turn a reader away while it recovers. */
+async function patiently<T>(read: (isLast: boolean) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await read(attempt === READ_ATTEMPTS)
+    } catch (error) {
+      if (attempt === READ_ATTEMPTS) throw error
+      await pause(READ_AGAIN_MS)
+    }
+  }
+}
+
 async function readFinal(
   cluster: Cluster,
   client: Context,
   alice: Device,
   members: readonly Device[],
   history: History,
+  isLast: boolean,
 ): Promise<Final> {
   const owner = await client.connect(alice)
   const realmOf = new Map(history.entries.flatMap(e => (e.kind === 'write' ? [[e.vlob, e.realm] as const] : [])))
@@ -149,6 +165,7 @@ async function readFinal(
   for (const entry of history.entries)
     if (entry.kind === 'block' && entry.outcome === 'ok') {
       const reply = await owner.cmd('block_read', { block_id: uuid(entry.block) })
+      if (reply.status === 'timeout' && !isLast) throw new Error('the block store is not there yet')
       if (reply.status === 'ok') blocks.set(entry.block, Buffer.from(reply['block'] as Uint8Array))
     }
   const inboxes = new Map<string, { index: number; body: string }[]>()
