@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { randomizedRun } from './random/run.ts'
 
-const SECONDS = Number(process.env['RANDOM_SECONDS'] ?? 60)
+const SECONDS = Number(process.env['RANDOM_SECONDS'] ?? 120)
 const SEED = Number(process.env['RANDOM_SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 
 test('whatever befalls the cluster, what clients were told holds', { timeout: SECONDS * 1_000 + 240_000 }, async t => {
