@@ -10,7 +10,9 @@ import { adminCommand, type Shown } from './command.ts'
 import { bytes, type Column, instant, moment, number, size, text } from './table.ts'
 import { INSTANT, limit, order, organization, search, settings, settingsOf, sort, state } from './values.ts'
 
-const path = (organization_id: string): string => `/v2/organizations/${encodeURIComponent(organization_id)}`
+/** Where the API has an organization. */
+export const organizationPath = (organization_id: string): string =>
+  `/v2/organizations/${encodeURIComponent(organization_id)}`
 
 const COLUMNS: readonly Column[] = [
   text('organization_id'),
@@ -96,7 +98,7 @@ export const organizationCommands = [
     examples: ['parsec admin org link Acme'],
     options: { organization },
     async run(api, { organization }, output) {
-      const link = await api.get(`${path(organization!)}/bootstrap`)
+      const link = await api.get(`${organizationPath(organization!)}/bootstrap`)
       return invitation(link, link, output)
     },
   }),
@@ -106,7 +108,7 @@ export const organizationCommands = [
     description: 'Show an organization with its limits, users and sizes.',
     examples: ['parsec admin org show Acme'],
     options: { organization },
-    run: async (api, { organization }) => one(await api.get(path(organization!))),
+    run: async (api, { organization }) => one(await api.get(organizationPath(organization!))),
   }),
   adminCommand({
     path: 'parsec admin org set',
@@ -118,7 +120,7 @@ export const organizationCommands = [
     ],
     options: { organization, ...settings },
     run: async (api, { organization, ...values }) =>
-      one(await api.send('PATCH', path(organization!), settingsOf(values))),
+      one(await api.send('PATCH', organizationPath(organization!), settingsOf(values))),
   }),
   adminCommand({
     path: 'parsec admin org expire',
@@ -142,7 +144,7 @@ export const organizationCommands = [
         : on
           ? { expiration_date: on }
           : { is_expired: true }
-      return one(await api.send('PATCH', path(organization!), change))
+      return one(await api.send('PATCH', organizationPath(organization!), change))
     },
   }),
   adminCommand({
@@ -166,7 +168,7 @@ export const organizationCommands = [
 
 /** Large organizations take several calls, each of which goes on where the last one ended. */
 async function deletion(api: AdminApi, organization_id: string, confirm: string | undefined): Promise<Shown> {
-  const call = () => api.call({ method: 'DELETE', path: path(organization_id), query: { confirm } })
+  const call = () => api.call({ method: 'DELETE', path: organizationPath(organization_id), query: { confirm } })
   let { status, json } = await call()
   while (status === 202) ({ status, json } = await call())
   if (status === 200) return { whole: json, text: `${organization_id} is deleted.\n` }

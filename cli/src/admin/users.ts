@@ -5,7 +5,7 @@ import { withDefault } from '../command-line/option.ts'
 import { choice } from '../command-line/values.ts'
 import type { AdminApi, Json } from './api.ts'
 import { adminCommand, type Shown } from './command.ts'
-import { rest } from './organizations.ts'
+import { organizationPath, rest } from './organizations.ts'
 import { type Column, instant, number, size, text } from './table.ts'
 import { limit, order, organization, search, sort, state, user } from './values.ts'
 
@@ -22,7 +22,7 @@ const COLUMNS: readonly Column[] = [
   instant('revoked_on'),
 ]
 
-const usersOf = (organization_id: string): string => `/v2/organizations/${encodeURIComponent(organization_id)}/users`
+const usersOf = (organization_id: string): string => `${organizationPath(organization_id)}/users`
 
 /** An argument with an @ is an e-mail address: that of the one user who has it and is not revoked. */
 async function pathOf(api: AdminApi, organization_id: string, user: string): Promise<string> {
@@ -140,7 +140,7 @@ async function usageOf(
   columns: readonly Column[],
   most: number,
 ): Promise<Shown> {
-  const path = `/v2/organizations/${encodeURIComponent(organization_id)}/usage/${list}`
+  const path = `${organizationPath(organization_id)}/usage/${list}`
   const whole = await api.list(path, list, {}, most)
   return { whole, items: whole[list], columns, after: rest(whole[list], whole.total) }
 }

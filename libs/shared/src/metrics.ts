@@ -174,7 +174,7 @@ export async function monitorServer({ host, port, readiness, metrics }: MonitorO
     '/readyz': async () => readyPage(readiness()),
     '/metrics': async () => ({ status: 200, ...(await metrics.expose()) }),
   }
-  metrics.readiness(() => readiness().every(service => service.ready))
+  metrics.readiness(() => areReady(readiness()))
   const server = createServer(async (request, response) => {
     const page = Object.hasOwn(pages, request.url ?? '') ? pages[request.url!] : undefined
     const readable = request.method === 'GET' || request.method === 'HEAD'
@@ -204,8 +204,10 @@ export async function monitorServer({ host, port, readiness, metrics }: MonitorO
 type Page = { status: number; contentType: string; body: string }
 const nothing: Page = { status: 404, contentType: 'text/plain', body: 'not found\n' }
 
+const areReady = (services: readonly Readiness[]): boolean => services.every(service => service.ready)
+
 function readyPage(services: readonly Readiness[]): Page {
-  const ready = services.every(service => service.ready)
+  const ready = areReady(services)
   const detail = Object.assign({}, ...services.map(service => service.detail))
   return { status: ready ? 200 : 503, contentType: 'application/json', body: `${JSON.stringify({ ready, detail })}\n` }
 }

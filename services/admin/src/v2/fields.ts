@@ -2,7 +2,7 @@
 import { organizationId, userId } from '@parsec/shared/codec/fields'
 import { DateTime } from '@parsec/shared/codec/values'
 import { limits } from '@parsec/shared/limits'
-import type { PageEnd } from '@parsec/shared/protocol/administration'
+import type { PageEnd, PageOf } from '@parsec/shared/protocol/administration'
 import { USER_PROFILES } from '@parsec/shared/protocol/types'
 import { z } from 'zod'
 import type { PathParameter } from '../endpoint.ts'
@@ -82,6 +82,19 @@ export function whole(min: number, max: number, usual: number) {
     .default(usual)
     .meta({ type: 'integer', minimum: min, maximum: max, default: usual })
 }
+
+/** What a list that can be sorted is asked for. */
+export const pageOf = <S extends string>(query: {
+  sort: S
+  order: 'asc' | 'desc'
+  cursor?: PageEnd | undefined
+  limit: number
+}): PageOf<S> => ({
+  sort: query.sort,
+  descending: query.order === 'desc',
+  after: query.cursor ?? null,
+  limit: query.limit,
+})
 
 export const nextCursor = () => z.string().nullable().describe('null: there is no next page.')
 export const total = () => count().describe('Of all pages.')

@@ -1,6 +1,8 @@
 /** Organizations: list, create, show, change. */
+import type { Bus } from '@parsec/shared/bus/bus'
 import { callInternal } from '@parsec/shared/bus/rpc'
 import { ORGANIZATION_SORTS, ORGANIZATION_STATES } from '@parsec/shared/protocol/administration'
+import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { z } from 'zod'
 import { type Endpoint, endpoint, refuse } from '../endpoint.ts'
 import {
@@ -13,6 +15,7 @@ import {
   nextCursor,
   ORGANIZATION,
   order,
+  pageOf,
   paging,
   profile,
   search,
@@ -95,9 +98,9 @@ const list = endpoint(
     answer: z.object({ organizations: z.array(organization), next_cursor: nextCursor(), total: total() }),
     example: { answer: { organizations: [EXAMPLE], next_cursor: null, total: 1 } },
   },
-  async ({ bus }, { query: { limit, cursor = null, search = null, state = null, sort, order } }) => {
-    const page = { sort, descending: order === 'desc', after: cursor, limit }
-    const { organizations, next, total } = await callInternal(bus, 'admin_organizations', { ...page, search, state })
+  async ({ bus }, { query: { search = null, state = null, ...query } }) => {
+    const asked = { ...pageOf(query), search, state }
+    const { organizations, next, total } = await callInternal(bus, 'admin_organizations', asked)
     return { organizations, next_cursor: cursorOf(next), total }
   },
 )
@@ -144,10 +147,7 @@ const show = endpoint(
     answer: organization,
     example: { answer: EXAMPLE },
   },
-  async ({ bus }, { params }) => {
-    const shown = await callInternal(bus, 'admin_organization', params)
-    return shown.status === 'ok' ? shown.organization : refuse(404, shown.status)
-  },
+  ({ bus }, { params }) => showOrganization(bus, params),
 )
 
 const change = endpoint(
@@ -170,11 +170,14 @@ const change = endpoint(
   },
   async ({ bus }, { params, body }) => {
     const { status } = await callInternal(bus, 'administration_update', { ...body, ...params })
-    if (status !== 'ok') return refuse(404, status)
-    const shown = await callInternal(bus, 'admin_organization', params)
-    return shown.status === 'ok' ? shown.organization : refuse(404, shown.status)
+    return status === 'ok' ? showOrganization(bus, params) : refuse(404, status)
   },
 )
+
+async function showOrganization(bus: Bus, params: { organization_id: OrganizationID }) {
+  const shown = await callInternal(bus, 'admin_organization', params)
+  return shown.status === 'ok' ? shown.organization : refuse(404, shown.status)
+}
 
 const link = endpoint(
   {

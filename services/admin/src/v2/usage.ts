@@ -4,7 +4,7 @@ import { REALM_SORTS, USER_USAGE_SORTS } from '@parsec/shared/protocol/administr
 import { MAINTENANCE_TYPES } from '@parsec/shared/protocol/types'
 import { z } from 'zod'
 import { type Endpoint, endpoint, refuse } from '../endpoint.ts'
-import { count, cursorOf, instant, nextCursor, ORGANIZATION, order, paging, size, total } from './fields.ts'
+import { count, cursorOf, instant, nextCursor, ORGANIZATION, order, pageOf, paging, size, total } from './fields.ts'
 
 const realm = z
   .object({
@@ -32,9 +32,8 @@ const realms = endpoint(
     query: { ...paging, sort: z.enum(REALM_SORTS).default('size'), order: order('desc') },
     answer: z.object({ realms: z.array(realm), next_cursor: nextCursor(), total: total() }),
   },
-  async ({ bus }, { params, query: { limit, cursor = null, sort, order } }) => {
-    const page = { sort, descending: order === 'desc', after: cursor, limit }
-    const found = await callInternal(bus, 'admin_realm_usage', { ...params, ...page })
+  async ({ bus }, { params, query }) => {
+    const found = await callInternal(bus, 'admin_realm_usage', { ...params, ...pageOf(query) })
     if (found.status !== 'ok') return refuse(404, found.status)
     const { realms, next, total } = found
     return {
@@ -69,9 +68,8 @@ const users = endpoint(
     query: { ...paging, sort: z.enum(USER_USAGE_SORTS).default('size'), order: order('desc') },
     answer: z.object({ users: z.array(user), next_cursor: nextCursor(), total: total() }),
   },
-  async ({ bus }, { params, query: { limit, cursor = null, sort, order } }) => {
-    const page = { sort, descending: order === 'desc', after: cursor, limit }
-    const found = await callInternal(bus, 'admin_user_usage', { ...params, ...page })
+  async ({ bus }, { params, query }) => {
+    const found = await callInternal(bus, 'admin_user_usage', { ...params, ...pageOf(query) })
     if (found.status !== 'ok') return refuse(404, found.status)
     return { users: found.users, next_cursor: cursorOf(found.next), total: found.total }
   },

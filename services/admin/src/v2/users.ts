@@ -13,6 +13,7 @@ import {
   nextCursor,
   ORGANIZATION,
   order,
+  pageOf,
   paging,
   profile,
   search,
@@ -58,9 +59,8 @@ const list = endpoint(
       unanswered: unanswered(),
     }),
   },
-  async (deps, { params, query: { limit, cursor = null, search = null, state = null, sort, order } }) => {
-    const page = { sort, descending: order === 'desc', after: cursor, limit }
-    const found = await callInternal(deps.bus, 'admin_users', { ...params, ...page, search, state })
+  async (deps, { params, query: { search = null, state = null, ...query } }) => {
+    const found = await callInternal(deps.bus, 'admin_users', { ...params, ...pageOf(query), search, state })
     if (found.status !== 'ok') return refuse(404, found.status)
     const { users, next, total } = found
     const { connections, unanswered } = await connectionsOf(deps, params.organization_id, users)
@@ -135,8 +135,8 @@ const devices = endpoint(
     }),
     refusals: { 404: ['user_not_found'] },
   },
-  async (deps, { params, query: { limit, cursor = null } }) => {
-    const page = { sort: 'created_on', descending: false, after: cursor, limit } as const
+  async (deps, { params, query }) => {
+    const page = pageOf({ ...query, sort: 'created_on', order: 'asc' })
     const found = await callInternal(deps.bus, 'admin_devices', { ...params, ...page })
     if (found.status !== 'ok') return refuse(404, found.status)
     const { devices, next, total } = found

@@ -8,7 +8,7 @@ import { EXPIRATION, type Expiration, isExpired } from '../organization/expirati
 import { type ProfileCount, usersOf } from '../organization/statistics.ts'
 import { TALLIED } from '../organization/tally.ts'
 import { escapeLike } from '../user/search.ts'
-import { type PageRow, pageOf, pageParameters } from './page.ts'
+import { ASKED, IN_ORDER, PAGE, type PageRow, pageOf, pageParameters } from './page.ts'
 
 type Row = Expiration &
   Omit<AdministeredOrganization, 'is_expired' | 'users' | 'active_users' | 'users_per_profile_detail'> & {
@@ -33,7 +33,7 @@ export async function listOrganizations(db: Queryable, request: InternalRequest<
   const pattern = search === null ? null : `%${escapeLike(search)}%`
   // Figures are looked up for those on the page only, unless they decide who is on it.
   const rows = await db.all<Row & PageRow>(sql`
-    WITH matching AS (
+    WITH asked AS (SELECT * FROM json_to_record(${page.asked}::json) ${ASKED}), matching AS (
       SELECT organization._id, organization.organization_id AS name, ${page.sign}::bigint * CASE ${page.sort}::text
         WHEN 'created_on' THEN (extract(epoch FROM organization.created_on) * 1000000)::bigint
         WHEN 'active_users' THEN (
@@ -49,18 +49,12 @@ export async function listOrganizations(db: Queryable, request: InternalRequest<
           WHEN 'waiting' THEN root_verify_key IS NULL
           WHEN 'expired' THEN is_expired OR coalesce(expiration_date <= ${now}, FALSE)
           ELSE TRUE END
-    ), page AS (
-      SELECT * FROM matching
-      WHERE ${page.isFirst} OR key > ${page.afterKey}::bigint OR (key = ${page.afterKey}::bigint AND CASE
-        WHEN ${page.namesDescend} THEN name COLLATE "C" < ${page.afterName}
-        ELSE name COLLATE "C" > ${page.afterName} END)
-      ORDER BY key, CASE WHEN ${page.namesDescend} THEN name COLLATE "C" END DESC, name COLLATE "C" LIMIT ${page.rows}
-    )
+    ), ${PAGE}
     SELECT page.key, page.name, total.total, shown.*
     FROM (SELECT count(*) AS total FROM matching) total LEFT JOIN page ON TRUE LEFT JOIN LATERAL (
       SELECT ${SHOWN} FROM organization ${TALLIED} WHERE organization._id = page._id
     ) shown ON TRUE
-    ORDER BY page.key, CASE WHEN ${page.namesDescend} THEN page.name COLLATE "C" END DESC, page.name COLLATE "C"`)
+    ${IN_ORDER}`)
   const { items, next, total } = pageOf(rows, limit)
   return { organizations: items.map(row => shown(row, now)), next, total }
 }

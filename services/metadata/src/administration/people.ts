@@ -6,7 +6,7 @@ import type { OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import type { Deps } from '../context.ts'
 import { transaction } from '../storage/transaction.ts'
 import { escapeLike } from '../user/search.ts'
-import { type PageRow, pageOf, pageParameters } from './page.ts'
+import { ASKED, IN_ORDER, PAGE, type PageRow, pageOf, pageParameters } from './page.ts'
 
 /** Who it is about; the row that stands for an empty page has no user. */
 type PersonRow = Person & PageRow
@@ -18,7 +18,7 @@ export async function listUsers(db: Queryable, request: InternalRequest<'admin_u
   const page = pageParameters(request, 'user_id')
   const pattern = search === null ? null : `%${escapeLike(search.toLowerCase())}%`
   const rows = await db.all<PersonRow>(sql`
-    WITH organization AS MATERIALIZED (
+    WITH asked AS (SELECT * FROM json_to_record(${page.asked}::json) ${ASKED}), organization AS MATERIALIZED (
       SELECT _id FROM organization WHERE organization_id = ${organization_id}
     ), matching AS (
       SELECT user_._id, user_.user_id AS name, ${page.sign}::bigint * CASE ${page.sort}::text
@@ -35,20 +35,14 @@ export async function listUsers(db: Queryable, request: InternalRequest<'admin_u
           WHEN 'revoked' THEN user_.revoked_on IS NOT NULL
           WHEN 'frozen' THEN user_.frozen
           ELSE TRUE END
-    ), page AS (
-      SELECT * FROM matching
-      WHERE ${page.isFirst} OR key > ${page.afterKey}::bigint OR (key = ${page.afterKey}::bigint AND CASE
-        WHEN ${page.namesDescend} THEN name COLLATE "C" < ${page.afterName}
-        ELSE name COLLATE "C" > ${page.afterName} END)
-      ORDER BY key, CASE WHEN ${page.namesDescend} THEN name COLLATE "C" END DESC, name COLLATE "C" LIMIT ${page.rows}
-    )
+    ), ${PAGE}
     SELECT page.key, page.name, (SELECT count(*) FROM matching) AS total, user_.user_id, human.email,
       human.label, user_.profile, user_.created_on, user_.revoked_on, user_.frozen AS is_frozen,
       (SELECT max(seen_on) FROM device_seen WHERE device_seen.user_ = page._id) AS last_seen_on,
       (SELECT count(*) FROM device WHERE device.user_ = page._id) AS devices
     FROM organization LEFT JOIN page ON TRUE LEFT JOIN user_ ON user_._id = page._id
       LEFT JOIN human ON human._id = user_.human
-    ORDER BY page.key, CASE WHEN ${page.namesDescend} THEN page.name COLLATE "C" END DESC, page.name COLLATE "C"`)
+    ${IN_ORDER}`)
   if (rows.length === 0) return undefined
   const { items, next, total } = pageOf(rows, limit)
   return { users: items.map(person), next, total }
@@ -102,23 +96,18 @@ export async function listDevices(db: Queryable, request: InternalRequest<'admin
   const { organization_id, user_id, limit } = request
   const page = pageParameters(request, 'device_id')
   const rows = await db.all<AdministeredDevice & PageRow & { user: number | null }>(sql`
-    WITH user_ AS MATERIALIZED (
+    WITH asked AS (SELECT * FROM json_to_record(${page.asked}::json) ${ASKED}), user_ AS MATERIALIZED (
       SELECT user_._id FROM organization LEFT JOIN user_ ON user_.organization = organization._id AND user_.user_id = ${user_id}
       WHERE organization.organization_id = ${organization_id}
     ), matching AS (
-      SELECT device.device_id, device.device_label AS label, device.created_on, device._id,
+      SELECT device.device_id AS name, device.device_label AS label, device.created_on, device._id,
         ${page.sign}::bigint * (extract(epoch FROM device.created_on) * 1000000)::bigint AS key
       FROM user_ JOIN device ON device.user_ = user_._id
-    ), page AS (
-      SELECT * FROM matching
-      WHERE ${page.isFirst} OR key > ${page.afterKey}::bigint
-        OR (key = ${page.afterKey}::bigint AND device_id COLLATE "C" > ${page.afterName})
-      ORDER BY key, device_id COLLATE "C" LIMIT ${page.rows}
-    )
-    SELECT user_._id AS user, page.key, page.device_id AS name, (SELECT count(*) FROM matching) AS total, page.device_id,
+    ), ${PAGE}
+    SELECT user_._id AS user, page.key, page.name, (SELECT count(*) FROM matching) AS total, page.name AS device_id,
       page.label, page.created_on, device_seen.seen_on AS last_seen_on
     FROM user_ LEFT JOIN page ON TRUE LEFT JOIN device_seen ON device_seen.device = page._id
-    ORDER BY page.key, page.device_id COLLATE "C"`)
+    ${IN_ORDER}`)
   if (rows.length === 0) return { status: 'not_found' as const }
   if (rows[0]!.user === null) return { status: 'user_not_found' as const }
   const { items, next, total } = pageOf(rows, limit)

@@ -3,7 +3,7 @@ import { limits } from '@parsec/shared/limits'
 import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { RealmUsage, UserUsage } from '@parsec/shared/protocol/administration'
 import type { InternalRequest } from '@parsec/shared/protocol/internal'
-import { type PageRow, pageOf, pageParameters } from './page.ts'
+import { ASKED, IN_ORDER, PAGE, type PageRow, pageOf, pageParameters } from './page.ts'
 
 /** Bytes of the blocks of `realm`. */
 const DATA_SIZE = fragment`(SELECT coalesce(sum(size), 0)::bigint FROM realm_blocks WHERE realm_blocks.realm = realm._id)`
@@ -14,19 +14,14 @@ export async function realmUsage(db: Queryable, request: InternalRequest<'admin_
   const { organization_id, limit } = request
   const page = pageParameters(request, 'realm_id')
   const rows = await db.all<RealmUsage & PageRow>(sql`
-    WITH organization AS MATERIALIZED (
+    WITH asked AS (SELECT * FROM json_to_record(${page.asked}::json) ${ASKED}), organization AS MATERIALIZED (
       SELECT _id FROM organization WHERE organization_id = ${organization_id}
     ), matching AS (
       SELECT realm._id, realm.realm_id::text AS name, ${page.sign}::bigint * CASE ${page.sort}::text
         WHEN 'size' THEN ${DATA_SIZE} + ${METADATA_SIZE}
         ELSE (extract(epoch FROM realm.created_on) * 1000000)::bigint END AS key
       FROM organization JOIN realm ON realm.organization = organization._id
-    ), page AS (
-      SELECT * FROM matching
-      WHERE ${page.isFirst} OR key > ${page.afterKey}::bigint
-        OR (key = ${page.afterKey}::bigint AND name COLLATE "C" > ${page.afterName})
-      ORDER BY key, name COLLATE "C" LIMIT ${page.rows}
-    )
+    ), ${PAGE}
     SELECT page.key, page.name, (SELECT count(*) FROM matching) AS total, realm.realm_id, realm.created_on,
       ARRAY(
         SELECT user_.user_id FROM realm_user JOIN user_ ON user_._id = realm_user.user_
@@ -37,7 +32,7 @@ export async function realmUsage(db: Queryable, request: InternalRequest<'admin_
       ${DATA_SIZE} AS data_size, ${METADATA_SIZE} AS metadata_size, realm.encryption_revision, realm.archiving,
       realm.deletion_date, realm.maintenance_type AS maintenance
     FROM organization LEFT JOIN page ON TRUE LEFT JOIN realm ON realm._id = page._id
-    ORDER BY page.key, page.name COLLATE "C"`)
+    ${IN_ORDER}`)
   if (rows.length === 0) return undefined
   const { items, next, total } = pageOf(rows, limit)
   return { realms: items.map(({ key: _, name: __, total: ___, ...realm }) => realm), next, total }
@@ -48,7 +43,7 @@ export async function userUsage(db: Queryable, request: InternalRequest<'admin_u
   const { organization_id, limit } = request
   const page = pageParameters(request, 'user_id')
   const rows = await db.all<Omit<UserUsage, 'name'> & { label: string | null } & PageRow>(sql`
-    WITH organization AS MATERIALIZED (
+    WITH asked AS (SELECT * FROM json_to_record(${page.asked}::json) ${ASKED}), organization AS MATERIALIZED (
       SELECT _id FROM organization WHERE organization_id = ${organization_id}
     ), sized AS MATERIALIZED (
       SELECT realm._id, ${DATA_SIZE} AS data_size, ${METADATA_SIZE} AS metadata_size
@@ -64,18 +59,12 @@ export async function userUsage(db: Queryable, request: InternalRequest<'admin_u
         coalesce(data_size, 0) AS data_size, coalesce(metadata_size, 0) AS metadata_size,
         CASE ${page.sort}::text WHEN 'size' THEN ${page.sign}::bigint * coalesce(data_size + metadata_size, 0) ELSE 0 END AS key
       FROM organization JOIN user_ ON user_.organization = organization._id LEFT JOIN used ON used.user_ = user_._id
-    ), page AS (
-      SELECT * FROM matching
-      WHERE ${page.isFirst} OR key > ${page.afterKey}::bigint OR (key = ${page.afterKey}::bigint AND CASE
-        WHEN ${page.namesDescend} THEN name COLLATE "C" < ${page.afterName}
-        ELSE name COLLATE "C" > ${page.afterName} END)
-      ORDER BY key, CASE WHEN ${page.namesDescend} THEN name COLLATE "C" END DESC, name COLLATE "C" LIMIT ${page.rows}
-    )
+    ), ${PAGE}
     SELECT page.key, page.name, (SELECT count(*) FROM matching) AS total, page.name AS user_id, human.email, human.label,
       page.realms, page.owned_realms, page.data_size, page.metadata_size
     FROM organization LEFT JOIN page ON TRUE LEFT JOIN user_ ON user_._id = page._id
       LEFT JOIN human ON human._id = user_.human
-    ORDER BY page.key, CASE WHEN ${page.namesDescend} THEN page.name COLLATE "C" END DESC, page.name COLLATE "C"`)
+    ${IN_ORDER}`)
   if (rows.length === 0) return undefined
   const { items, next, total } = pageOf(rows, limit)
   const users = items.map(
