@@ -46,6 +46,25 @@ export function useList(path, name, query) {
   }
 }
 
+/** `{ onSubmit, isBusy, problem }` of a form whose `work` takes a while; what goes wrong with it is the problem. */
+export function useSubmit(work) {
+  const [isBusy, setBusy] = useState(false)
+  const [problem, setProblem] = useState('')
+  const onSubmit = async event => {
+    event.preventDefault()
+    setBusy(true)
+    setProblem('')
+    try {
+      await work()
+    } catch (error) {
+      setProblem(error.message)
+    } finally {
+      setBusy(false)
+    }
+  }
+  return { onSubmit, isBusy, problem }
+}
+
 /** Only while somebody looks. */
 function useInterval(run, everyMs) {
   useEffect(() => {

@@ -1,9 +1,8 @@
 /** All organizations. */
-import { useSettled } from './asking.js'
 import { activeUsers, bytes, moment, number, stateOf } from './format.js'
 import { html } from './html.js'
-import { Field, List, Mark, Page, Session, useSorting } from './parts.js'
-import { useContext, useState } from './vendor/hooks.js'
+import { List, Mark, Page, Session, useFilters, useSorting } from './parts.js'
+import { useContext } from './vendor/hooks.js'
 
 const COLUMNS = [
   {
@@ -25,6 +24,9 @@ const COLUMNS = [
   { head: 'Created', sort: 'created_on', of: ({ created_on }) => moment(created_on) },
 ]
 
+/** As the API names them. */
+const STATES = { bootstrapped: 'in use', waiting: 'waiting for the first user', expired: 'expired' }
+
 export function State({ organization }) {
   const state = stateOf(organization)
   return html`<${Mark} kind=${{ 'in use': 'good', expired: 'bad' }[state]}>${state}<//>`
@@ -32,30 +34,14 @@ export function State({ organization }) {
 
 export function Organizations() {
   const { mayWrite } = useContext(Session)
-  const [search, setSearch] = useState('')
-  const [state, setState] = useState('')
+  const { filters, query } = useFilters({ longest: 32, placeholder: 'Part of the name', states: STATES })
   const sorting = useSorting('organization_id')
   return html`
     <${Page} title="Organizations"
       actions=${mayWrite && html`<a class="button primary" href="#/new-organization">New organization</a>`}>
-      <div class="filters" role="search">
-        <${Field} label="Search">
-          ${id => html`
-            <input id=${id} type="search" maxlength="32" placeholder="Part of the name"
-              value=${search} onInput=${event => setSearch(event.target.value)} />`}
-        <//>
-        <${Field} label="State">
-          ${id => html`
-            <select id=${id} value=${state} onChange=${event => setState(event.target.value)}>
-              <option value="">all</option>
-              <option value="bootstrapped">in use</option>
-              <option value="waiting">waiting for the first user</option>
-              <option value="expired">expired</option>
-            </select>`}
-        <//>
-      </div>
+      ${filters}
       <${List} label="Organizations" path="organizations" name="organizations" columns=${COLUMNS} sorting=${sorting}
-        query=${{ search: useSettled(search), state }} keyOf=${({ organization_id }) => organization_id}
+        query=${query} keyOf=${({ organization_id }) => organization_id}
         empty="No organization is like that." />
     <//>`
 }

@@ -1,5 +1,5 @@
 /** What pages are made of. */
-import { useList } from './asking.js'
+import { useList, useSettled } from './asking.js'
 import { number, plural } from './format.js'
 import { html } from './html.js'
 import { useContext, useEffect, useId, useRef, useState } from './vendor/hooks.js'
@@ -77,6 +77,31 @@ export function Field({ label, hint, children }) {
       ${children(id, hint ? `${id}-hint` : undefined)}
       ${hint && html`<p class="quiet" id="${id}-hint">${hint}</p>`}
     </div>`
+}
+
+/**
+ * What a list is searched for: `{ filters, query }`, the controls, and what they ask the API. `longest`: characters of a
+ * text; `states`: what each is called.
+ */
+export function useFilters({ longest, placeholder, states }) {
+  const [search, setSearch] = useState('')
+  const [state, setState] = useState('')
+  const filters = html`
+    <div class="filters" role="search">
+      <${Field} label="Search">
+        ${id => html`
+          <input id=${id} type="search" maxlength=${longest} placeholder=${placeholder}
+            value=${search} onInput=${event => setSearch(event.target.value)} />`}
+      <//>
+      <${Field} label="State">
+        ${id => html`
+          <select id=${id} value=${state} onChange=${event => setState(event.target.value)}>
+            <option value="">all</option>
+            ${Object.entries(states).map(([value, name]) => html`<option value=${value}>${name}</option>`)}
+          </select>`}
+      <//>
+    </div>`
+  return { filters, query: { search: useSettled(search), state } }
 }
 
 export const Facts = ({ facts }) => html`

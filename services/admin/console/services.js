@@ -1,6 +1,6 @@
 /** The processes of the server, the nodes of its block store, and whether mails leave. */
 import { post } from './api.js'
-import { useAnswer } from './asking.js'
+import { useAnswer, useSubmit } from './asking.js'
 import { ago, moment, number } from './format.js'
 import { html } from './html.js'
 import { Field, Incomplete, Mark, Page, Problem, Section, Session, Table, Waiting } from './parts.js'
@@ -82,21 +82,10 @@ function Nodes() {
 function TestMail() {
   const { tell } = useContext(Session)
   const [to, setTo] = useState('')
-  const [isBusy, setBusy] = useState(false)
-  const [problem, setProblem] = useState('')
-  const onSubmit = async event => {
-    event.preventDefault()
-    setBusy(true)
-    setProblem('')
-    try {
-      const { ms } = await post('mail-test', { to: to.trim() })
-      tell(`The mail server took the mail to ${to} after ${number(ms)} ms.`)
-    } catch (error) {
-      setProblem(error.message)
-    } finally {
-      setBusy(false)
-    }
-  }
+  const { onSubmit, isBusy, problem } = useSubmit(async () => {
+    const { ms } = await post('mail-test', { to: to.trim() })
+    tell(`The mail server took the mail to ${to} after ${number(ms)} ms.`)
+  })
   return html`
     <form onSubmit=${onSubmit}>
       <${Field} label="Send a mail to">

@@ -1,4 +1,5 @@
 /** The settings of an organization as a form. */
+import { useSubmit } from './asking.js'
 import { html } from './html.js'
 import { Field } from './parts.js'
 import { useState } from './vendor/hooks.js'
@@ -21,26 +22,15 @@ const shown = ({ active_users_limit, user_profile_outsider_allowed, minimum_arch
 /** `save` gets the fields of the API, and may refuse by an `ApiError`. */
 export function SettingsForm({ settings, isNew = false, label, save }) {
   const [form, setForm] = useState(shown(settings))
-  const [problem, setProblem] = useState(null)
-  const [isBusy, setBusy] = useState(false)
   const set = (name, value) => setForm(last => ({ ...last, [name]: value }))
-  const onSubmit = async event => {
-    event.preventDefault()
-    setBusy(true)
-    setProblem(null)
-    try {
-      await save({
-        ...(isNew && { organization_id: form.organization_id.trim() }),
-        active_users_limit: form.limit === '' ? null : Number(form.limit),
-        user_profile_outsider_allowed: form.outsiders,
-        minimum_archiving_period: Math.round(Number(form.days) * DAY_S),
-      })
-    } catch (error) {
-      setProblem(error.message)
-    } finally {
-      setBusy(false)
-    }
-  }
+  const { onSubmit, isBusy, problem } = useSubmit(() =>
+    save({
+      ...(isNew && { organization_id: form.organization_id.trim() }),
+      active_users_limit: form.limit === '' ? null : Number(form.limit),
+      user_profile_outsider_allowed: form.outsiders,
+      minimum_archiving_period: Math.round(Number(form.days) * DAY_S),
+    }),
+  )
   return html`
     <form onSubmit=${onSubmit}>
       ${

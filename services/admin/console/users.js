@@ -1,15 +1,15 @@
 /** The users of an organization, and the devices of one of them. */
 import { named, patch } from './api.js'
-import { useSettled } from './asking.js'
 import { ago, moment, number, plural } from './format.js'
 import { html } from './html.js'
-import { Action, Dialog, Field, List, Mark, Session, useSorting } from './parts.js'
+import { Action, Dialog, List, Mark, Session, useFilters, useSorting } from './parts.js'
 import { useContext, useState } from './vendor/hooks.js'
+
+const STATES = { active: 'active', frozen: 'frozen', revoked: 'revoked' }
 
 export function Users({ path }) {
   const { mayWrite } = useContext(Session)
-  const [search, setSearch] = useState('')
-  const [state, setState] = useState('')
+  const { filters, query } = useFilters({ longest: 254, placeholder: 'Name, address or id', states: STATES })
   const [shown, setShown] = useState(null)
   const sorting = useSorting('created_on')
   const columns = [
@@ -31,24 +31,9 @@ export function Users({ path }) {
     },
   ]
   return html`
-    <div class="filters" role="search">
-      <${Field} label="Search">
-        ${id => html`
-          <input id=${id} type="search" maxlength="254" placeholder="Name, address or id"
-            value=${search} onInput=${event => setSearch(event.target.value)} />`}
-      <//>
-      <${Field} label="State">
-        ${id => html`
-          <select id=${id} value=${state} onChange=${event => setState(event.target.value)}>
-            <option value="">all</option>
-            <option value="active">active</option>
-            <option value="frozen">frozen</option>
-            <option value="revoked">revoked</option>
-          </select>`}
-      <//>
-    </div>
+    ${filters}
     <${List} label="Users" path="${path}/users" name="users" columns=${columns} sorting=${sorting}
-      query=${{ search: useSettled(search), state }} keyOf=${({ user_id }) => user_id} empty="No user is like that." />
+      query=${query} keyOf=${({ user_id }) => user_id} empty="No user is like that." />
     ${
       shown &&
       html`<${Dialog} title="Devices of ${nameOf(shown)}" onClose=${() => setShown(null)}>
