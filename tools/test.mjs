@@ -32,6 +32,9 @@ const RUN_DEADLINE_MS = 60 * 60_000
 const ENDS = performance.now() + RUN_DEADLINE_MS
 /** How much of what a file says last is told when it ends without a result. */
 const STDERR_CHARACTERS = 4_000
+/** Lines of a failure that are told: what failed stands first, what happened last before it. */
+const FIRST_LINES = 30
+const LAST_LINES = 20
 
 const filter = process.argv.slice(2).join(' ')
 const totals = { passed: 0, failed: 0, skipped: 0 }
@@ -60,7 +63,7 @@ if (filter === '')
   stage('logs without secrets', process.execPath, ['--conditions=development', 'tests/harness/check-logs.ts', logs])
 rmSync(logs, { recursive: true, force: true })
 
-for (const failure of failures) console.log(`\n${failure}`)
+for (const failure of failures) console.log(`\n${excerpt(failure)}`)
 const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : ''
 console.log(`\n${totals.passed} passed, ${totals.failed} failed${skipped}`)
 process.exitCode = totals.failed > 0 ? 1 : 0
@@ -167,6 +170,13 @@ function report(file, events) {
     }
   }
   return { counts, running }
+}
+
+function excerpt(text) {
+  const lines = text.split('\n')
+  if (lines.length <= FIRST_LINES + LAST_LINES) return text
+  const left = lines.length - FIRST_LINES - LAST_LINES
+  return [...lines.slice(0, FIRST_LINES), `… (${left} lines)`, ...lines.slice(-LAST_LINES)].join('\n')
 }
 
 function fail(file, reason) {

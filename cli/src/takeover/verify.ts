@@ -43,8 +43,9 @@ export async function verifyOrganizations({ from, db, organizations, report, sto
   for (const { key, organization_id } of chosen) {
     const place = { level: source.level, organization: key, measures: of(key) }
     const flaws = await verifyOne({ reader, session }, place, { organization_id, store })
-    report.took(of(key))
-    report.moved(sumOf(Object.values(of(key))).rows, sumOf(Object.values(of(key))).bytes)
+    const { rows, bytes } = sumOf(Object.values(place.measures))
+    report.took(place.measures)
+    report.moved(rows, bytes)
     if (flaws.length > 0) report.settle(organization_id, 'refused', flaws.join('; '))
     else report.settle(organization_id, 'checked')
   }

@@ -55,8 +55,32 @@ test('a gap ends after a while: something was missed; what comes late is told al
 })
 test('no more than MAX_WAITING changes wait', () => {
   const changes = order()
-  add(changes, 1, ...Array.from({ length: MAX_WAITING + 1 }, (_, i) => i + 3))
+  const [third, ...later] = Array.from({ length: MAX_WAITING + 1 }, (_, i) => i + 3)
+  add(changes, 1, ...later, third!)
   assert.equal(told.length, MAX_WAITING + 2)
+  assert.deepEqual(missed, [third])
+})
+test('each gap is a loss of its own', () => {
+  const changes = order()
+  add(changes, 1, 3, 4, 6)
+  mock.timers.tick(EVENT_GAP_MS)
+  assert.deepEqual(
+    [told, missed],
+    [
+      [1, 3, 4, 6],
+      [3, 6],
+    ],
+  )
+})
+test('the first ones that are heard start a series, a gap between them is waited for', () => {
+  const changes = order()
+  add(changes, 5, 7)
+  mock.timers.tick(FIRST_EVENT_MS)
+  assert.deepEqual([told, missed], [[5], []])
+  add(changes, 6)
+  assert.deepEqual(told, [5, 6, 7])
+  mock.timers.tick(EVENT_GAP_MS)
+  assert.deepEqual(missed, [])
 })
 test('realms do not wait for each other', () => {
   const changes = order()

@@ -4,9 +4,10 @@
  * way.
  */
 import { EVENT_GAP_MS, FIRST_EVENT_MS } from '@parsec/shared/deadlines'
+import { limits } from '@parsec/shared/limits'
 
-/** Most events of a series that wait; one more, and all are told: they must fit into the queue of a client. */
-export const MAX_WAITING = 50
+/** Most events of a series that wait. With one more, what is missing counts as lost: a client could not take them at once. */
+export const MAX_WAITING = limits.queued_events.value
 
 type Series<T> = { next: number | undefined; readonly waiting: Map<number, T>; timer: NodeJS.Timeout | undefined }
 
@@ -14,7 +15,7 @@ export class EventOrder<T> {
   readonly #tell: (event: T) => void
   readonly #miss: (next: T) => void
   readonly #series = new Map<string, Series<T>>()
-  /** `miss`: what comes before this one was waited for in vain; whoever would be told of it has lost something. */
+  /** `miss`: what comes before this one is not waited for any longer; whoever would be told of it has lost something. */
   constructor(tell: (event: T) => void, miss: (next: T) => void) {
     this.#tell = tell
     this.#miss = miss
@@ -31,7 +32,7 @@ export class EventOrder<T> {
     if (series.next !== undefined && index < series.next) return this.#tell(event)
     series.waiting.set(index, event)
     this.#tellNext(series)
-    if (series.waiting.size > MAX_WAITING) this.#tellAll(series)
+    if (series.waiting.size > MAX_WAITING) this.#giveUp(series)
   }
 
   /** `index` was the newest of a series at a time when its events were already heard here: the next one comes after it. */
@@ -68,20 +69,23 @@ export class EventOrder<T> {
       series.timer = undefined
     } else
       series.timer ??= setTimeout(
-        () => this.#waitedInVain(series),
+        () => this.#giveUp(series),
         series.next === undefined ? FIRST_EVENT_MS : EVENT_GAP_MS,
       ).unref()
   }
-  #waitedInVain(series: Series<T>): void {
-    if (series.next !== undefined) this.#miss(series.waiting.get(Math.min(...series.waiting.keys()))!)
-    this.#tellAll(series)
-  }
-  #tellAll(series: Series<T>): void {
+  /** Waits no longer for the one that is missing: it is lost, unless it came before all that was ever known here. */
+  #giveUp(series: Series<T>): void {
     clearTimeout(series.timer)
     series.timer = undefined
-    for (const index of [...series.waiting.keys()].sort((a, b) => a - b)) {
+    const indices = [...series.waiting.keys()].sort((a, b) => a - b)
+    if (series.next === undefined) {
+      series.next = indices[0]
+      return this.#tellNext(series)
+    }
+    for (const index of indices) {
       const event = series.waiting.get(index)!
       series.waiting.delete(index)
+      if (index > series.next) this.#miss(event)
       series.next = index + 1
       this.#tell(event)
     }

@@ -168,8 +168,10 @@ export class Organization {
     this.#fanOut.tell(this, this.#recipientsOf(recipients), event)
   }
   /** An event before this one never came: whoever it may have been for connects anew, and catches up. */
-  lose({ recipients }: HeardEvent): void {
-    for (const session of this.#recipientsOf(recipients, null)) session.peer.end('events.lost')
+  lose({ recipients, fields }: HeardEvent): void {
+    const sessions = this.#recipientsOf(recipients, null)
+    if ('realm_id' in fields) sessions.push(...this.#hearersOf(fields.realm_id, null))
+    for (const session of new Set(sessions)) session.peer.end('events.lost')
   }
   #recipientsOf(recipients: Recipients, except: DeviceID | null = exceptOf(recipients)): Session[] {
     switch (recipients.to) {
@@ -177,14 +179,17 @@ export class Organization {
         return recipients.user_ids.flatMap(id => this.users.get(id)?.sessions.filter(isSubscribed) ?? [])
       case 'organization':
         return [...this.subscribers].filter(({ device_id }) => device_id !== except)
-      case 'realm': {
-        const sessions = [...this.catchingUp].filter(({ device_id }) => device_id !== except)
-        for (const user of this.realms.get(recipients.realm_id.hex)?.members ?? [])
-          for (const session of user.sessions)
-            if (session.subscribed && session.deferred === null && session.device_id !== except) sessions.push(session)
-        return sessions
-      }
+      case 'realm':
+        return this.#hearersOf(recipients.realm_id, except)
     }
+  }
+  /** Of a realm: who is in it, or may turn out to be. */
+  #hearersOf(realm_id: Uuid, except: DeviceID | null): Session[] {
+    const sessions = [...this.catchingUp].filter(({ device_id }) => device_id !== except)
+    for (const user of this.realms.get(realm_id.hex)?.members ?? [])
+      for (const session of user.sessions)
+        if (session.subscribed && session.deferred === null && session.device_id !== except) sessions.push(session)
+    return sessions
   }
   /** The realms of the session are about to be read. */
   startCatchingUp(session: Session): void {
