@@ -1,16 +1,18 @@
 # The server, for every role: `docker build --tag parsec-server .`
 FROM node:26-slim AS build
 WORKDIR /src
-# A registry of yours: the npmrc of the base image, or `--secret id=npmrc,src=$HOME/.npmrc`, which no layer keeps. Named,
-# since `--prefix` and the npm of the repository would look for the former elsewhere.
-ENV NPM_CONFIG_GLOBALCONFIG=/usr/local/etc/npmrc NPM_CONFIG_USERCONFIG=/run/secrets/npmrc
+# A registry of yours: an npmrc of the base image (its global one or that of root), or `--secret id=npmrc,src=$HOME/.npmrc`
+# in place of the latter, which no layer keeps. The global one is named since `--prefix` and the npm of the repository would
+# look for it elsewhere.
+ENV NPM_CONFIG_GLOBALCONFIG=/usr/local/etc/npmrc
 COPY . .
-RUN --mount=type=secret,id=npmrc node tools/setup.mjs && node tools/pack.mjs /tmp/package
 # What only editors, debuggers and other systems read is left out, a third of all. PACKAGES are beside the
 # server's own: a block store in OpenStack Swift needs pkgcloud@2.2.0.
 ARG PACKAGES=
 RUN --mount=type=secret,id=npmrc \
-    npm install --global --prefix /opt/parsec --omit=dev --no-audit --no-fund /tmp/package/parsec-server-*.tgz $PACKAGES \
+    if [ -e /run/secrets/npmrc ]; then export NPM_CONFIG_USERCONFIG=/run/secrets/npmrc; fi \
+ && node tools/setup.mjs && node tools/pack.mjs /tmp/package \
+ && npm install --global --prefix /opt/parsec --omit=dev --no-audit --no-fund /tmp/package/parsec-server-*.tgz $PACKAGES \
  && find /opt/parsec/lib/node_modules -not -path '*/@parsec/*' -type f \
       \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.?ts' -o -path '*/prebuilds/*' -not -path '*/prebuilds/linux-*' \) -delete
 
