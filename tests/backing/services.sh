@@ -200,6 +200,8 @@ nats_start() {
     echo "server_name: \"parsec-test\""
     echo "max_payload: $NATS_MAX_PAYLOAD"
     echo "max_pending: 268435456"
+    # As docs/operations.md has it: whoever vanished without a word gets no requests after seconds.
+    printf 'ping_interval: "5s"\nping_max: 2\n'
     echo "max_connections: 10000"
     [ "$NATS_JETSTREAM" = 1 ] && { own_dir "$u" "$d/js"; echo "jetstream { store_dir: \"$d/js\", max_mem: 256MB, max_file: 2GB }"; }
     true
