@@ -3,7 +3,7 @@
  * without dependencies, since it runs on whatever Node the machine has (≥ 20). Says nothing when all is there.
  */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, readFileSync } from 'node:fs'
+import { accessSync, constants, copyFileSync, existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 
 const ROOT = path.join(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '..')
@@ -13,12 +13,17 @@ const INSTALLED = path.join(ROOT, 'node_modules', '.installed-lock.json')
 const OLDEST_NODE = 24
 
 if (!existsSync(INSTALLED) || !readFileSync(INSTALLED).equals(readFileSync(LOCK))) {
+  mayWrite(ROOT, 'its packages are not installed yet, or are those of an earlier release')
   console.error('Installing packages…')
   command('npm', ['ci', '--loglevel=error', '--no-audit', '--no-fund'])
   copyFileSync(LOCK, INSTALLED)
 }
 const node = workingNode()
-if (!existsSync(path.join(ROOT, 'services/metadata/pglite-template'))) {
+// Without it a trial only takes longer to start.
+if (
+  !existsSync(path.join(ROOT, 'services/metadata/pglite-template')) &&
+  isWritable(path.join(ROOT, 'services/metadata'))
+) {
   console.error('Preparing the embedded database…')
   command(node, ['--conditions=development', 'services/metadata/src/storage/pglite-template.ts'])
 }
@@ -35,6 +40,20 @@ function workingNode() {
   }
   if (Number(process.versions.node.split('.')[0]) >= OLDEST_NODE) return process.execPath
   fail(`Node ${OLDEST_NODE} or later is needed, this is ${process.version}`)
+}
+
+/** A clone may belong to another user than the one who starts it. */
+function mayWrite(folder, reason) {
+  if (isWritable(folder)) return
+  fail(`${folder}: ${reason}, and this user may not write there. Run \`npm start\` once as its owner.`)
+}
+function isWritable(folder) {
+  try {
+    accessSync(folder, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function command(name, argv) {

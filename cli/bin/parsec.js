@@ -2,7 +2,8 @@
 /** Entry of the `parsec` command: the TypeScript sources in the repository, the compiled files when published. */
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { enableCompileCache } from 'node:module'
+// Not by its name: an old Node does not have it, and shall still read what follows.
+import * as module from 'node:module'
 import { homedir, tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
@@ -26,16 +27,17 @@ function homeOfUser() {
 const sources = existsSync(new URL('../src/main.ts', import.meta.url))
 
 if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
-  const remedy = sources
-    ? 'Use `npm run parsec -- …` in the repository, which brings its own Node.'
-    : 'Install a newer Node.'
+  const brought = sources && existsSync(new URL('../../node_modules/.bin/node', import.meta.url))
+  const remedy = brought
+    ? `Here \`npm run parsec -- …\` has one that is.`
+    : `Install one (https://nodejs.org), then try again.`
   process.stderr.write(`Error: parsec needs Node ${OLDEST_NODE} or newer, this is ${process.version}. ${remedy}\n`)
   process.exit(1)
 } else if (!sources) {
   await (await import('../dist/main.js')).main()
 } else if (process.execArgv.includes('--conditions=development')) {
   // Half of what a start from the sources takes is reading TypeScript.
-  enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/parsec', import.meta.url)))
+  module.enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/parsec', import.meta.url)))
   await (await import('../src/main.ts')).main()
 } else {
   // The condition that selects sources in every package, worker threads included, can only be set when Node starts.

@@ -57,9 +57,9 @@ export const GROUPS_OF_COMMANDS: {
     description: 'Run the server and look after its database.',
     examples: [
       'parsec backend run --dev',
-      'parsec backend migrate --db postgresql://parsec:secret@db/parsec',
-      'parsec backend run --host 0.0.0.0 --db postgresql://parsec:secret@db/parsec \\',
-      "      --blockstore 's3:https\\://s3.example.com:region:bucket:key:secret' --administration-token-file /run/secrets/token",
+      'export PARSEC_DB_FILE=/run/secrets/db PARSEC_BLOCKSTORE_FILE=/run/secrets/blockstore',
+      'parsec backend migrate',
+      'parsec backend run --host 0.0.0.0 --administration-token-file /run/secrets/token',
     ],
   },
   admin: {

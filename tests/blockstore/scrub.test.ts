@@ -251,6 +251,15 @@ test('an interrupted scrub goes on where it was', async () => {
   await world.forget()
 })
 
+test('a scrub counts the blocks that it left alone because they are young', async () => {
+  await world.register(`Org${randomBytes(4).toString('hex')}`, [[Uuid.random(), 10]])
+  const directory = join(folder, 'young')
+  await mkdir(directory)
+  const { state } = await world.scrubHere({ type: 'FILE', directory }, { youngMs: 2 * 3_600_000 })
+  assert.deepEqual([state.blocks, state.young, state.phase], [0, 1, 'done'])
+  await world.forget()
+})
+
 test('the command: its exit codes, the state that an unfinished run leaves, and refusals by the name of the option', async () => {
   const directory = join(folder, 'command')
   await mkdir(directory)

@@ -40,10 +40,10 @@ Nothing needs a configuration file: every option is an argument of the command, 
 \`parsec backend run --dev\` needs none of them. A server for real needs a database, an object store and a secret:
 
 \`\`\`sh
-parsec backend migrate --db postgresql://parsec:secret@db.example.com/parsec
+export PARSEC_DB_FILE=/run/secrets/db                  # postgresql://parsec:PASSWORD@db.example.com/parsec
+export PARSEC_BLOCKSTORE_FILE=/run/secrets/blockstore  # s3:https\\://s3.example.com:REGION:BUCKET:KEY:SECRET
+parsec backend migrate
 parsec backend run --host 0.0.0.0 --port 6777 \\
-  --db postgresql://parsec:secret@db.example.com/parsec \\
-  --blockstore 's3:https\\://s3.example.com:region:bucket:key:secret' \\
   --administration-token-file /run/secrets/parsec-token \\
   --backend-addr parsec://parsec.example.com
 \`\`\`

@@ -35,8 +35,8 @@ export class ScrubReport {
   end(state: ScrubState): number {
     const outcome = outcomeOf(state)
     this.#clearBar()
-    const { blocks, objects, counts } = state
-    if (this.#json) this.#line({ kind: 'end', outcome, blocks, objects, ...counts })
+    const { blocks, objects, young = 0, counts } = state
+    if (this.#json) this.#line({ kind: 'end', outcome, blocks, young, objects, ...counts })
     else this.#output.out(summaryOf(state))
     return { clean: EXIT_OK, repaired: EXIT_REPAIRED, damaged: EXIT_DAMAGED }[outcome]
   }
@@ -84,11 +84,16 @@ function textOf(event: Exclude<ScrubEvent, { kind: 'progress' }>): string {
 }
 
 function summaryOf(state: ScrubState): string {
-  const { blocks, objects, counts } = state
+  const { blocks, objects, young = 0, counts } = state
   const { missing, corrupt, unreadable, repaired, damaged, unchecked, orphans, removed, strangers } = counts
   const lines = [
     `Blocks: ${blocks} compared; pieces: ${missing} missing, ${corrupt} corrupt, ${unreadable} unreadable, ${repaired} repaired`,
     `Objects: ${objects} looked at; ${orphans} orphans, ${removed} removed; ${strangers} of another server, left alone`,
+    ...(young > 0
+      ? [`${young} blocks are not a minute old and were left alone: scrub again to have them compared`]
+      : blocks === 0
+        ? ['There was no block to compare']
+        : []),
     ...(damaged > 0 ? [`${damaged} blocks are damaged beyond repair`] : []),
     ...(unchecked > 0 ? [`${unchecked} could not be checked`] : []),
   ]

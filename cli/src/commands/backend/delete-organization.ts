@@ -10,8 +10,8 @@ export const deleteOrganizationSpec = {
   description:
     'Without --confirm, show what would go and a code. With that code, close the organization and its connections, remove its blocks from the block store, then its rows, in batches. There is no way back but an archive that `parsec backend export --blocks` made before. When it is interrupted, the same command goes on.',
   examples: [
-    "parsec backend delete_organization --db postgresql://… --blockstore 's3:…' --organization Acme",
-    "parsec backend delete_organization --db postgresql://… --blockstore 's3:…' --organization Acme --confirm 1c2d3e4f",
+    'parsec backend delete_organization --db-file db --blockstore-file bucket --organization Acme',
+    'parsec backend delete_organization --db-file db --blockstore-file bucket --organization Acme --confirm 1c2d3e4f',
   ],
 } as const
 

@@ -11,8 +11,8 @@ export const exportSpec = {
   description:
     'Write all rows of an organization, as they are at one moment, and with --blocks the contents of its blocks, into one file with checksums. It may run while the server runs. `parsec backend import --from FILE` reads it, on this or another server of the same schema level. What users wrote stays encrypted in it; certificates, names and addresses of users are readable.',
   examples: [
-    'parsec backend export --db postgresql://… --organization Acme --output acme.parsec',
-    "parsec backend export --db postgresql://… --organization Acme --blocks --blockstore 's3:…' --output acme.parsec",
+    'parsec backend export --db-file db --organization Acme --output acme.parsec',
+    'parsec backend export --db-file db --organization Acme --blocks --blockstore-file bucket --output acme.parsec',
   ],
 } as const
 

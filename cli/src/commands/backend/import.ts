@@ -16,9 +16,9 @@ export const importSpec = {
   examples: [
     'parsec backend import --from postgresql://old-db/parsec --db postgresql://new-db/parsec --dry-run',
     'parsec backend import --from postgresql://old-db/parsec --db postgresql://new-db/parsec',
-    "parsec backend import --from postgresql://… --db postgresql://… --blockstore 's3:…' --copy-blocks",
-    'parsec backend import --from postgresql://… --db postgresql://… --verify',
-    "parsec backend import --from acme.parsec --db postgresql://… --blockstore 's3:…'",
+    'parsec backend import --from-file old-db --db-file db --blockstore-file bucket --copy-blocks',
+    'parsec backend import --from-file old-db --db-file db --verify',
+    'parsec backend import --from acme.parsec --db-file db --blockstore-file bucket',
   ],
 } as const
 

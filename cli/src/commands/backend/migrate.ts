@@ -12,8 +12,8 @@ export const migrateSpec = {
   description:
     'Create the tables that the server needs, or update those of an older release. Run it before the first start and before each start of a newer release; it applies only what is missing, each step in a transaction of its own, and several runs at once take turns. Exits with 1 when a step fails; the steps before it stay applied.',
   examples: [
-    'parsec backend migrate --db postgresql://parsec:secret@db.example.com/parsec',
-    'parsec backend migrate --db postgresql://parsec:secret@db.example.com/parsec --dry-run',
+    'parsec backend migrate --db-file /run/secrets/db',
+    'parsec backend migrate --db postgresql://parsec@db.example.com/parsec --dry-run    # the password is in ~/.pgpass',
     'PARSEC_DB=postgresql:///parsec parsec backend migrate',
   ],
 } as const

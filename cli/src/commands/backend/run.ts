@@ -22,11 +22,10 @@ export const runSpec = {
     'Run the server until SIGINT (Ctrl-C) or SIGTERM. It needs a PostgreSQL database, prepared by `parsec backend migrate`, an object store for the encrypted blocks, and a secret for the administration API. With --dev it needs nothing and keeps everything in memory.\n\nOne process runs everything by default. To grow, run several processes with --services and --nats-url, each service as often as you like.',
   examples: [
     'parsec backend run --dev',
-    'parsec backend run --host 0.0.0.0 --db postgresql://parsec:secret@db.example.com/parsec \\',
-    "    --blockstore 's3:https\\://s3.example.com:region:bucket:key:secret' \\",
-    '    --administration-token-file /run/secrets/parsec-token --backend-addr parsec://parsec.example.com',
+    'parsec backend run --host 0.0.0.0 --db-file /run/secrets/db --blockstore-file /run/secrets/blockstore \\',
+    '    --administration-token-file /run/secrets/token --backend-addr parsec://parsec.example.com',
     "DB_URL=postgres:///parsec PARSEC_CMD_ARGS='--db=$DB_URL --host=0.0.0.0' parsec backend run",
-    'parsec backend run --services metadata --nats-url nats://nats:4222 --db postgresql://…',
+    'parsec backend run --services metadata --nats-url nats://nats:4222 --db-file db',
   ],
 } as const
 

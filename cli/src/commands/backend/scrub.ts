@@ -16,11 +16,11 @@ export const scrubSpec = {
   description:
     'Read every block from every node of the block store and compare: what is missing or corrupt, which objects belong to no block. With --repair, rebuild from the redundancy of a RAID1 or RAID5 what can be rebuilt. It may run while the server runs; blocks of the last minute are left for the next time. With --state an interrupted run goes on where it was.\n\nExits with 0 when all is well, 3 when something was wrong and is repaired, 4 when something is wrong still or could not be checked, 1 when the scrub could not be finished.',
   examples: [
-    "parsec backend scrub --db postgresql://… -b 's3:…'",
-    "parsec backend scrub --db postgresql://… -b 'RAID1:0:s3:…' -b 'RAID1:1:swift:…' --repair --max-rate 20 --state scrub.json",
-    'parsec backend scrub --db postgresql://… -b … --node 1 --repair      # refill the replaced node 1',
-    'parsec backend scrub --db postgresql://… -b … --node 1 --adopt --repair   # another storage takes the place of node 1',
-    'parsec backend scrub --db postgresql://… -b … --delete-orphans --older-than 7d --json',
+    'parsec backend scrub --db-file db --blockstore-file bucket',
+    'parsec backend scrub --db-file db --blockstore-file two-buckets --repair --max-rate 20 --state scrub.json',
+    'parsec backend scrub --db-file db --blockstore-file bucket --node 1 --repair      # refill the replaced node 1',
+    'parsec backend scrub --db-file db --blockstore-file bucket --node 1 --adopt --repair   # another storage takes the place of node 1',
+    'parsec backend scrub --db-file db --blockstore-file bucket --delete-orphans --older-than 7d --json',
   ],
 } as const
 

@@ -17,13 +17,16 @@ export class Ledger {
     this.#database = database
   }
 
-  /** The last block that is older than `youngMs`, and how many there are up to it. */
-  async extent({ youngMs, isDegraded }: Choice): Promise<{ last: number; count: number }> {
-    const row = await this.#database.one<{ last: number | null; count: number }>(sql`
-      SELECT max(_id) AS last, count(*) AS count FROM block
-      WHERE created_on <= now() - make_interval(secs => ${youngMs / 1000})
-        AND (missed_nodes IS NOT NULL OR NOT ${isDegraded})`)
-    return { last: row?.last ?? 0, count: row?.count ?? 0 }
+  /** The last block that is older than `youngMs`, how many there are up to it, and how many are younger. */
+  async extent({ youngMs, isDegraded }: Choice): Promise<{ last: number; count: number; young: number }> {
+    const row = await this.#database.one<{ last: number | null; count: number; young: number }>(sql`
+      SELECT max(_id) FILTER (WHERE is_old) AS last, count(*) FILTER (WHERE is_old) AS count,
+        count(*) FILTER (WHERE NOT is_old) AS young
+      FROM (
+        SELECT _id, created_on <= now() - make_interval(secs => ${youngMs / 1000}) AS is_old FROM block
+        WHERE (missed_nodes IS NOT NULL OR NOT ${isDegraded}) AND deleted_on IS NULL
+      ) AS chosen`)
+    return { last: row?.last ?? 0, count: row?.count ?? 0, young: row?.young ?? 0 }
   }
 
   /** The next blocks that are older than `youngMs`, behind `after` and up to `last`. */

@@ -136,8 +136,8 @@ async function compareBlocks(work: Work): Promise<void> {
   const { ledger, state, report, signal, isDegraded, youngMs = SCRUB_YOUNG_MS } = work
   const choice = { youngMs, isDegraded }
   if (state.last === null) {
-    const { last, count } = await ledger.extent(choice)
-    Object.assign(state, { last, total: count })
+    const { last, count, young } = await ledger.extent(choice)
+    Object.assign(state, { last, total: count, young })
   }
   for (;;) {
     const page = await ledger.page(state.position, state.last!, choice, PAGE)

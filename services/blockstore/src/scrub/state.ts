@@ -19,6 +19,8 @@ export type ScrubState = {
   /** The last block of this scrub; null before it has begun. */
   last: number | null
   total: number
+  /** How many came too shortly before it; not in the state of an earlier release. */
+  young?: number
   /** The last block that was compared, and how many were. */
   position: number
   blocks: number

@@ -19,8 +19,8 @@ export const copySpec = {
   description:
     'Read every block of the database from one block store, write it to another, of whatever kind, and read it back. It may run while the server runs, and again after the server has stopped: then it copies what was created meanwhile. Afterwards `parsec backend scrub --adopt` tells the database where its blocks are. With --state an interrupted run goes on where it was, and a finished one copies only what is new.\n\nExits with 0 when every block is copied, 4 when some are not, 1 when the copy could not be finished.',
   examples: [
-    "parsec backend blocks copy --db postgresql://… --from POSTGRESQL --to 's3:…' --state copy.json",
-    "parsec backend blocks copy --db postgresql://… --from 's3:…' --to 'RAID1:0:s3:…' --to 'RAID1:1:swift:…' --max-rate 20",
+    'parsec backend blocks copy --db-file db --from POSTGRESQL --to-file bucket --state copy.json',
+    'parsec backend blocks copy --db-file db --from-file bucket --to-file two-buckets --max-rate 20',
   ],
 } as const
 

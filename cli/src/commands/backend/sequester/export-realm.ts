@@ -14,7 +14,7 @@ export const exportRealmSpec = {
     'Write an SQLite file with what a realm holds for a service: the versions that were encrypted for it, all blocks, and the certificates to check them. All of it is still encrypted; extract_realm_export decrypts it with the private key of the service. Run again on the same file it adds what is new or missing. Exits with 1 when blocks could not be read; everything else is in the file then.',
   examples: [
     'parsec backend sequester export_realm --organization Acme --realm 5ab0…c1 --service 9c1f…0a \\',
-    "    --output exports/ --blockstore 's3:https\\://s3.example.com:region:bucket:key:secret'",
+    '    --output exports/ --blockstore-file /run/secrets/blockstore',
   ],
 } as const
 
