@@ -7,7 +7,7 @@
  * controller, and values that the page describes elsewhere (a private authority, a volume for dumps).
  */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
@@ -62,7 +62,7 @@ const write = (name, text) => writeFileSync(path.join(folder, name), text)
 
 /** What the page takes for granted. */
 function prepare() {
-  symlinkSync(path.join(ROOT, 'k8s'), path.join(folder, 'k8s'))
+  cpSync(path.join(ROOT, 'k8s'), path.join(folder, 'k8s'), { recursive: true })
   const trial = { backup: { enabled: true, volume: { emptyDir: {} } }, metadata: {}, blockstore: {} }
   if (K8S_CA) {
     Object.assign(trial, {
@@ -122,10 +122,40 @@ function controller() {
     JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }),
   )
 }
-const store = `${K8S_BLOCKSTORE}`
-const own = {
+/** What the page and the overlay have as examples. */
+const OWN = {
   'postgresql://parsec:PASSWORD@db.example.com/parsec': K8S_DB,
-  's3:https\\://s3.example.com:REGION:BUCKET:KEY:SECRET': store,
+  's3:https\\://s3.example.com:REGION:BUCKET:KEY:SECRET': K8S_BLOCKSTORE,
+}
+const READY =
+  'for d in gateway metadata blockstore admin; do kubectl -n parsec rollout status deployment/parsec-$d --timeout=300s; done'
+/** A private authority, as a patch of the overlay. */
+const AUTHORITY = ['Deployment/metadata', 'Deployment/blockstore', 'Job/migrate']
+  .map(place => place.split('/'))
+  .map(
+    ([kind, name]) => `  - target: { kind: ${kind}, name: parsec-${name} }
+    patch: |-
+      - { op: add, path: /spec/template/spec/volumes/-, value: { name: ca, configMap: { name: ca } } }
+      - { op: add, path: /spec/template/spec/containers/0/volumeMounts/-, value: { name: ca, mountPath: /etc/parsec } }
+      - { op: add, path: /spec/template/spec/containers/0/env/-, value: { name: AWS_CA_BUNDLE, value: /etc/parsec/ca.pem } }
+`,
+  )
+  .join('')
+
+function withoutHelm() {
+  const [commands] = blocks('Without Helm', 'sh')
+  const [copy, ...rest] = commands.trim().split('\n')
+  sh('an overlay of your own', copy)
+  const secrets = path.join(folder, 'k8s/acme/secret.env')
+  writeFileSync(secrets, fill(readFileSync(secrets, 'utf8'), OWN))
+  const authority = K8S_CA ? `kubectl --namespace parsec create configmap ca --from-file=ca.pem='${K8S_CA}'` : ''
+  if (K8S_CA) appendFileSync(path.join(folder, 'k8s/acme/kustomization.yaml'), AUTHORITY)
+  sh('kubectl apply', rest.toSpliced(-1, 0, authority).join('\n'))
+  sh('the migration', 'kubectl --namespace parsec wait --for=condition=Complete job/parsec-migrate --timeout=300s')
+  sh('all are ready', READY)
+  const [, remove] = /remove the old one,\s+`(kubectl [^`]*)`/.exec(page)
+  sh('applied again', [remove, rest.at(-1), READY].join('\n'))
+  sh('removed', 'kubectl delete namespace parsec --wait')
 }
 
 try {
@@ -133,7 +163,7 @@ try {
   const [values] = blocks('Ten minutes', 'yaml')
   write('my-values.yaml', values)
   const [secrets, install] = blocks('Ten minutes', 'sh')
-  sh('secrets', fill(secrets, own))
+  sh('secrets', fill(secrets, OWN))
   if (K8S_CA) sh('a private authority', `kubectl --namespace parsec create configmap ca --from-file=ca.pem='${K8S_CA}'`)
   controller()
   const answer = sh('install, helm test, first organization', install)
@@ -141,10 +171,7 @@ try {
   sh('upgrade', 'helm upgrade parsec k8s/parsec --namespace parsec --values my-values.yaml --wait')
   const [restart] = blocks('Upgrade', 'sh')
   sh('restart after a change of secrets', restart)
-  sh(
-    'it ends',
-    'for d in gateway metadata blockstore admin; do kubectl -n parsec rollout status deployment/parsec-$d --timeout=300s; done',
-  )
+  sh('it ends', READY)
   const [rollback] = blocks('Rollback', 'sh')
   sh('rollback', rollback)
   const [scale] = blocks('Scaling', 'sh')
@@ -153,16 +180,14 @@ try {
   write('my-values.yaml', `${values}\n${autoscaling}\n`)
   sh('autoscaling on', scale)
   const [scrub] = blocks('Scrub', 'sh')
-  sh(
-    'scrub by hand',
-    `${scrub.replace(/^kubectl .*logs --follow/m, 'kubectl --namespace parsec wait --for=condition=Ready pod -l job-name=scrub-now --timeout=60s || true; $&')}`,
-  )
+  sh('scrub by hand', scrub)
   const [, dump] = /`(kubectl --namespace parsec create job dump-now[^`]*)`/.exec(page)
   sh('dump by hand', dump)
   sh(
     'uninstall',
     'helm uninstall parsec --namespace parsec --wait; kubectl delete namespace parsec ingress-nginx --wait',
   )
+  withoutHelm()
   console.log('\nThe page holds.')
 } finally {
   rmSync(folder, { recursive: true, force: true })

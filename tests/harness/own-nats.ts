@@ -94,6 +94,10 @@ export class NatsCluster implements TestNats {
   divide(how: 'reset' | 'silent'): void {
     for (const route of this.#routes) route.set({ kind: how })
   }
+  /** What others tell that member, and it them, comes late. */
+  slow(member: OwnNats, ms: number): void {
+    this.#routes[this.members.indexOf(member)]!.set({ kind: 'delay', ms })
+  }
   join(): void {
     for (const route of this.#routes) {
       route.heal()

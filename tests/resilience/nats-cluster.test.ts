@@ -1,7 +1,7 @@
 /**
- * A NATS cluster of three, each process at another member: members are killed and stopped, the routes between them are
- * cut. Whatever becomes of them, nothing acknowledged is lost, every command is answered or closed in time, and no event
- * is missed on a connection that stays open.
+ * A NATS cluster of three, each process at another member: members are killed, stopped and slow, the routes between
+ * them are cut. Whatever becomes of them, nothing acknowledged is lost, every command is answered or closed in time, and
+ * no event is missed on a connection that stays open.
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -11,7 +11,7 @@ import { type Befall, randomizedRun } from './random/run.ts'
 
 const SECONDS = Number(process.env['NATS_SECONDS'] ?? 12)
 
-test('members are killed and stopped, routes are cut: nothing is lost in silence', {
+test('members are killed, stopped and slow, routes are cut: nothing is lost in silence', {
   timeout: SECONDS * 1_000 + 240_000,
 }, async t => {
   const nats = await NatsCluster.start(3)
@@ -25,6 +25,11 @@ test('members are killed and stopped, routes are cut: nothing is lost in silence
       member.freeze()
       await pause(1_500)
       member.thaw()
+    },
+    async slow(member) {
+      nats.slow(member, 200)
+      await pause(1_500)
+      nats.join()
     },
     async divided() {
       nats.divide('reset')
