@@ -26,6 +26,12 @@ test('a lost broker is noticed before the longest request is over', () => {
   assert.ok(noticed < d.BLOCK_DEADLINE_MS)
 })
 
+test('a worker that hangs is given up before the others give up waiting for it', () => {
+  assert.ok((d.RELAY_UNANSWERED_TICKS + 2) * d.RELAY_TICK_MS < d.RELAY_ANSWER_MS)
+  assert.ok(d.RELAY_ANSWER_MS < d.NATS_PING_INTERVAL_MS * (d.NATS_MAX_PINGS_OUT + 1))
+  assert.ok(d.WORKER_AGAIN_MS < d.WORKER_AGAIN_MAX_MS && d.WORKER_AGAIN_MAX_MS < d.WORKER_SETTLED_MS)
+})
+
 test('leases outlive what renews them, and the end of a process fits into what supervisors wait', () => {
   assert.ok(d.NEIGHBOURS_EVERY_MS * 3 + d.NEIGHBOURS_MS <= d.NEIGHBOURS_LEASE_MS)
   assert.ok(d.ROLL_EVERY_MS * 3 <= d.ROLL_LEASE_MS && d.SEEN_EVERY_MS < d.SEEN_AGAIN_MS)

@@ -103,6 +103,20 @@ export const NATS_MAX_PINGS_OUT = 2
 /** Whoever takes a large reply in pieces asks for the next ones within this time. */
 export const NATS_PIECE_WAIT_MS = 10_000
 
+// Workers
+
+/** How often the relay asks each worker whether it hears; so many times without an answer, and it is given up. */
+export const RELAY_TICK_MS = 1_000
+export const RELAY_UNANSWERED_TICKS = 5
+/** For what needs the answer of all other workers: longer than one that hangs is waited for. */
+export const RELAY_ANSWER_MS = 8_000
+/** A worker that ended is replaced after a pause that doubles, and is short again once one has lived for a while. */
+export const WORKER_AGAIN_MS = 500
+export const WORKER_AGAIN_MAX_MS = 30_000
+export const WORKER_SETTLED_MS = 60_000
+/** What `/readyz` and `/metrics` wait for a worker. */
+export const WORKER_DEADLINE_MS = 2_000
+
 // The log
 
 /** What is not written by then is lost when the process ends. */

@@ -423,6 +423,13 @@ export const limits = {
     beyond: 'further ones are not asked',
     test: ['libs/shared/src/bus/roll.test.ts', 'no more replicas are known than may be'],
   },
+  relay_backlog: {
+    value: 128 * 1_048_576,
+    unit: 'bytes',
+    what: 'what one worker of a server has been sent by the others and has not read',
+    beyond: 'it is ended, and replaced',
+    test: ['libs/shared/src/bus/relay.test.ts', 'a worker that does not read is given up'],
+  },
   seen_devices: {
     value: 10_000,
     unit: 'items',

@@ -1,6 +1,6 @@
 /**
- * How services talk: requests to one replica of a service, events to whoever listens. Two drivers, `local.ts` and
- * `nats.ts`, exchange encoded bytes and behave alike; `bus.test.ts` proves it. Bytes that were handed over must not change
+ * How services talk: requests to one replica of a service, events to whoever listens. The drivers `local.ts`,
+ * `nats.ts` and `relay.ts` exchange encoded bytes and behave alike; `bus.test.ts` proves it. Bytes that were handed over must not change
  * before the next turn of the event loop; bytes that were received belong to the receiver.
  *
  * Subjects are tokens joined by dots; in a pattern `*` stands for one token and a final `>` for one or more.
@@ -42,7 +42,7 @@ export const MAX_REPLY_BYTES = limits.reply.value
 export interface Bus {
   /** Most bytes that a request or an event may have. */
   readonly maxPayload: number
-  /** Whether other processes may be on it. */
+  /** Whether processes may be on it that somebody else has started. */
   readonly isShared: boolean
   /** False while the connection to the broker is lost: requests and publications then fail at once. */
   readonly connected: boolean

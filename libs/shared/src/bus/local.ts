@@ -135,6 +135,9 @@ export class LocalBus implements Bus {
   isHeard(subject: string): boolean {
     return this.#route(subject).listeners.length > 0
   }
+  isServed(subject: string): boolean {
+    return this.#route(subject).servers.length > 0
+  }
   async subscribe(pattern: string, listener: Listener): Promise<Subscription> {
     this.#refuseWhenClosed()
     const listening = { pattern, listener }
