@@ -42,6 +42,12 @@ export type SentrySettings = {
   /** Values that must not be in a report. */
   secrets: readonly string[]
 }
+export type TraceSettings = {
+  /** Where messages are posted. */
+  url: string
+  authorization: string | null
+  sampleRatio: number
+}
 /** Private key and certificate chain, PEM. */
 export type TlsFiles = NonNullable<HttpConfig['tls']>
 
@@ -52,6 +58,7 @@ export type ServerSettings = {
   readonly nats: NatsSettings | null
   readonly log: LogOptions
   readonly sentry: SentrySettings | null
+  readonly traces: TraceSettings | null
   readonly debug: boolean
   /** Everything is in memory, for a trial. */
   readonly dev: boolean
@@ -119,6 +126,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
           secrets: secretsOf(values),
         }
       : null,
+    traces: values.otelEndpoint ? traceSettings(values.otelEndpoint, values.otelSampleRatio) : null,
     debug: values.debug,
     dev: values.dev,
     drainMs: values.drainSeconds * 1_000,
@@ -168,6 +176,15 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
     network: networkOptions(environment),
     readTls,
   })
+}
+
+function traceSettings(endpoint: URL, sampleRatio: number): TraceSettings {
+  const url = new URL(endpoint)
+  const user = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`
+  const authorization = user === ':' ? null : `Basic ${Buffer.from(user).toString('base64')}`
+  url.username = url.password = ''
+  if (!url.pathname.endsWith('/v1/traces')) url.pathname = `${url.pathname.replace(/\/$/, '')}/v1/traces`
+  return { url: url.href, authorization, sampleRatio }
 }
 
 /** How object stores, and what else is elsewhere, are reached. */
@@ -338,11 +355,19 @@ export function natsSettings(values: NatsValues): NatsSettings | null {
 }
 
 /** Every secret among the options. */
-function secretsOf({ administrationToken, emailHostPassword, db, natsUrl, blockstore }: RunValues): string[] {
+function secretsOf({
+  administrationToken,
+  emailHostPassword,
+  db,
+  natsUrl,
+  blockstore,
+  otelEndpoint,
+}: RunValues): string[] {
   const stores = blockstore ? secretsOfStore(blockstore) : []
   const inUrls = [...[db, natsUrl].flatMap(url => secretsOfUrl(url ?? '')), /:\/\/([^/:@]+)@/.exec(natsUrl ?? '')?.[1]]
   const tokens = secretsOfTokens(administrationToken?.text ?? '')
-  return [...tokens, emailHostPassword, ...stores, ...inUrls].filter(secret => secret !== undefined)
+  const collector = otelEndpoint?.password ? [decodeURIComponent(otelEndpoint.password)] : []
+  return [...tokens, emailHostPassword, ...stores, ...inUrls, ...collector].filter(secret => secret !== undefined)
 }
 
 /** Any integer is well formed (spec 06 §2.3), not every one is a port. */

@@ -197,6 +197,25 @@ export const NATS_URL: ValueType<string> = {
   },
 }
 
+/** Of HTTP; the errors never repeat it, for it may hold a password. */
+export const HTTP_URL: ValueType<URL> = {
+  metavar: 'URL',
+  parse(text) {
+    const url = URL.parse(text.trim())
+    if (!url || !/^https?:$/.test(url.protocol)) throw new Error('must look like http[s]://host[:port][/path].')
+    return url
+  },
+}
+
+export const RATIO: ValueType<number> = {
+  metavar: 'FLOAT',
+  parse(text) {
+    const ratio = FLOAT.parse(text)
+    if (!(ratio >= 0 && ratio <= 1)) throw new Error(`${text} is not in the range 0<=x<=1.`)
+    return ratio
+  },
+}
+
 /** What subjects of NATS begin with: tokens joined by dots. */
 export const SUBJECT_PREFIX: ValueType<string> = {
   metavar: 'TEXT',

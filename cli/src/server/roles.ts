@@ -155,7 +155,7 @@ export class ServerProcess {
   async #openHttp(): Promise<HttpServer> {
     const { createHttp } = await import('@parsec/shared/http/server')
     const { AdministrationGuard } = await import('@parsec/shared/http/administration-guard')
-    this.#guard = new AdministrationGuard(this.#settings.administrationTokens!)
+    this.#guard = new AdministrationGuard(this.#settings.administrationTokens!, this.#log)
     return createHttp(this.#settings.http!, this.#log)
   }
   async #startMonitor(): Promise<void> {

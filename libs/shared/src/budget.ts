@@ -48,6 +48,10 @@ export class Budget {
   get msLeft(): number {
     return this.#reason ? 0 : Math.max(this.#end - performance.now(), 0)
   }
+  /** Milliseconds since it began. */
+  get msPassed(): number {
+    return performance.now() - this.#end + this.#ms
+  }
   /** Milliseconds for one step: what it would like, but no more than is left. */
   share(ms: number): number {
     return Math.min(ms, this.msLeft)

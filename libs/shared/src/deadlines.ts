@@ -270,6 +270,9 @@ export const CHECK_CERTIFICATE_MS = 21 * 24 * 60 * 60 * 1000
 export const ADMIN_CALL_MS = 120_000
 /** Reports that are on their way when the program ends. */
 export const TELEMETRY_FLUSH_MS = 2_000
+/** Traces leave every so often; a collector has so long to take them. */
+export const TRACES_EVERY_MS = 1_000
+export const TRACES_SEND_MS = 10_000
 /** Between two attempts of a start to reach what it needs, and between two lines in the log about it. */
 export const START_PAUSE_MS = 1_000
 export const START_REPEAT_MS = 30_000

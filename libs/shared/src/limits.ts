@@ -444,6 +444,13 @@ export const limits = {
     beyond: 'the oldest go',
     test: ['libs/shared/src/log.test.ts', 'the last warnings are kept'],
   },
+  waiting_spans: {
+    value: 4096,
+    unit: 'items',
+    what: 'spans of traces that the collector has not taken yet',
+    beyond: 'further ones are dropped, and counted in the log',
+    test: ['cli/src/server/traces.test.ts', 'what a collector does not take is bounded'],
+  },
   administration_owners: {
     value: 10,
     unit: 'items',

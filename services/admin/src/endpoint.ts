@@ -67,7 +67,7 @@ export function endpoint<const D extends Description>(
         handler: async (request, reply) => {
           const given = read(description, request)
           const change = 'refusal' in given || description.tag === 'Server' ? undefined : given.body
-          const target = { ...shortened(pathOf(request)), ...(change && { change }) }
+          const target = { ...created(change), ...shortened(pathOf(request)), ...(change && { change }) }
           const send = (status: number, body: object) => answer(deps, request, reply, status, body, target)
           if ('refusal' in given) {
             const { status, ...body } = given.refusal
@@ -91,6 +91,10 @@ export const scopeOf = ({ method, scope }: Pick<Description, 'method' | 'scope'>
 const shortened = (names: { [name: string]: string }) =>
   Object.fromEntries(Object.entries(names).map(([name, text]) => [name, text.slice(0, MAX_NAME)]))
 const pathOf = (request: FastifyRequest) => request.params as { [name: string]: string }
+
+/** What has no path of its own yet is named by the body. */
+const created = (body: object | undefined): { organization_id?: string } =>
+  body && 'organization_id' in body ? { organization_id: String(body.organization_id) } : {}
 
 /** A path that names nothing, then what is wrong with the query and the body. */
 function read({ params = {}, query = {}, body }: Description, request: FastifyRequest) {

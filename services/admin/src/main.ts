@@ -10,6 +10,7 @@ import type { Scope } from '@parsec/shared/http/administration-tokens'
 import type { HttpServer } from '@parsec/shared/http/server'
 import type { Log } from '@parsec/shared/log'
 import type { Service } from '@parsec/shared/service'
+import { traced } from '@parsec/shared/tracing'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { consoleRoutes, openConsole } from './console.ts'
 import { docsRoutes, openPages } from './docs-pages.ts'
@@ -57,6 +58,17 @@ export async function startAdmin({ bus, log, guard, http }: AdminDeps): Promise<
 /** Lets nobody pass without a token that may do what the route does, and says when the service behind is away. */
 function guardRoutes(app: FastifyInstance, guard: AdministrationGuard, log: Log): void {
   app.decorateRequest('bearer', null)
+  app.addHook('onRoute', route => {
+    const { handler } = route
+    const name = `${route.method} ${route.url}`
+    const description = { name, kind: 'server', service: 'admin', parent: null } as const
+    route.handler = function (request, reply) {
+      return traced(
+        () => ({ ...description, attributes: {} }),
+        async () => handler.call(this, request, reply),
+      )
+    }
+  })
   app.addHook('onRequest', async (request, reply) => {
     // The router takes an empty segment for a parameter; such a path does not exist.
     if (Object.values(request.params as { [name: string]: string }).includes('')) return reply.callNotFound()

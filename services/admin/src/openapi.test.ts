@@ -27,7 +27,7 @@ test('the document has exactly the routes that exist, and is shown without a tok
     for (const one of [method].flat()) if (/^(GET|POST|PATCH|PUT|DELETE)$/.test(one)) routes.add(`${one} ${url}`)
   })
   const bus = new LocalBus()
-  await startAdmin({ bus, log, guard: new AdministrationGuard(readTokens('SECRET')), http })
+  await startAdmin({ bus, log, guard: new AdministrationGuard(readTokens('SECRET'), log), http })
   const described = Object.entries(openApiDocument('1').paths).flatMap(([path, methods]) =>
     Object.keys(methods).map(method => `${method.toUpperCase()} /administration${path.replace(/\{(\w+)\}/g, ':$1')}`),
   )

@@ -55,6 +55,9 @@ export class Run extends ParsecCommand<typeof runOptions> {
     const telemetry = settings.sentry
       ? await (await import('../../server/telemetry.ts')).openTelemetry(settings.sentry)
       : undefined
+    const traces = settings.traces
+      ? new (await import('../../server/traces.ts')).Traces(settings.traces, log)
+      : undefined
     try {
       output.out(banner(settings))
       server = new ServerProcess(settings, telemetry?.watch(log) ?? log, log.warnings)
@@ -62,6 +65,7 @@ export class Run extends ParsecCommand<typeof runOptions> {
       sayIfHeard('bye ;-)\n')
       return EXIT_OK
     } finally {
+      await traces?.close()
       await telemetry?.close()
       await log.close()
     }

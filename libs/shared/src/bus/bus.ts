@@ -16,12 +16,16 @@ export type RequestOptions = {
   owned?: boolean
   /** More of the message, behind the payload: for bytes that need not be copied only to stand behind others. */
   tail?: Uint8Array
+  /** What it is a part of, as W3C Trace Context has it, for a server that traces. */
+  traceparent?: string | undefined
 }
 
 /** Whoever waits for an answer. */
 export type Caller = {
   /** To be set by the server: called when nobody waits any more, at most once and only before the answer. */
   onGone: (() => void) | undefined
+  /** What its request is a part of, where it is traced. */
+  readonly traceparent?: string | undefined
 }
 
 /**

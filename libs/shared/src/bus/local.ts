@@ -42,7 +42,7 @@ export class LocalBus implements Bus {
   request(
     subject: string,
     payload: Uint8Array,
-    { timeoutMs, signal, owned = false, tail }: RequestOptions,
+    { timeoutMs, signal, owned = false, tail, traceparent }: RequestOptions,
   ): Promise<Buffer> {
     if (!this.#open) return Promise.reject(new Unavailable('the bus is closed'))
     const size = payload.length + (tail?.length ?? 0)
@@ -54,7 +54,7 @@ export class LocalBus implements Bus {
     const own = owned ? bufferOf : (bytes: Uint8Array) => Buffer.from(bytes)
     const message = { payload: own(payload), tail: tail && own(tail) }
     return new Promise((resolve, reject) => {
-      const caller: Caller = { onGone: undefined }
+      const caller: Caller = { onGone: undefined, traceparent }
       const giveUp = (reason: unknown) =>
         settle(() => {
           reject(reason)

@@ -60,6 +60,8 @@ export const DEFAULT_PREFIX = 'parsec'
 
 /** Header of a reply that reports a failure; its payload is the text. */
 const ERROR_HEADER = 'Parsec-Error'
+/** Header of a request that is a part of a trace. */
+const TRACE_HEADER = 'traceparent'
 const MAX_ERROR_TEXT = 512
 const NO_RESPONDERS = 503
 
@@ -131,7 +133,11 @@ export class NatsBus implements Bus {
     return this.#connected && this.#state !== 'closed'
   }
 
-  request(subject: string, payload: Uint8Array, { timeoutMs, signal, tail }: RequestOptions): Promise<Buffer> {
+  request(
+    subject: string,
+    payload: Uint8Array,
+    { timeoutMs, signal, tail, traceparent }: RequestOptions,
+  ): Promise<Buffer> {
     const refusal = this.#refusal() ?? this.#tooLarge(subject, payload.length + (tail?.length ?? 0))
     if (refusal) return Promise.reject(refusal)
     if (signal?.aborted) return Promise.reject(signal.reason)
@@ -166,7 +172,13 @@ export class NatsBus implements Bus {
       signal?.addEventListener('abort', onAbort, { once: true })
       this.#waiting.set(token, waiting)
       const message = tail ? Buffer.concat([payload, tail]) : payload
-      this.#send({ subject: this.#prefix + subject, payload: message, reply: this.#inbox + token, isReply: false })
+      this.#send({
+        subject: this.#prefix + subject,
+        payload: message,
+        reply: this.#inbox + token,
+        isReply: false,
+        ...(traceparent && { headers: traceHeader(traceparent) }),
+      })
     })
   }
   #onReply(message: Msg): void {
@@ -201,7 +213,7 @@ export class NatsBus implements Bus {
   async serve(pattern: string, queue: string, server: Server): Promise<Subscription> {
     const inFlight = new InFlight()
     const take = (message: Msg) => {
-      const caller = inFlight.enter(message.reply!)
+      const caller = inFlight.enter(message.reply!, message.headers?.get(TRACE_HEADER) || undefined)
       void this.#answer(server, message, caller).finally(() => inFlight.leave(message.reply!))
     }
     const words = await this.subscribe(callerSubject(pattern), word => inFlight.hear(word.toString()))
@@ -449,6 +461,12 @@ function failureOf(subject: string, head: MsgHdrs, text: string): Unavailable | 
   return new RemoteFailure(`${subject}: ${text || head.status}`)
 }
 
+function traceHeader(traceparent: string): MsgHdrs {
+  const head = headers()
+  head.set(TRACE_HEADER, traceparent)
+  return head
+}
+
 /** Where callers tell the server of a subject, or of all subjects of a pattern, what becomes of their requests. */
 const callerSubject = (subject: string): string => `${subject}.caller`
 const GONE = '-'
@@ -457,8 +475,12 @@ const MORE = '+'
 /** A request that is being answered. */
 class Answering implements Caller {
   onGone: (() => void) | undefined
+  readonly traceparent: string | undefined
   #isGone = false
   #onWord: ((more: boolean) => void) | undefined
+  constructor(traceparent: string | undefined) {
+    this.traceparent = traceparent
+  }
   gone(): void {
     this.#isGone = true
     this.onGone?.()
@@ -485,8 +507,8 @@ class Answering implements Caller {
 class InFlight {
   readonly #callers = new Map<string, Answering>()
   #whenIdle: (() => void)[] = []
-  enter(reply: string): Answering {
-    const caller = new Answering()
+  enter(reply: string, traceparent: string | undefined): Answering {
+    const caller = new Answering(traceparent)
     this.#callers.set(reply, caller)
     return caller
   }

@@ -17,8 +17,9 @@ import type { Context } from '../protocol/context.ts'
 import { type InternalName, type InternalReply, type InternalRequest, internalRequests } from '../protocol/internal.ts'
 import { type CallerOf, type CommandName, commandsOf, type Reply, type Request } from '../protocol/registry.ts'
 import type { OrganizationID } from '../protocol/types.ts'
+import { isTraced, traced } from '../tracing.ts'
 import type { Admission } from './admission.ts'
-import type { Bus, Caller, Subscription } from './bus.ts'
+import type { Bus, Caller, RequestOptions, Server, Subscription } from './bus.ts'
 import * as subjects from './subjects.ts'
 
 /** A client's command on its way to a service. */
@@ -161,7 +162,7 @@ export async function serveCommands<N extends CommandName, Scope extends object>
     }),
   )
   const contexts = new Contexts()
-  return bus.serve(subjects.everyCommandOf(service), service, async (payload, subject, tail, caller) => {
+  const serve: Server = async (payload, subject, tail, caller) => {
     const entry = table.get(subjects.nameOf(subject))
     if (!entry) throw new Unavailable(`${subjects.nameOf(subject)} is not known to this release`)
     const [, sender, request_id, msLeft, message] = open(payload, tail)
@@ -181,8 +182,11 @@ export async function serveCommands<N extends CommandName, Scope extends object>
     } catch (error) {
       reportFailure(call.log, spec.name, error)
       throw error
+    } finally {
+      call.log.debug('Served', { cmd: spec.name, ms: Math.round(budget.msPassed * 10) / 10 })
     }
-  })
+  }
+  return bus.serve(subjects.everyCommandOf(service), service, tracedServer(service, serve))
 }
 
 /** Serves internal requests of a service: arrays of form, milliseconds left and request. */
@@ -191,7 +195,7 @@ export async function serveInternal<N extends InternalName, Scope extends object
   handlers: InternalHandlers<N, Scope>,
 ): Promise<Subscription> {
   const byName = new Map(Object.entries<AnyHandler<Scope & InternalCall>>(handlers))
-  return bus.serve(subjects.everyInternalOf(service), service, async (payload, subject, _tail, caller) => {
+  const serve: Server = async (payload, subject, _tail, caller) => {
     const name = subjects.nameOf(subject)
     const handler = byName.get(name)
     if (!handler) throw new Unavailable(`${name} is not known to this release`)
@@ -207,9 +211,26 @@ export async function serveInternal<N extends InternalName, Scope extends object
     } catch (error) {
       reportFailure(log, name, error)
       throw error
+    } finally {
+      log.debug('Served', { cmd: name, ms: Math.round(budget.msPassed * 10) / 10 })
     }
-  })
+  }
+  return bus.serve(subjects.everyInternalOf(service), service, tracedServer(service, serve))
 }
+const tracedServer =
+  (service: ServiceName, serve: Server): Server =>
+  (payload, subject, tail, caller) =>
+    traced(
+      () => ({
+        name: `${service} ${subjects.nameOf(subject)}`,
+        kind: 'server',
+        service,
+        attributes: {},
+        parent: caller.traceparent,
+      }),
+      () => serve(payload, subject, tail, caller),
+    )
+
 /** Where an internal request says which organization it is about. */
 type InternalKeys = { organization_id?: OrganizationID; context?: { organization_id: OrganizationID } }
 
@@ -235,12 +256,22 @@ export async function callInternal<N extends InternalName>(
   const { service, deadlineMs } = internalRequests[name]
   const timeoutMs = budget ? budget.share(deadlineMs) : deadlineMs
   const message = [SPOKEN, serviceShare(timeoutMs), request]
-  const reply = await bus.request(subjects.internal(service, name), encode(message), {
+  const reply = await ask(bus, subjects.internal(service, name), encode(message), {
     timeoutMs,
     owned: true,
     ...(signal && { signal }),
   })
   return decode(reply) as unknown as InternalReply<N>
+}
+
+/** Asks over the bus, as a part of the trace that is under way. */
+export function ask(bus: Bus, subject: string, payload: Buffer, options: RequestOptions): Promise<Buffer> {
+  if (!isTraced()) return bus.request(subject, payload, options)
+  const attributes = { 'messaging.destination.name': subject, 'messaging.message.body.size': payload.length }
+  return traced(
+    () => ({ name: `bus ${subject}`, kind: 'client', attributes }),
+    work => bus.request(subject, payload, { ...options, traceparent: work?.traceparent }),
+  )
 }
 
 /** What a service gets of the time that its caller waits. */

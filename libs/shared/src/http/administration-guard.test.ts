@@ -1,21 +1,30 @@
 /** The administration token: what is compared, and a limit that only refused calls meet. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Log, LogKeys } from '../log.ts'
 import { AdministrationGuard } from './administration-guard.ts'
 import { readTokens } from './administration-tokens.ts'
 import { MAX_COUNTED, Rate } from './rate.ts'
 
+const lines: (readonly [event: string, keys: LogKeys])[] = []
+const watched: Log = {
+  ...{ debug() {}, info() {}, error() {}, critical() {} },
+  warning: (event, keys = {}) => void lines.push([event, keys]),
+  child: () => watched,
+}
+const silent: Log = { ...watched, warning() {} }
+
 const RIGHT = readTokens('s3cr3t')[0]
 
 test('only the exact token is allowed', () => {
-  const guard = new AdministrationGuard(readTokens('s3cr3t'))
+  const guard = new AdministrationGuard(readTokens('s3cr3t'), silent)
   assert.deepEqual(guard.check('s3cr3t', 'a', 0), RIGHT)
   for (const token of [undefined, '', 's3cr3', 's3cr3tt', 'S3cr3t', ' s3cr3t'])
     assert.equal(guard.check(token, 'a', 0), 'refused', String(token))
 })
 
 test('old and new tokens are right side by side, until the old one is gone', () => {
-  const guard = new AdministrationGuard(readTokens('console write old'))
+  const guard = new AdministrationGuard(readTokens('console write old'), silent)
   const nameOf = (token: string) => {
     const verdict = guard.check(token, 'a', 0)
     return typeof verdict === 'string' ? verdict : `${verdict.name} ${verdict.scopes}`
@@ -27,12 +36,23 @@ test('old and new tokens are right side by side, until the old one is gone', () 
 })
 
 test('an address with too many refused calls is told so until the window is over; the right token always passes', () => {
-  const guard = new AdministrationGuard(readTokens('s3cr3t'))
+  const guard = new AdministrationGuard(readTokens('s3cr3t'), silent)
   for (let n = 0; n < 200; n++) assert.equal(guard.check('wrong', 'a', 1), 'refused')
   assert.equal(guard.check('wrong', 'a', 1), 'too_many')
   assert.equal(guard.check('wrong', 'b', 1), 'refused')
   assert.deepEqual(guard.check('s3cr3t', 'a', 1), RIGHT)
   assert.equal(guard.check('wrong', 'a', 10_001), 'refused')
+})
+
+test('wrong tokens are a warning with the address, once a minute; no token at all is none', () => {
+  const guard = new AdministrationGuard(readTokens('s3cr3t'), watched)
+  guard.check(undefined, 'a', 1)
+  assert.deepEqual(lines, [])
+  for (let n = 0; n < 201; n++) guard.check(`wrong-${n}`, 'a', 1)
+  assert.deepEqual(lines, [
+    ['Wrong administration token', { address: 'a' }],
+    ['Too many wrong administration tokens', { address: 'a' }],
+  ])
 })
 
 test('callers are counted in bounded memory', () => {

@@ -5,18 +5,27 @@
 import { timingSafeEqual } from 'node:crypto'
 import { GUARD_WINDOW_MS } from '../deadlines.ts'
 import { limits } from '../limits.ts'
+import type { Log } from '../log.ts'
 import { type AdministrationToken, type Scope, sha256 } from './administration-tokens.ts'
 import { Rate } from './rate.ts'
+import { Seldom } from './seldom.ts'
 
 /** Who shows a right token, and what it may do. */
 export type Bearer = { readonly name: string; readonly scopes: readonly Scope[] }
 export type Verdict = Bearer | 'refused' | 'too_many'
 
+const WARNINGS = {
+  refused: 'Wrong administration token',
+  too_many: 'Too many wrong administration tokens',
+} as const
+
 export class AdministrationGuard {
   #tokens: readonly AdministrationToken[]
   readonly #refusals = new Rate(limits.refused_administration.value, GUARD_WINDOW_MS)
-  constructor(tokens: readonly AdministrationToken[]) {
+  readonly #seldom: Seldom
+  constructor(tokens: readonly AdministrationToken[], log: Log) {
     this.#tokens = tokens
+    this.#seldom = new Seldom(log)
   }
   /** From now on these are the right ones. */
   replace(tokens: readonly AdministrationToken[]): void {
@@ -29,6 +38,9 @@ export class AdministrationGuard {
     // All are compared, so that the time says nothing about which.
     const [right] = this.#tokens.filter(known => timingSafeEqual(known.sha256, hash))
     if (token !== undefined && right) return right
-    return this.#refusals.take(address, nowMs) ? 'refused' : 'too_many'
+    const verdict = this.#refusals.take(address, nowMs) ? 'refused' : 'too_many'
+    // Whoever shows none has only lost his way.
+    if (token !== undefined) this.#seldom.warn(verdict, WARNINGS[verdict], { address })
+    return verdict
   }
 }

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import type pg from 'pg'
 import { DATABASE_CANCEL_MS, DATABASE_IDLE_IN_TRANSACTION_MS, DATABASE_LOCK_TIMEOUT_MS } from '../deadlines.ts'
 import { OperatorError, Unavailable } from '../errors.ts'
+import { isTraced, traced } from '../tracing.ts'
 import { isHarmless, isOutage, unavailable } from './outage.ts'
 import { passwordFor } from './password-file.ts'
 import { attempts, openSocket, TlsRefused } from './socket.ts'
@@ -168,6 +169,14 @@ export class Connection {
   }
 
   query(statement: Sql): Promise<WireResult> {
+    if (!isTraced()) return this.#query(statement)
+    const attributes = { 'db.system.name': 'postgresql', 'db.query.text': statement.text.trim() }
+    return traced(
+      () => ({ name: `SQL ${/^\w+/.exec(attributes['db.query.text'])?.[0]}`, kind: 'client', attributes }),
+      () => this.#query(statement),
+    )
+  }
+  #query(statement: Sql): Promise<WireResult> {
     return new Promise((resolve, reject) => {
       if (this.#dead) return reject(this.#dead)
       if (!this.isBusy) this.#busySince = performance.now()

@@ -268,6 +268,7 @@ export class Pool {
     this.#goodHost = connection.host
     this.isReadOnly = connection.isStandby
     this.#connections.add(connection)
+    this.#log.debug('Database connection opened', { host: connection.host.host, connections: this.#connections.size })
     connection.onDeath = (reason, isOurs) => {
       this.#forget(connection)
       if (!isOurs) this.#lost(reason.message)

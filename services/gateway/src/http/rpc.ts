@@ -18,11 +18,13 @@ import type { Context } from '@parsec/shared/protocol/context'
 import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
 import { type OrganizationID, userOf } from '@parsec/shared/protocol/types'
 import { type ApiVersion, formatVersion, releaseOf } from '@parsec/shared/protocol/versions'
+import { traced } from '@parsec/shared/tracing'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Activity } from '../activity.ts'
 import { GONE, LATER, LocalCall, type LocalCommands, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
 import {
+  beginning,
   encodeContext,
   type Forwarder,
   fieldsAtFault,
@@ -114,7 +116,10 @@ export class HttpRpc {
       this.#deps.access.note(request.raw, { conn_id })
       const caller = { conn_id, api_version: versions.client, release }
       try {
-        return await route.call(this, { request, reply, organization_id: id.value, caller })
+        return await traced(
+          () => beginning(`${request.method} ${request.routeOptions.url}`, conn_id),
+          () => route.call(this, { request, reply, organization_id: id.value, caller }),
+        )
       } catch (error) {
         this.#deps.activity.failure()
         if (!(error instanceof Unavailable) || reply.sent) throw error

@@ -22,6 +22,7 @@ import { CHALLENGE_BYTES, challengeMessage, resultMessage } from '@parsec/shared
 import type { ConnectionFacts, ConnectionKind } from '@parsec/shared/protocol/replica'
 import type { OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import { formatVersion } from '@parsec/shared/protocol/versions'
+import { traced } from '@parsec/shared/tracing'
 import type { Activity } from '../activity.ts'
 import { GONE, LATER, LocalCall, type LocalCaller, type LocalCommands, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
@@ -29,6 +30,7 @@ import { EventQueue } from '../events/queue.ts'
 import type { Peer } from '../events/session.ts'
 import { CLOSE_NORMAL, CLOSE_TOO_MANY, CLOSE_UNAVAILABLE, type ClientSocket, type Owner } from './client-socket.ts'
 import {
+  beginning,
   encodeContext,
   type Forwarder,
   fieldsAtFault,
@@ -224,7 +226,10 @@ export class Connection implements Peer, LocalCaller, Owner {
       verdict =
         data === null
           ? { refused: TEXT_ANSWER, claimed: {} }
-          : await judgeAnswer(this.#all.judge, caller, challenge, data)
+          : await traced(
+              () => beginning('handshake', this.conn_id),
+              () => judgeAnswer(this.#all.judge, caller, challenge, data),
+            )
     } catch (error) {
       return this.#fail('handshake', error)
     } finally {
@@ -292,7 +297,11 @@ export class Connection implements Peer, LocalCaller, Owner {
     let reply: Buffer
     writes.expect()
     try {
-      reply = await forwarder.forward(spec, context, forwarder.requestId(), bytes, { message, sequestered }, signal)
+      const request_id = forwarder.requestId()
+      reply = await traced(
+        () => beginning(spec.cmd, this.conn_id, { 'parsec.request_id': request_id }),
+        () => forwarder.forward(spec, context, request_id, bytes, { message, sequestered }, signal),
+      )
     } catch (error) {
       if (command === this.#command) this.#fail(command.cmd, error)
       return

@@ -4,13 +4,14 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Bus } from '@parsec/shared/bus/bus'
-import { seal, serviceShare } from '@parsec/shared/bus/rpc'
+import { ask, seal, serviceShare } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { CLIENT_MESSAGE, decodeMap, encode, type Value } from '@parsec/shared/codec/msgpack'
 import { type Asked, type CommandSpec, deadlineOf } from '@parsec/shared/protocol/command'
 import type { Context } from '@parsec/shared/protocol/context'
 import { findCommand } from '@parsec/shared/protocol/registry'
 import type { ClientKind } from '@parsec/shared/protocol/types'
+import type { Work } from '@parsec/shared/tracing'
 
 /** A message that names a command which its sender may call, or why it does not. */
 export type Reading =
@@ -81,7 +82,7 @@ export class Forwarder {
       this.#subjects.set(spec, subject)
     }
     const timeoutMs = deadlineOf(spec, asked)
-    return this.#bus.request(subject, seal(context, request_id, serviceShare(timeoutMs), message), {
+    return ask(this.#bus, subject, seal(context, request_id, serviceShare(timeoutMs), message), {
       timeoutMs,
       owned: true,
       tail: message,
@@ -107,6 +108,15 @@ export function fieldsAtFault(reply: Buffer, status: string): { fields?: string[
   if (typeof errors !== 'object' || errors === null) return {}
   return { fields: errors instanceof Map ? [...errors.keys()].map(String) : Object.keys(errors) }
 }
+
+/** A trace begins: with what a client asks. */
+export const beginning = (name: string, conn_id: string, more: Work['attributes'] = {}): Work => ({
+  name,
+  kind: 'server',
+  service: 'gateway',
+  attributes: { 'parsec.conn_id': conn_id, ...more },
+  parent: null,
+})
 
 /** To a tenth. */
 export const millisecondsSince = (startedAt: number): number => Math.round((performance.now() - startedAt) * 10) / 10

@@ -60,7 +60,7 @@ async function verdictOn(
   const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: () => ({}) } as const
   await serveInternal(service, handlers)
   const hub = new EventHub(bus, log)
-  const judge = { bus, hub, log, guard: new AdministrationGuard(readTokens('s3cr3t')) }
+  const judge = { bus, hub, log, guard: new AdministrationGuard(readTokens('s3cr3t'), log) }
   const bytes = Buffer.isBuffer(answer) ? answer : encode(answer)
   const verdict = await judgeAnswer(judge, caller, challenge, bytes)
   await hub.stop()
