@@ -6,9 +6,10 @@ import { join } from 'node:path'
 import { after, suite, test } from 'node:test'
 import { configurationPage } from './command-line/docs.ts'
 import { commandHelp } from './command-line/help.ts'
-import type { Option } from './command-line/option.ts'
+import { type Option, optional, secretsOf } from './command-line/option.ts'
 import { UsageError } from './command-line/output.ts'
 import { fileForm, optionForms, readCommandLine } from './command-line/read.ts'
+import { TEXT, type ValueType } from './command-line/values.ts'
 import { humanAccessesSpec } from './commands/backend/human-accesses.ts'
 import { migrateSpec } from './commands/backend/migrate.ts'
 import { runSpec } from './commands/backend/run.ts'
@@ -20,6 +21,7 @@ import { generateServiceCertificateSpec } from './commands/backend/sequester/gen
 import { importServiceCertificateSpec } from './commands/backend/sequester/import-service-certificate.ts'
 import { listServicesSpec } from './commands/backend/sequester/list-services.ts'
 import { updateServiceSpec } from './commands/backend/sequester/update-service.ts'
+import { formsOf } from './completion.ts'
 import { migrateOptions, runOptions, scrubOptions } from './options.ts'
 import { serverSettings } from './settings.ts'
 import { toolOptions } from './tool-options.ts'
@@ -79,6 +81,36 @@ test('help names every option that is not retired, and its variable', () => {
     for (const line of help.split('\n'))
       if (!line.startsWith('  ') || line.startsWith(' '.repeat(8))) assert.ok(line.length <= 100, line)
   }
+})
+
+test('an option is one row: it is read, explained, completed, and its secret is known', () => {
+  const key: ValueType<string> = { ...TEXT, secrets: text => [text.split(':')[1]!] }
+  const reelKey = optional({
+    ...{ name: 'reel-key', env: ['PARSEC_REEL_KEY'], type: key, secret: true },
+    ...{ group: 'Block storage', text: 'Key of the reel.' },
+  } as const)
+  const reelPin = optional({ ...reelKey, name: 'reel-pin', env: ['PARSEC_REEL_PIN'], type: TEXT })
+  const spec = { ...runSpec, options: { ...runOptions, reelKey, reelPin } }
+  const line = readCommandLine(spec, [...ENOUGH, '--reel-key=alice:open'], { PARSEC_REEL_PIN: '1234' })
+  assert.ok(line.kind === 'run')
+  assert.deepEqual([line.values.reelKey, line.values.reelPin], ['alice:open', '1234'])
+  assert.deepEqual(secretsOf(line.values, spec.options), ['t', 'open', '1234'])
+  for (const text of ['--reel-key', '--reel-key-file', 'PARSEC_REEL_KEY', 'Key of the reel.']) {
+    assert.ok(commandHelp(spec, spec.options).includes(text), text)
+    assert.ok(configurationPage(spec.options).includes(text), text)
+  }
+  const forms = formsOf(spec.options).map(({ form }) => form)
+  assert.ok(['--reel-key', '--reel-key-file'].every(form => forms.includes(form)))
+})
+
+test('the secrets of the options of the server (06-server §9.3)', () => {
+  const values = run([
+    ...['--db=postgresql://u:IN-DB@h/d', '--blockstore=s3::r:b:KEY:IN-STORE', '--administration-token=IN-TOKEN'],
+    ...['--email-host-password=IN-MAIL', '--nats-url=nats://u:IN-NATS@h,nats://ALONE@i'],
+    '--otel-endpoint=https://u:IN-TRACES@h',
+  ])
+  const expected = ['IN-DB', 'KEY', 'IN-STORE', 'IN-TOKEN', 'IN-MAIL', 'IN-NATS', 'ALONE', 'IN-TRACES']
+  assert.deepEqual(secretsOf(values, runOptions), expected)
 })
 
 suite('secrets in files', () => {

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { BlockstoreConfig } from '@parsec/blockstore/config'
-import { usesDatabase as isInDatabase, type StoreConfig, secretsOfStore } from '@parsec/blockstore/stores/kinds'
+import { usesDatabase as isInDatabase, type StoreConfig } from '@parsec/blockstore/stores/kinds'
 import type { NetworkOptions } from '@parsec/blockstore/stores/network'
 import { senderOf } from '@parsec/metadata/invite/mail-address'
 import type {
@@ -17,12 +17,12 @@ import type {
   MetadataConfig,
 } from '@parsec/shared/config'
 import { OperatorError } from '@parsec/shared/errors'
-import { type AdministrationToken, readTokens, secretsOfTokens } from '@parsec/shared/http/administration-tokens'
+import { type AdministrationToken, readTokens } from '@parsec/shared/http/administration-tokens'
 import type { LogOptions } from '@parsec/shared/log'
-import { readDatabaseUrl, secretsOfUrl } from '@parsec/shared/postgres/url'
+import { readDatabaseUrl } from '@parsec/shared/postgres/url'
 import type { ServiceName } from '@parsec/shared/protocol/command'
 import { type Environment, MAX_PORT } from './command-line/argv.ts'
-import type { Option } from './command-line/option.ts'
+import { type Option, secretsOf } from './command-line/option.ts'
 import { UsageError, usageLines } from './command-line/output.ts'
 import { label } from './command-line/read.ts'
 import { tokensOf } from './command-line/values.ts'
@@ -123,7 +123,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
           dsn: values.sentryDsn,
           environment: values.sentryEnvironment,
           services: START_ORDER.filter(s => chosen.has(s)),
-          secrets: secretsOf(values),
+          secrets: secretsOf(values, runOptions),
         }
       : null,
     traces: values.otelEndpoint ? traceSettings(values.otelEndpoint, values.otelSampleRatio) : null,
@@ -352,22 +352,6 @@ export function natsSettings(values: NatsValues): NatsSettings | null {
       }
     : null
   return { url, credsFile: natsCreds ?? null, tls, subjectPrefix }
-}
-
-/** Every secret among the options. */
-function secretsOf({
-  administrationToken,
-  emailHostPassword,
-  db,
-  natsUrl,
-  blockstore,
-  otelEndpoint,
-}: RunValues): string[] {
-  const stores = blockstore ? secretsOfStore(blockstore) : []
-  const inUrls = [...[db, natsUrl].flatMap(url => secretsOfUrl(url ?? '')), /:\/\/([^/:@]+)@/.exec(natsUrl ?? '')?.[1]]
-  const tokens = secretsOfTokens(administrationToken?.text ?? '')
-  const collector = otelEndpoint?.password ? [decodeURIComponent(otelEndpoint.password)] : []
-  return [...tokens, emailHostPassword, ...stores, ...inUrls, ...collector].filter(secret => secret !== undefined)
 }
 
 /** Any integer is well formed (spec 06 §2.3), not every one is a port. */

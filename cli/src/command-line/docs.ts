@@ -7,13 +7,13 @@ import { defaultText, optionSyntax } from './help.ts'
 import { GROUPS, type Option, type OptionTable } from './option.ts'
 import { fileForm, fileVariable } from './read.ts'
 
-export function configurationPage(): string {
+export function configurationPage(run: OptionTable = runOptions): string {
   return [
     INTRODUCTION,
     '## `parsec backend run`',
-    ...GROUPS.flatMap(group => section(group, '###', runOptions)),
+    ...GROUPS.flatMap(group => section(group, '###', run)),
     RETIRED,
-    table(Object.values(runOptions).filter(o => o.retired)),
+    table(Object.values(run).filter(o => o.retired)),
     MIGRATE,
     table(Object.values(migrateOptions).filter(o => !o.retired)),
     SCRUB,

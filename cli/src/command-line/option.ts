@@ -73,3 +73,12 @@ export const flag = (row: Omit<Row<boolean>, 'type'>): Option<boolean> => ({
   flag: true,
   default: false,
 })
+
+/** What of the values of a command must be in no report: of each secret option what its type says. */
+export function secretsOf(values: { readonly [key: string]: unknown }, options: OptionTable): string[] {
+  return Object.entries(options).flatMap(([key, { secret, type }]) => {
+    const value = values[key]
+    if (!secret || value === undefined) return []
+    return type.secrets?.(value) ?? [String(value)]
+  })
+}

@@ -4,10 +4,16 @@
  */
 import { accessSync, constants, statSync } from 'node:fs'
 import { parseStores } from '@parsec/blockstore/stores/config'
-import type { StoreConfig } from '@parsec/blockstore/stores/kinds'
+import { type StoreConfig, secretsOfStore } from '@parsec/blockstore/stores/kinds'
 import type { BackendAddr, HttpConfig } from '@parsec/shared/config'
-import { type AdministrationToken, onlyToken, readTokens } from '@parsec/shared/http/administration-tokens'
+import {
+  type AdministrationToken,
+  onlyToken,
+  readTokens,
+  secretsOfTokens,
+} from '@parsec/shared/http/administration-tokens'
 import { trustOf } from '@parsec/shared/http/client-address'
+import { secretsOfUrl } from '@parsec/shared/postgres/url'
 import { MAX_PORT, words } from './argv.ts'
 
 export type ValueType<T> = {
@@ -17,6 +23,8 @@ export type ValueType<T> = {
   parse(text: string, file?: string): T
   /** Given by a type whose option may be repeated: all texts are one value. */
   parseAll?(texts: readonly string[]): T
+  /** What of the value of a secret option must be in no report; absent: all of it. */
+  secrets?(value: T): readonly string[]
 }
 
 export const TEXT: ValueType<string> = { metavar: 'TEXT', parse: text => text }
@@ -41,6 +49,7 @@ export const TOKENS: ValueType<TokenSource> = {
     tokensOf({ text: read, file: file ?? null })
     return { text: read, file: file ?? null }
   },
+  secrets: ({ text }) => secretsOfTokens(text),
 }
 export type TokenSource = { readonly text: string; readonly file: string | null }
 /** Only a file may name several. Throws a plain `Error`. */
@@ -178,12 +187,14 @@ export const BLOCKSTORE: ValueType<StoreConfig> = {
   metavar: 'STORE',
   parse: text => parseStores(words(text)),
   parseAll: texts => parseStores([...texts]),
+  secrets: secretsOfStore,
 }
 
 /** `MOCKED` in any case, or a URL, which is judged when the server starts. */
 export const DATABASE: ValueType<string> = {
   metavar: 'URL',
   parse: text => (text.toUpperCase() === 'MOCKED' ? 'MOCKED' : text),
+  secrets: secretsOfUrl,
 }
 
 /** Addresses of NATS servers, separated by commas. The message never repeats them, for they may hold a password. */
@@ -195,6 +206,9 @@ export const NATS_URL: ValueType<string> = {
       throw new Error('must look like nats://[user:password@]host[:port], several separated by commas.')
     return text
   },
+  // Passwords, or tokens, which stand alone.
+  secrets: text =>
+    text.split(',').flatMap(url => [...secretsOfUrl(url), /:\/\/([^/:@]+)@/.exec(url)?.[1] ?? []].flat()),
 }
 
 /** Of HTTP; the errors never repeat it, for it may hold a password. */
@@ -205,6 +219,7 @@ export const HTTP_URL: ValueType<URL> = {
     if (!url || !/^https?:$/.test(url.protocol)) throw new Error('must look like http[s]://host[:port][/path].')
     return url
   },
+  secrets: ({ href }) => secretsOfUrl(href),
 }
 
 export const RATIO: ValueType<number> = {
@@ -233,6 +248,7 @@ export const POSTGRESQL_URL: ValueType<string> = {
     if (!/^postgres(ql)?:\/\//.test(text)) throw new Error('Must start with `postgresql://` or `postgres://`')
     return text
   },
+  secrets: secretsOfUrl,
 }
 
 /** Decimal digits of other scripts as ASCII: blocks of ten, each from zero to nine. */
