@@ -2,13 +2,13 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import { SERVICE_NAMES } from '../libs/shared/src/protocol/command.ts'
 
 const ROOT = path.join(import.meta.dirname, '..')
 const PAGE = path.join(ROOT, 'docs/architecture.md')
 const START = '<!-- rooms: made by `npm run docs` from the imports -->'
 const END = '<!-- /rooms -->'
-const SERVICES = ['gateway', 'metadata', 'blockstore', 'admin']
-const DRAWN = [...SERVICES, 'cli']
+const DRAWN = [...SERVICE_NAMES, 'cli']
 
 /** `docs/architecture.md` with the picture as the sources are now. */
 export function architecturePage() {

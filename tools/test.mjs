@@ -12,6 +12,7 @@ import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { sideBySide } from './side-by-side.mjs'
 
 const ROOT = path.join(import.meta.dirname, '..')
 const UNIT = [
@@ -21,9 +22,6 @@ const UNIT = [
   'bench/src/**/*.test.ts',
 ]
 const WHOLE = ['tests/**/*.test.ts']
-const UNIT_FILES_AT_ONCE = 2
-/** Each file of whole servers starts several processes; two at once starve each other on a machine of two processors. */
-const WHOLE_FILES_AT_ONCE = 1
 const REPORTER = pathToFileURL(path.join(ROOT, 'tools/test-events.mjs'))
 /** Several times what the longest file takes on two processors. */
 const FILE_DEADLINE_MS = 10 * 60_000
@@ -56,8 +54,8 @@ const logs = mkdtempSync(path.join(tmpdir(), 'parsec-logs-'))
 const recorder = pathToFileURL('tests/harness/record-secrets.mjs')
 const NODE_COMPILE_CACHE = path.join(ROOT, 'node_modules/.cache/parsec')
 Object.assign(process.env, { PARSEC_TEST_LOGS: logs, NODE_OPTIONS: `--import=${recorder}`, NODE_COMPILE_CACHE })
-await tests('unit tests', UNIT, UNIT_FILES_AT_ONCE)
-await tests('tests of whole servers', WHOLE, WHOLE_FILES_AT_ONCE)
+await tests('unit tests', UNIT)
+await tests('tests of whole servers', WHOLE)
 
 if (filter === '')
   stage('logs without secrets', process.execPath, ['--conditions=development', 'tests/harness/check-logs.ts', logs])
@@ -85,7 +83,7 @@ function stage(name, command, argv, env = {}) {
 }
 
 /** Test files, each in a process group of its own. */
-async function tests(name, globs, concurrency) {
+async function tests(name, globs) {
   const all = globSync(globs, { exclude: file => /(^|\/)(node_modules|dist)(\/|$)/.test(file) }).sort()
   const byPath = filter === '' ? all : all.filter(file => file.includes(filter))
   const byTitle = filter !== '' && !globSync([...UNIT, ...WHOLE]).some(file => file.includes(filter))
@@ -93,12 +91,7 @@ async function tests(name, globs, concurrency) {
   if (files.length === 0) return
   const started = performance.now()
   const pattern = byTitle ? [`--test-name-pattern=/${RegExp.escape(filter)}/`] : []
-  const next = files.values()
-  await Promise.all(
-    Array.from({ length: concurrency }, async () => {
-      for (const file of next) await testFile(file, pattern)
-    }),
-  )
+  await sideBySide(files, (file, place) => testFile(file, pattern, place))
   line(name, 'done', performance.now() - started)
 }
 
@@ -106,14 +99,18 @@ async function tests(name, globs, concurrency) {
  * Whatever the file does, this ends: after its deadline the file fails with the tests that were running, and the whole
  * process group goes (a server that a test left behind would hold the pipe, and the port of the next file).
  */
-async function testFile(file, pattern) {
+async function testFile(file, pattern, { lane, lanes }) {
   const started = performance.now()
   const msLeft = Math.min(FILE_DEADLINE_MS, ENDS - started)
   if (msLeft <= 0) return fail(file, `not run: all tests took more than ${RUN_DEADLINE_MS / 60_000} minutes`)
   const events = path.join(logs, `${path.basename(file)}.${started}.events`)
   const reporter = [`--test-reporter=${REPORTER}`, `--test-reporter-destination=${events}`]
   const argv = ['--conditions=development', '--test-force-exit', ...reporter, ...pattern, path.resolve(file)]
-  const child = spawn(process.execPath, argv, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, argv, {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, PARSEC_TEST_LANE: `${lane}/${lanes}` },
+  })
   let stderr = ''
   child.stdout.resume()
   child.stderr.setEncoding('utf8').on('data', text => {

@@ -109,7 +109,7 @@ test('the secrets of the options of the server (06-server §9.3)', () => {
     ...['--email-host-password=IN-MAIL', '--nats-url=nats://u:IN-NATS@h,nats://ALONE@i'],
     '--otel-endpoint=https://u:IN-TRACES@h',
   ])
-  const expected = ['IN-DB', 'KEY', 'IN-STORE', 'IN-TOKEN', 'IN-MAIL', 'IN-NATS', 'ALONE', 'IN-TRACES']
+  const expected = ['IN-DB', 'KEY', 'IN-STORE', 'IN-TOKEN', 'IN-MAIL', 'IN-TRACES', 'IN-NATS', 'ALONE']
   assert.deepEqual(secretsOf(values, runOptions), expected)
 })
 

@@ -5,7 +5,7 @@
  */
 import { STORE_KINDS } from '@parsec/blockstore/stores/kinds'
 import { LOG_FORMATS, LOG_LEVELS } from '@parsec/shared/log'
-import type { ServiceName } from '@parsec/shared/protocol/command'
+import { SERVICE_NAMES } from '@parsec/shared/protocol/command'
 import { duration } from './command-line/duration.ts'
 import {
   flag,
@@ -36,11 +36,10 @@ import {
   TEXT,
   TOKENS,
 } from './command-line/values.ts'
+import { servicesThatNeed } from './server/services.ts'
 
-export const SERVICE_NAMES = ['gateway', 'metadata', 'blockstore', 'admin'] as const satisfies readonly ServiceName[]
-
-const DATABASE_USERS = ['metadata', 'blockstore'] as const
-const HTTP_USERS = ['gateway', 'admin'] as const
+const DATABASE_USERS = servicesThatNeed('database')
+const HTTP_USERS = servicesThatNeed('http')
 
 const debug = flag({
   name: 'debug',
@@ -187,7 +186,7 @@ export const runOptions = {
     group: 'Block storage',
     text: 'Accept a new block while a node of a RAID1 or RAID5 is away, as long as it can still be read back. Its redundancy is missing until the array is repaired.',
   }),
-  administrationToken: required(['gateway', 'admin'], {
+  administrationToken: required(HTTP_USERS, {
     name: 'administration-token',
     env: ['PARSEC_ADMINISTRATION_TOKEN'],
     type: TOKENS,
@@ -232,7 +231,7 @@ export const runOptions = {
     name: 'backend-addr',
     env: ['PARSEC_BACKEND_ADDR'],
     type: ADDR,
-    services: ['gateway', 'metadata'],
+    services: servicesThatNeed('address'),
     defaultText: 'made of --host and --port',
     group: 'Network',
     text: 'Public address of the server, used in links: parsec://hostname[:port], with ?no_ssl=true when clients connect without TLS.',
@@ -390,7 +389,7 @@ export const runOptions = {
     name: 'max-connections',
     env: ['PARSEC_MAX_CONNECTIONS'],
     type: INT,
-    services: ['gateway', 'admin'],
+    services: HTTP_USERS,
     group: 'Network',
     text: 'Most connections at once, HTTP and half TLS handshakes included; more are refused with status 503.',
   }),

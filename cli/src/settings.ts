@@ -4,30 +4,23 @@
  */
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
-import type { BlockstoreConfig } from '@parsec/blockstore/config'
 import { usesDatabase as isInDatabase, type StoreConfig } from '@parsec/blockstore/stores/kinds'
 import type { NetworkOptions } from '@parsec/blockstore/stores/network'
 import { senderOf } from '@parsec/metadata/invite/mail-address'
-import type {
-  BackendAddr,
-  DatabaseConfig,
-  GatewayConfig,
-  HttpConfig,
-  MailConfig,
-  MetadataConfig,
-} from '@parsec/shared/config'
+import type { BackendAddr, DatabaseConfig, HttpConfig, MailConfig } from '@parsec/shared/config'
 import { OperatorError } from '@parsec/shared/errors'
 import { type AdministrationToken, readTokens } from '@parsec/shared/http/administration-tokens'
 import type { LogOptions } from '@parsec/shared/log'
 import { readDatabaseUrl } from '@parsec/shared/postgres/url'
-import type { ServiceName } from '@parsec/shared/protocol/command'
+import { SERVICE_NAMES, type ServiceName } from '@parsec/shared/protocol/command'
 import { type Environment, MAX_PORT } from './command-line/argv.ts'
 import { type Option, secretsOf } from './command-line/option.ts'
 import { UsageError, usageLines } from './command-line/output.ts'
 import { label } from './command-line/read.ts'
 import { tokensOf } from './command-line/values.ts'
-import { type MigrateValues, type RunValues, runOptions, type ScrubValues, SERVICE_NAMES } from './options.ts'
+import { type MigrateValues, type RunValues, runOptions, type ScrubValues } from './options.ts'
 import { proxyVariables } from './server/proxy.ts'
+import { needs, type ServiceSettings, startOrder } from './server/services.ts'
 
 export type NatsSettings = {
   url: string
@@ -51,7 +44,7 @@ export type TraceSettings = {
 /** Private key and certificate chain, PEM. */
 export type TlsFiles = NonNullable<HttpConfig['tls']>
 
-export type ServerSettings = {
+export type ServerSettings = ServiceSettings & {
   /** In the order of their start. */
   readonly services: readonly ServiceName[]
   readonly everyService: boolean
@@ -70,20 +63,13 @@ export type ServerSettings = {
   readonly mail: MailConfig | null
   readonly backendAddr: BackendAddr | null
   readonly http: HttpConfig | null
-  readonly gateway: GatewayConfig | null
-  readonly metadata: MetadataConfig | null
-  readonly blockstore: BlockstoreConfig | null
   /** Given wherever a service asks for it. */
   readonly administrationTokens: readonly AdministrationToken[] | null
   /** Reads their file anew, if they came from one. */
   readonly readAdministrationTokens: () => readonly AdministrationToken[]
-  /** How object stores are reached: variables that every program of the machine honours. */
-  readonly network: NetworkOptions
   /** Reads the TLS files anew, for a renewed certificate. */
   readonly readTls: () => TlsFiles | null
 }
-
-const START_ORDER: readonly ServiceName[] = ['metadata', 'blockstore', 'gateway', 'admin']
 
 /** Throws `OperatorError`. */
 export function serverSettings(values: RunValues, environment: Environment): ServerSettings {
@@ -103,18 +89,17 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
   if (!(values.drainSeconds >= 0 && values.drainSeconds < Infinity))
     throw new OperatorError(`--drain-seconds must be 0 or more, not ${values.drainSeconds}`)
   const readTls = () => tlsFiles(values.sslKeyfile, values.sslCertfile)
-  const listens = chosen.has('gateway') || chosen.has('admin')
+  const services = startOrder(chosen)
+  const listens = needs(services, 'http')
   const tls = listens ? readTls() : null
 
-  const usesDatabase = chosen.has('metadata') || chosen.has('blockstore')
-  const database = usesDatabase && values.db !== undefined ? runDatabase(values, environment) : null
+  const database = needs(services, 'database') && values.db !== undefined ? runDatabase(values, environment) : null
   const mail = chosen.has('metadata') ? mailConfig(values) : null
-  const usesAddress = chosen.has('gateway') || chosen.has('metadata')
-  const backendAddr = usesAddress
+  const backendAddr = needs(services, 'address')
     ? (values.backendAddr ?? { hostname: bracketed(values.host), port: values.port, useTls: tls !== null })
     : null
   return deepFreeze({
-    services: START_ORDER.filter(s => chosen.has(s)),
+    services,
     everyService,
     nats: natsSettings(values),
     log: logOptions(values),
@@ -122,7 +107,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
       ? {
           dsn: values.sentryDsn,
           environment: values.sentryEnvironment,
-          services: START_ORDER.filter(s => chosen.has(s)),
+          services,
           secrets: secretsOf(values, runOptions),
         }
       : null,

@@ -16,14 +16,13 @@ import { Roll } from '@parsec/shared/bus/roll'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { Unavailable } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
+import { SERVICE_NAMES, type ServiceName } from '@parsec/shared/protocol/command'
 import { type InternalName, internalRequests } from '@parsec/shared/protocol/internal'
 import { isListening } from '../harness/backing.ts'
 import { Child } from '../harness/child.ts'
 import { freePort } from '../harness/ports.ts'
 
 const CONFIG = new URL('../../k8s/manifests/nats.conf', import.meta.url)
-const SERVICES = ['gateway', 'metadata', 'blockstore', 'admin'] as const
-type Name = (typeof SERVICES)[number]
 const LONG = { timeoutMs: 30_000 }
 const log: Log = { debug() {}, info() {}, warning() {}, error() {}, critical() {}, child: () => log }
 
@@ -37,7 +36,7 @@ before(async () => {
     .replace('0.0.0.0:8222', `127.0.0.1:${monitor}`)
     .replace(/^cluster \{.*?^\}\n/ms, '')
   await writeFile(join(folder, 'nats.conf'), config)
-  const passwords = SERVICES.map(name => [`NATS_${name.toUpperCase()}_PASSWORD`, `secret-${name}`])
+  const passwords = SERVICE_NAMES.map(name => [`NATS_${name.toUpperCase()}_PASSWORD`, `secret-${name}`])
   const environment = { PATH: `${process.env['PATH']}:/usr/sbin`, ...Object.fromEntries(passwords) }
   const broker = await new Child('nats', 'nats-server', ['-c', join(folder, 'nats.conf')], environment).until(() =>
     isListening(port),
@@ -49,7 +48,7 @@ after(async () => {
   await rm(own.folder, { recursive: true, force: true })
 })
 
-const connect = (name: Name, inbox: string = name): Promise<NatsBus> =>
+const connect = (name: ServiceName, inbox: string = name): Promise<NatsBus> =>
   NatsBus.connect({ url: `nats://${name}:secret-${name}@127.0.0.1:${own.port}`, name, inbox, log })
 const bytes = (text: string): Buffer => Buffer.from(text)
 const refused = (promise: Promise<unknown>) => assert.rejects(promise, /refuses/)
@@ -71,7 +70,7 @@ async function honest(): Promise<Bus[]> {
 
 test('the manifests give each service the rights that the code says', async () => {
   const text = await readFile(CONFIG, 'utf8')
-  for (const name of SERVICES) {
+  for (const name of SERVICE_NAMES) {
     const [, publish, subscribe] = new RegExp(`user: ${name}\\n[^]*?publish: (.*)\\n\\s*subscribe: (.*)\\n`).exec(text)!
     assert.deepEqual({ publish: JSON.parse(publish!), subscribe: JSON.parse(subscribe!) }, permissionsOf(name), name)
   }
@@ -96,12 +95,12 @@ test('each service can do its work', async () => {
   await Promise.all([...services, gateway, admin].map(bus => bus.drain()))
 })
 
-for (const attacker of SERVICES)
+for (const attacker of SERVICE_NAMES)
   test(`whoever has the credentials of ${attacker} reads, asks, answers and tells nothing else`, async () => {
     const services = await honest()
     const bus = await connect(attacker)
     // Reads: answers to others, events, requests.
-    for (const victim of SERVICES.filter(name => name !== attacker))
+    for (const victim of SERVICE_NAMES.filter(name => name !== attacker))
       await refused(bus.subscribe(`inbox.${victim}.>`, () => {}))
     await refused(bus.subscribe('inbox.>', () => {}))
     await refused(bus.subscribe('>', () => {}))
@@ -114,7 +113,7 @@ for (const attacker of SERVICES)
       if (attacker !== 'gateway') await assert.rejects(bus.request(commandsTo(served), bytes(''), LONG), Unavailable)
     }
     // Replicas: nobody is another one, and only the administration asks them.
-    for (const victim of SERVICES.filter(name => name !== attacker)) {
+    for (const victim of SERVICE_NAMES.filter(name => name !== attacker)) {
       await refused(bus.serve(subjects.everyRequestTo(victim, 'x'), 'x', async () => bytes('forged')))
       if (attacker !== 'admin') await refused(bus.subscribe(subjects.roll(victim), () => {}))
     }
@@ -139,11 +138,11 @@ for (const attacker of SERVICES)
   })
 
 test('a probe finds the rights that each service has, and names those that others have', async () => {
-  const probe = (user: Name, service: Name) => {
+  const probe = (user: ServiceName, service: ServiceName) => {
     const url = `nats://${user}:secret-${user}@127.0.0.1:${own.port}`
     return probeNats({ url, name: 'probe', inbox: user }, permissionsOf(service))
   }
-  for (const name of SERVICES) assert.deepEqual((await probe(name, name)).refused, [], name)
+  for (const name of SERVICE_NAMES) assert.deepEqual((await probe(name, name)).refused, [], name)
   const { refused } = await probe('blockstore', 'gateway')
   const named = refused.map(({ operation, subject }) => `${operation} ${subject}`)
   assert.ok(named.includes('subscription parsec.event.*.*'), named.join())
@@ -164,7 +163,7 @@ test('an answer goes to whoever asked, and to no other place', async () => {
   const victim = await connect('gateway', 'gateway.victim')
   const heard: string[] = []
   await victim.subscribe('inbox.gateway.known', payload => void heard.push(payload.toString()))
-  for (const name of SERVICES.filter(name => name !== 'gateway')) {
+  for (const name of SERVICE_NAMES.filter(name => name !== 'gateway')) {
     const bus = await connect(name)
     bus.publish('inbox.gateway.known', bytes(`forged by ${name}`))
     await bus.flush()

@@ -127,7 +127,8 @@ describe('figures', () => {
       await committer.query('BEGIN')
       await committer.query(`SELECT ${BESIDE} FROM realm WHERE realm_id = $1`, [realm_id.toString()])
       const waiting = async (count: number) => {
-        const waiters = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        const waiters = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
         while ((await query(waiters)).length < count);
       }
       const sharing = client.share(owner, alice, realm_id, 'dave', 'CONTRIBUTOR')

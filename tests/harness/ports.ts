@@ -2,7 +2,10 @@
 import { createServer } from 'node:net'
 
 const FIRST_PORT = 20_000
-const LAST_PORT = 31_999
+const PORTS = 12_000
+/** Test files that run at the same time take theirs from different parts: `2/4` is the third of four. */
+const [lane = 0, lanes = 1] = (process.env['PARSEC_TEST_LANE'] ?? '').split('/').filter(Boolean).map(Number)
+const MINE = Math.floor(PORTS / lanes)
 
 /** Whoever asked for a port may listen on it only later. */
 const given = new Set<number>()
@@ -10,7 +13,7 @@ const given = new Set<number>()
 /** A port that nobody listens on, another one each time; another program could still take it before the caller does. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT + 1))
+    const port = FIRST_PORT + lane * MINE + Math.floor(Math.random() * MINE)
     if (given.has(port)) continue
     given.add(port)
     if (await isFree(port)) return port

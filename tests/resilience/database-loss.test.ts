@@ -128,7 +128,8 @@ test('a lock that somebody holds by hand: other organizations go on, and SIGTERM
       writer.write().then(() => assert.ok(released, 'written without the lock')),
     )
     await until('writers wait for the lock', async () => {
-      const waiting = await cluster.database!.query(`SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'`)
+      const waiting = await cluster.database!.query(`
+        SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`)
       return waiting.length >= 2
     })
     for (let i = 0; i < 5; i++) await elsewhere.write()

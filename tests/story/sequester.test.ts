@@ -7,7 +7,7 @@ import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { after, describe, test } from 'node:test'
 import { deflateSync } from 'node:zlib'
 import { Child } from '../harness/child.ts'
 import { type Connection, certificate, clientOf, Device, pack, SigningKey, Time, Uuid } from '../harness/client.ts'
@@ -25,139 +25,152 @@ after(async () => {
 /** Longer than the server waits for webhooks. */
 const PATIENCE_MS = 60_000
 
-test('a webhook accepts, rejects, dies, hangs: what it does not accept is not stored, and nobody else waits', async () => {
-  const { id, laptop, realm_id } = await sequestered()
-  const archive = await addService(id, 'Archive')
-  const hook = await Hook.open()
-  const scanner = await addService(id, 'Scanner', ['--service-type', 'webhook', '--webhook-url', hook.url])
-  const write = (fields = {}) =>
-    laptop.cmd('vlob_create', { ...newVlob(realm_id, [archive, scanner]), ...fields }, PATIENCE_MS)
-  const [stored, copies] = [() => checkpoint(laptop, realm_id), () => countCopies(id)]
+// Side by side, for the first one mostly waits.
+describe('a sequestered organization', { concurrency: true }, () => {
+  test('a webhook accepts, rejects, dies, hangs: what it does not accept is not stored, and nobody else waits', async () => {
+    const { id, laptop, realm_id } = await sequestered()
+    const archive = await addService(id, 'Archive')
+    const hook = await Hook.open()
+    const scanner = await addService(id, 'Scanner', ['--service-type', 'webhook', '--webhook-url', hook.url])
+    const write = (fields = {}) =>
+      laptop.cmd('vlob_create', { ...newVlob(realm_id, [archive, scanner]), ...fields }, PATIENCE_MS)
+    const [stored, copies] = [() => checkpoint(laptop, realm_id), () => countCopies(id)]
 
-  assert.equal((await write()).status, 'ok')
-  assert.deepEqual(hook.requests.at(-1)!.split('?'), ['/scan', `organization_id=${id}&service_id=${scanner.id}`])
+    assert.equal((await write()).status, 'ok')
+    assert.deepEqual(hook.requests.at(-1)!.split('?'), ['/scan', `organization_id=${id}&service_id=${scanner.id}`])
 
-  hook.answer = response => response.writeHead(400).end('{"reason": "virus"}')
-  const rejected = await write()
-  assert.equal(rejected.status, 'rejected_by_sequester_service')
-  assert.deepEqual(
-    [`${rejected.service_id}`, rejected.service_label, rejected.reason],
-    [`${scanner.id}`, 'Scanner', 'virus'],
-  )
+    hook.answer = response => response.writeHead(400).end('{"reason": "virus"}')
+    const rejected = await write()
+    assert.equal(rejected.status, 'rejected_by_sequester_service')
+    assert.deepEqual(
+      [`${rejected.service_id}`, rejected.service_label, rejected.reason],
+      [`${scanner.id}`, 'Scanner', 'virus'],
+    )
 
-  hook.answer = response => response.destroy()
-  assert.equal((await write()).status, 'timeout')
+    hook.answer = response => response.destroy()
+    assert.equal((await write()).status, 'timeout')
 
-  // It takes the request and never answers: the writer waits, readers and other organizations do not.
-  const taken = hook.nextRequest()
-  hook.answer = () => {}
-  const hanging = write()
-  await taken
-  const plain = await client.org()
-  const other = await client.connect(plain.alice)
-  await client.vlob(other, await client.realm(other, plain.alice))
-  const phone = await client.connect(laptop.device)
-  assert.equal((await phone.ok('vlob_poll_changes', { realm_id, last_checkpoint: 0 })).current_checkpoint, 1)
-  assert.equal((await hanging).status, 'timeout')
-  assert.deepEqual([await stored(), await copies()], [1, 1])
+    // It takes the request and never answers: the writer waits, readers and other organizations do not.
+    const taken = hook.nextRequest()
+    hook.answer = () => {}
+    const hanging = write()
+    await taken
+    const plain = await client.org()
+    const other = await client.connect(plain.alice)
+    await client.vlob(other, await client.realm(other, plain.alice))
+    const phone = await client.connect(laptop.device)
+    assert.equal((await phone.ok('vlob_poll_changes', { realm_id, last_checkpoint: 0 })).current_checkpoint, 1)
+    assert.equal((await hanging).status, 'timeout')
+    assert.deepEqual([await stored(), await copies()], [1, 1])
 
-  hook.answer = accept
-  assert.equal((await write()).status, 'ok')
-  await hook.close()
-  assert.equal((await write()).status, 'timeout')
-  await update(id, scanner, '--disable')
-  assert.equal((await write()).status, 'sequester_inconsistency')
-  assert.equal((await laptop.cmd('vlob_create', newVlob(realm_id, [archive]))).status, 'ok')
-  assert.deepEqual([await stored(), await copies()], [3, 3])
-})
-
-test('a service that is added while a webhook is asked counts for that write too', async () => {
-  const { id, laptop, realm_id } = await sequestered()
-  const hook = await Hook.open()
-  const scanner = await addService(id, 'Scanner', ['--service-type', 'webhook', '--webhook-url', hook.url])
-  const held = hook.nextRequest()
-  hook.answer = () => {}
-  const writing = laptop.cmd('vlob_create', newVlob(realm_id, [scanner]), PATIENCE_MS)
-  const response = await held
-  const archive = await addService(id, 'Archive')
-  accept(response)
-  const reply = await writing
-  assert.equal(reply.status, 'sequester_inconsistency')
-  assert.equal(reply.sequester_services_certificates.length, 2)
-  hook.answer = accept
-  assert.equal((await laptop.cmd('vlob_create', newVlob(realm_id, [scanner, archive]))).status, 'ok')
-  assert.equal(await checkpoint(laptop, realm_id), 1)
-  await hook.close()
-})
-
-test('an export is continued, says what is lost, and becomes files with the key of the service alone', async () => {
-  const { id, laptop, realm_id } = await sequestered()
-  const archive = await addService(id, 'Archive')
-  const put = (vlob_id: Uuid, version: number, fields: object, timestamp = Time.now()) =>
-    putManifest({ laptop, realm_id, archive, vlob_id, version, timestamp }, fields)
-  const [docs, note, empty] = [new Uuid(), new Uuid(), new Uuid()]
-  const text = randomBytes(700_000)
-  const parts = [text.subarray(0, 512 * 1024), text.subarray(512 * 1024)]
-  const blocks = []
-  for (const [i, part] of parts.entries()) blocks.push(await putBlock(laptop, realm_id, part, i * 512 * 1024))
-  await put(note, 1, { type: 'file_manifest', parent: docs, size: text.length, blocks })
-  await put(empty, 1, { type: 'file_manifest', parent: docs, size: 0, blocks: [] })
-  await put(docs, 1, { type: 'folder_manifest', parent: realm_id, children: { 'note.txt': note, leer: empty } })
-  await put(realm_id, 1, { type: 'workspace_manifest', children: { Docs: docs } })
-
-  const store = ['--blockstore', 'POSTGRESQL']
-  const exporting = [
-    'export_realm',
-    '--realm',
-    `${realm_id}`,
-    '--service',
-    `${archive.id}`,
-    '--output',
-    folder,
-    ...store,
-  ]
-  const input = join(folder, `parsec-sequester-export-realm-${realm_id}.sqlite`)
-  const extract = async (output: string, key = archive.privateKey, more: string[] = []) => {
-    const options = ['--service-decryption-key', await keyFile(key), '--input', input, '--output', join(folder, output)]
-    return command(['extract_realm_export', ...options, ...more])
-  }
-  // A block that the store has lost is named; everything else is in the file, and what it left out comes later.
-  const [lost] = await cluster.database!.query<{ data: Buffer; block_id: string }>(
-    'DELETE FROM block_data WHERE block_id = $1 RETURNING data, block_id',
-    [`${blocks[1]!.id}`],
-  )
-  const partial = await command(exporting, id)
-  assert.equal(partial.code, 1)
-  assert.match(partial.output, new RegExp(`Block ${blocks[1]!.id} ✘`))
-  assert.equal((await extract('damaged')).code, 1)
-  assert.deepEqual(await readdir(join(folder, 'damaged', 'Docs')), ['leer', 'note.txt'])
-  await cluster.database!.query('INSERT INTO block_data VALUES ($1, $2, $3)', [id, lost!.block_id, lost!.data])
-  await put(empty, 2, {
-    type: 'file_manifest',
-    parent: docs,
-    size: 3,
-    blocks: [await putBlock(laptop, realm_id, Buffer.from('new'), 0)],
+    hook.answer = accept
+    assert.equal((await write()).status, 'ok')
+    await hook.close()
+    assert.equal((await write()).status, 'timeout')
+    await update(id, scanner, '--disable')
+    assert.equal((await write()).status, 'sequester_inconsistency')
+    assert.equal((await laptop.cmd('vlob_create', newVlob(realm_id, [archive]))).status, 'ok')
+    assert.deepEqual([await stored(), await copies()], [3, 3])
   })
-  assert.equal((await command(exporting, id)).code, 0)
 
-  const extracted = await extract('files')
-  assert.equal(extracted.code, 0, extracted.output)
-  assert.ok(text.equals(await readFile(join(folder, 'files', 'Docs', 'note.txt'))))
-  assert.equal(await readFile(join(folder, 'files', 'Docs', 'leer'), 'utf8'), 'new')
-  const before = await extract('before', archive.privateKey, ['--filter-date', '2001-01-01'])
-  assert.equal(before.code, 1)
-  assert.match(before.output, /no version of it is in the export/)
-  const stranger = await extract('nothing', rsa().privateKey)
-  assert.equal(stranger.code, 1)
-  await assert.rejects(readdir(join(folder, 'nothing')))
+  test('a service that is added while a webhook is asked counts for that write too', async () => {
+    const { id, laptop, realm_id } = await sequestered()
+    const hook = await Hook.open()
+    const scanner = await addService(id, 'Scanner', ['--service-type', 'webhook', '--webhook-url', hook.url])
+    const held = hook.nextRequest()
+    hook.answer = () => {}
+    const writing = laptop.cmd('vlob_create', newVlob(realm_id, [scanner]), PATIENCE_MS)
+    const response = await held
+    const archive = await addService(id, 'Archive')
+    accept(response)
+    const reply = await writing
+    assert.equal(reply.status, 'sequester_inconsistency')
+    assert.equal(reply.sequester_services_certificates.length, 2)
+    hook.answer = accept
+    assert.equal((await laptop.cmd('vlob_create', newVlob(realm_id, [scanner, archive]))).status, 'ok')
+    assert.equal(await checkpoint(laptop, realm_id), 1)
+    await hook.close()
+  })
 
-  // What would lead out of the folder is not written.
-  await put(realm_id, 2, { type: 'workspace_manifest', children: { Docs: docs, '../escaped': note, again: realm_id } })
-  assert.equal((await command(exporting, id)).code, 0)
-  const careful = await extract('careful')
-  assert.equal(careful.code, 1)
-  assert.match(careful.output, /2 file\(s\) or folder\(s\) could not be rebuilt/)
-  assert.ok(!(await readdir(folder)).includes('escaped'))
+  test('an export is continued, says what is lost, and becomes files with the key of the service alone', async () => {
+    const { id, laptop, realm_id } = await sequestered()
+    const archive = await addService(id, 'Archive')
+    const put = (vlob_id: Uuid, version: number, fields: object, timestamp = Time.now()) =>
+      putManifest({ laptop, realm_id, archive, vlob_id, version, timestamp }, fields)
+    const [docs, note, empty] = [new Uuid(), new Uuid(), new Uuid()]
+    const text = randomBytes(700_000)
+    const parts = [text.subarray(0, 512 * 1024), text.subarray(512 * 1024)]
+    const blocks = []
+    for (const [i, part] of parts.entries()) blocks.push(await putBlock(laptop, realm_id, part, i * 512 * 1024))
+    await put(note, 1, { type: 'file_manifest', parent: docs, size: text.length, blocks })
+    await put(empty, 1, { type: 'file_manifest', parent: docs, size: 0, blocks: [] })
+    await put(docs, 1, { type: 'folder_manifest', parent: realm_id, children: { 'note.txt': note, leer: empty } })
+    await put(realm_id, 1, { type: 'workspace_manifest', children: { Docs: docs } })
+
+    const store = ['--blockstore', 'POSTGRESQL']
+    const exporting = [
+      'export_realm',
+      '--realm',
+      `${realm_id}`,
+      '--service',
+      `${archive.id}`,
+      '--output',
+      folder,
+      ...store,
+    ]
+    const input = join(folder, `parsec-sequester-export-realm-${realm_id}.sqlite`)
+    const extract = async (output: string, key = archive.privateKey, more: string[] = []) => {
+      const options = [
+        '--service-decryption-key',
+        await keyFile(key),
+        '--input',
+        input,
+        '--output',
+        join(folder, output),
+      ]
+      return command(['extract_realm_export', ...options, ...more])
+    }
+    // A block that the store has lost is named; everything else is in the file, and what it left out comes later.
+    const [lost] = await cluster.database!.query<{ data: Buffer; block_id: string }>(
+      'DELETE FROM block_data WHERE block_id = $1 RETURNING data, block_id',
+      [`${blocks[1]!.id}`],
+    )
+    const partial = await command(exporting, id)
+    assert.equal(partial.code, 1)
+    assert.match(partial.output, new RegExp(`Block ${blocks[1]!.id} ✘`))
+    assert.equal((await extract('damaged')).code, 1)
+    assert.deepEqual(await readdir(join(folder, 'damaged', 'Docs')), ['leer', 'note.txt'])
+    await cluster.database!.query('INSERT INTO block_data VALUES ($1, $2, $3)', [id, lost!.block_id, lost!.data])
+    await put(empty, 2, {
+      type: 'file_manifest',
+      parent: docs,
+      size: 3,
+      blocks: [await putBlock(laptop, realm_id, Buffer.from('new'), 0)],
+    })
+    assert.equal((await command(exporting, id)).code, 0)
+
+    const extracted = await extract('files')
+    assert.equal(extracted.code, 0, extracted.output)
+    assert.ok(text.equals(await readFile(join(folder, 'files', 'Docs', 'note.txt'))))
+    assert.equal(await readFile(join(folder, 'files', 'Docs', 'leer'), 'utf8'), 'new')
+    const before = await extract('before', archive.privateKey, ['--filter-date', '2001-01-01'])
+    assert.equal(before.code, 1)
+    assert.match(before.output, /no version of it is in the export/)
+    const stranger = await extract('nothing', rsa().privateKey)
+    assert.equal(stranger.code, 1)
+    await assert.rejects(readdir(join(folder, 'nothing')))
+
+    // What would lead out of the folder is not written.
+    await put(realm_id, 2, {
+      type: 'workspace_manifest',
+      children: { Docs: docs, '../escaped': note, again: realm_id },
+    })
+    assert.equal((await command(exporting, id)).code, 0)
+    const careful = await extract('careful')
+    assert.equal(careful.code, 1)
+    assert.match(careful.output, /2 file\(s\) or folder\(s\) could not be rebuilt/)
+    assert.ok(!(await readdir(folder)).includes('escaped'))
+  })
 })
 
 // Organizations and services

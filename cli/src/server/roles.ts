@@ -1,6 +1,6 @@
 /**
  * What runs in this process: the bus, the chosen services in the order of their needs, and the port, opened last so
- * that "port open" means ready (spec 06 §5.1). Each service's code is loaded only where it runs.
+ * that "port open" means ready (spec 06 §5.1).
  */
 
 import type { OpenDatabase } from '@parsec/metadata/storage/database'
@@ -15,11 +15,13 @@ import type { HttpServer } from '@parsec/shared/http/server'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, type Monitor, noMetrics } from '@parsec/shared/metrics'
 import { Patience } from '@parsec/shared/patience'
+import type { Database } from '@parsec/shared/postgres/database'
 import type { ServiceName } from '@parsec/shared/protocol/command'
 import type { LogWarning, ReplicaAnswers } from '@parsec/shared/protocol/replica'
 import { type Readiness, type Service, shutDown } from '@parsec/shared/service'
 import { describe } from '../command-line/output.ts'
 import type { NatsSettings, ServerSettings } from '../settings.ts'
+import { SERVICES } from './services.ts'
 
 export class ServerProcess {
   readonly #settings: ServerSettings
@@ -66,7 +68,6 @@ export class ServerProcess {
     this.#bus = await this.#openBus()
     this.#warnOfSmallMessages(this.#bus)
     for (const name of services) {
-      if ((name === 'gateway' || name === 'admin') && !this.#http) this.#http = await this.#openHttp()
       this.#continue()
       const service = await this.#startPatiently(name, this.#bus)
       this.#services.push(service)
@@ -152,11 +153,12 @@ export class ServerProcess {
     this.#log.warning('NATS max_payload limits the messages of clients', { max_payload: bus.maxPayload, wanted })
   }
 
-  async #openHttp(): Promise<HttpServer> {
+  async #openHttp(): Promise<{ http: HttpServer; guard: AdministrationGuard }> {
     const { createHttp } = await import('@parsec/shared/http/server')
     const { AdministrationGuard } = await import('@parsec/shared/http/administration-guard')
-    this.#guard = new AdministrationGuard(this.#settings.administrationTokens!, this.#log)
-    return createHttp(this.#settings.http!, this.#log)
+    this.#guard ??= new AdministrationGuard(this.#settings.administrationTokens!, this.#log)
+    this.#http ??= await createHttp(this.#settings.http!, this.#log)
+    return { http: this.#http, guard: this.#guard }
   }
   async #startMonitor(): Promise<void> {
     const { monitor } = this.#settings
@@ -196,51 +198,22 @@ export class ServerProcess {
     if (!bus.isShared) return start()
     return this.#patience.until(name, start, error => !(error instanceof Unavailable))
   }
-  async #startService(name: ServiceName, bus: Bus): Promise<Service> {
-    const settings = this.#settings
+  #startService(name: ServiceName, bus: Bus): Promise<Service> {
     const log = this.#log.child({ service: name })
-    switch (name) {
-      case 'metadata': {
-        const { openDatabase } = await import('@parsec/metadata/storage/database')
-        const { startMetadata } = await import('@parsec/metadata/main')
-        this.#database ??= await openDatabase(settings.metadata!.database, log, this.#patience)
-        return startMetadata({
-          bus,
-          log,
-          config: settings.metadata!,
-          database: this.#database.database,
-          metrics: this.#metrics,
-        })
-      }
-      case 'blockstore': {
-        const { startBlockstore } = await import('@parsec/blockstore/main')
-        return startBlockstore({
-          bus,
-          log,
-          config: settings.blockstore!,
-          network: settings.network,
-          metrics: this.#metrics,
-          // A database in memory will not know its nodes again, and trials leave nothing in a bucket but blocks.
-          ...(settings.metadata?.database.kind === 'MOCKED' && { register: null }),
-          ...(this.#database && { database: this.#database.database }),
-        })
-      }
-      case 'gateway': {
-        const { startGateway } = await import('@parsec/gateway/main')
-        return startGateway({
-          bus,
-          log,
-          config: settings.gateway!,
-          http: this.#http!,
-          guard: this.#guard!,
-          metrics: this.#metrics,
-        })
-      }
-      case 'admin': {
-        const { startAdmin } = await import('@parsec/admin/main')
-        return startAdmin({ bus, log, guard: this.#guard!, http: this.#http! })
-      }
-    }
+    return SERVICES[name].start({
+      settings: this.#settings,
+      bus,
+      log,
+      metrics: this.#metrics,
+      openDatabase: () => this.#openDatabase(log),
+      database: this.#database?.database,
+      openHttp: () => this.#openHttp(),
+    })
+  }
+  async #openDatabase(log: Log): Promise<Database> {
+    const { openDatabase } = await import('@parsec/metadata/storage/database')
+    this.#database ??= await openDatabase(this.#settings.metadata!.database, log, this.#patience)
+    return this.#database.database
   }
 }
 

@@ -9,7 +9,9 @@ import { METADATA_DEADLINE_MS } from '../deadlines.ts'
 import type { Context, ContextOf } from './context.ts'
 import type { ClientKind } from './types.ts'
 
-export type ServiceName = 'gateway' | 'metadata' | 'blockstore' | 'admin'
+/** As people are shown them; what each needs and how it starts is in the command line's table of services. */
+export const SERVICE_NAMES = ['gateway', 'metadata', 'blockstore', 'admin'] as const
+export type ServiceName = (typeof SERVICE_NAMES)[number]
 
 /**
  * Where a command queues when there is much to do (DESIGN §11). `heavy`: what it costs grows with the organization, the

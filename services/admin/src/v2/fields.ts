@@ -3,6 +3,7 @@ import { organizationId, userId } from '@parsec/shared/codec/fields'
 import { DateTime } from '@parsec/shared/codec/values'
 import { limits } from '@parsec/shared/limits'
 import type { PageEnd, PageOf } from '@parsec/shared/protocol/administration'
+import { SERVICE_NAMES } from '@parsec/shared/protocol/command'
 import { USER_PROFILES } from '@parsec/shared/protocol/types'
 import { z } from 'zod'
 import type { PathParameter } from '../endpoint.ts'
@@ -21,7 +22,7 @@ export const profile = () => z.enum(USER_PROFILES)
 /** A process's part of a service. */
 export const replica = z
   .object({
-    service: z.enum(['gateway', 'metadata', 'blockstore', 'admin']),
+    service: z.enum(SERVICE_NAMES),
     replica: z.string().describe('Names it until it ends.'),
     host: z.string(),
   })

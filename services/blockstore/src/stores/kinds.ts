@@ -1,15 +1,17 @@
-/** Every kind of back end: a new one is a file beside these, and two lines here. */
-import { FILE, type FileConfig } from './file.ts'
+/** Every kind of back end: a new one is a file beside these, and its name in this list. */
+import { FILE } from './file.ts'
 import type { StoreKind } from './kind.ts'
-import { MOCKED, type MockedConfig } from './mocked.ts'
-import { POSTGRESQL, type PostgresqlConfig } from './postgresql.ts'
-import { S3, type S3Config } from './s3.ts'
-import { SWIFT, type SwiftConfig } from './swift.ts'
+import { MOCKED } from './mocked.ts'
+import { POSTGRESQL } from './postgresql.ts'
+import { S3 } from './s3.ts'
+import { SWIFT } from './swift.ts'
 
-export type NodeConfig = S3Config | SwiftConfig | FileConfig | PostgresqlConfig | MockedConfig
+const kinds = [S3, SWIFT, FILE, POSTGRESQL, MOCKED] as const
+
+type ConfigOf<K> = K extends StoreKind<infer Config> ? Config : never
+export type NodeConfig = ConfigOf<(typeof kinds)[number]>
 export type Kind = StoreKind<NodeConfig>
-
-export const STORE_KINDS: readonly Kind[] = [S3, SWIFT, FILE, POSTGRESQL, MOCKED]
+export const STORE_KINDS: readonly Kind[] = kinds
 
 /** A block store, or a RAID of them (spec 06 §4). */
 export type StoreConfig = NodeConfig | { type: 'RAID0' | 'RAID1' | 'RAID5'; nodes: readonly NodeConfig[] }
