@@ -65,7 +65,7 @@ class Worker {
     const version = this.blobs.length + 1
     const blob = randomBytes(200)
     const fields = { encryption_revision: 1, vlob_id: this.#vlob_id, timestamp: Time.now(), blob }
-    const status = await this.#ask(c =>
+    const { status } = await this.#ask(c =>
       version === 1
         ? c.cmd('vlob_create', { realm_id, ...fields }, ANSWER_MS)
         : c.cmd('vlob_update', { version, ...fields }, ANSWER_MS),
@@ -75,11 +75,11 @@ class Worker {
   }
   async #addBlock(): Promise<void> {
     const [block_id, block] = [new Uuid(), randomBytes(BLOCK_BYTES)]
-    const status = await this.#ask(c => c.cmd('block_create', { block_id, realm_id, block }, ANSWER_MS))
+    const { status } = await this.#ask(c => c.cmd('block_create', { block_id, realm_id, block }, ANSWER_MS))
     if (status === 'ok' || status === 'already_exists') this.blocks.push({ block_id, block })
   }
   /** The same until it is answered, on new connections when need be. */
-  async #ask(command: (connection: Connection) => ReturnType<Connection['cmd']>): Promise<string> {
+  async #ask(command: (connection: Connection) => ReturnType<Connection['cmd']>): ReturnType<Connection['cmd']> {
     for (;;) {
       try {
         this.#connection ??= await client.connect(this.#device)
@@ -89,10 +89,10 @@ class Worker {
         continue
       }
       try {
-        const { status } = await command(this.#connection)
-        if (status !== 'timeout') {
+        const reply = await command(this.#connection)
+        if (reply.status !== 'timeout') {
           this.#answered()
-          return status
+          return reply
         }
       } catch {
         seen.cutOff++
@@ -108,15 +108,15 @@ class Worker {
     seen.lastAnswer = now
   }
   /** Acknowledged writes that are not there. */
-  async lost(connection: Connection): Promise<number> {
+  async lost(): Promise<number> {
     let lost = 0
     for (const [i, blob] of this.blobs.entries()) {
       const fields = { encryption_revision: 1, vlob_id: this.#vlob_id, version: i + 1, timestamp: null }
-      const reply = await connection.cmd('vlob_read', fields, ANSWER_MS)
+      const reply = await this.#ask(c => c.cmd('vlob_read', fields, ANSWER_MS))
       if (reply.status !== 'ok' || !blob.equals(reply['blob'] as Uint8Array)) lost++
     }
     for (const { block_id, block } of this.blocks) {
-      const reply = await connection.cmd('block_read', { block_id }, ANSWER_MS)
+      const reply = await this.#ask(c => c.cmd('block_read', { block_id }, ANSWER_MS))
       if (reply.status !== 'ok' || !block.equals(reply['block'] as Uint8Array)) lost++
     }
     return lost
@@ -137,8 +137,7 @@ for await (const line of createInterface({ input: process.stdin }))
   if (line.startsWith('mark ')) mark(line.slice('mark '.length))
 state.isOver = true
 await working
-const reader = await client.connect(alice)
-const lost = (await Promise.all(workers.map(worker => worker.lost(reader)))).reduce((sum, n) => sum + n, 0)
+const lost = (await Promise.all(workers.map(worker => worker.lost()))).reduce((sum, n) => sum + n, 0)
 const writes = workers.reduce((sum, { blobs, blocks }) => sum + blobs.length + blocks.length, 0)
 process.stdout.write(`${JSON.stringify({ name: 'end', writes, lost })}\n`)
 await client.end()

@@ -189,14 +189,26 @@ test('in a namespace where nothing is allowed every pod has what it needs', asyn
   for (const { metadata } of hooks) assert.equal(metadata!.annotations!['helm.sh/hook-weight'], '-1', 'before its pod')
 })
 
-test('pods of one revision are apart from each other, by host and by zone', async () => {
-  for (const { spec } of ofKind(await render('minimal-values.yaml'), Deployment)) {
-    const spread = spec!.template.spec!.topologySpreadConstraints!
+test('pods of one revision are apart from each other by host, and by zone where nodes have one', async () => {
+  for (const { metadata, spec } of ofKind(await render('minimal-values.yaml'), Deployment)) {
+    const { topologySpreadConstraints, affinity } = spec!.template.spec!
     assert.deepEqual(
-      spread.map(({ topologyKey }) => topologyKey),
-      ['kubernetes.io/hostname', 'topology.kubernetes.io/zone'],
+      topologySpreadConstraints!.map(({ labelSelector, ...constraint }) => constraint),
+      [
+        {
+          topologyKey: 'kubernetes.io/hostname',
+          maxSkew: 1,
+          // Brokers on one node would all go with it.
+          whenUnsatisfiable: metadata!.name === 'parsec-nats' ? 'DoNotSchedule' : 'ScheduleAnyway',
+          nodeTaintsPolicy: 'Honor',
+          matchLabelKeys: ['pod-template-hash'],
+        },
+      ],
+      'a constraint whose key a node lacks makes the scheduler forget the others',
     )
-    for (const { matchLabelKeys } of spread) assert.deepEqual(matchLabelKeys, ['pod-template-hash'])
+    const [zone] = affinity!.podAntiAffinity!.preferredDuringSchedulingIgnoredDuringExecution!
+    assert.equal(zone!.podAffinityTerm.topologyKey, 'topology.kubernetes.io/zone')
+    assert.deepEqual(zone!.podAffinityTerm.labelSelector, topologySpreadConstraints![0]!.labelSelector)
   }
 })
 

@@ -51,7 +51,7 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .pod.affinity }}
+{{- with include "parsec.affinity" . | fromYaml }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -61,23 +61,34 @@ hostAliases:
 {{- end }}
 {{- end }}
 
-{{/* The pods of a Deployment apart from each other, those of each of its revisions by themselves. */}}
+{{/*
+The pods of a Deployment apart from each other, those of each of its revisions by themselves. `spread` says whether one
+waits rather than be on a node that it could avoid. Not a constraint by zone: where nodes have no zone, the scheduler
+would take no notice of hosts either.
+*/}}
 {{- define "parsec.spread" -}}
-{{- $keys := list -}}
-{{- if .pod.spreadByHost }}{{ $keys = append $keys "kubernetes.io/hostname" }}{{ end -}}
-{{- if .pod.spreadByZone }}{{ $keys = append $keys "topology.kubernetes.io/zone" }}{{ end -}}
-{{- with $keys -}}
+{{- if .pod.spreadByHost -}}
 topologySpreadConstraints:
-  {{- range . }}
   - maxSkew: 1
-    topologyKey: {{ . }}
-    whenUnsatisfiable: ScheduleAnyway
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: {{ .spread }}
+    nodeTaintsPolicy: Honor
     labelSelector:
       matchLabels:
-        {{- include "parsec.selector" $ | nindent 8 }}
+        {{- include "parsec.selector" . | nindent 8 }}
     matchLabelKeys: [pod-template-hash]
-  {{- end }}
 {{- end }}
+{{- end }}
+
+{{- define "parsec.affinity" -}}
+{{- $affinity := deepCopy .pod.affinity -}}
+{{- if and .spread .pod.spreadByZone (not $affinity.podAntiAffinity) -}}
+{{- $selector := include "parsec.selector" . | fromYaml -}}
+{{- $zone := dict "topologyKey" "topology.kubernetes.io/zone" "labelSelector" (dict "matchLabels" $selector) -}}
+{{- $preferred := list (dict "weight" 100 "podAffinityTerm" $zone) -}}
+{{- $_ := set $affinity "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" $preferred) -}}
+{{- end -}}
+{{- toYaml $affinity -}}
 {{- end }}
 
 {{/* Resources, rights and files of a container of the server. */}}
