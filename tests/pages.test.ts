@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 import { test } from 'node:test'
+import { placesOfPages, siteText } from '../tools/site/pages.mjs'
 import { anchorsOf, blocksOf, linksOf, type Page, pages, ROOT } from './pages.ts'
 
 const all = pages()
@@ -24,6 +25,25 @@ function isAlive({ file }: Page, target: string): boolean {
   const page = byFile.get(found)
   return anchor === undefined || (page !== undefined && anchorsOf(page).has(anchor))
 }
+
+test('the site has every page of docs/ in its menu, and its links lead to pages of its own', () => {
+  const docs = all.map(({ file }) => file).filter(file => /^docs\/[^/]+\.md$/.test(file))
+  const places = placesOfPages(docs)
+  const menu = readFileSync(join(ROOT, 'tools/site/.vitepress/config.ts'), 'utf8')
+  const [, sidebar = ''] = menu.split('sidebar: [')
+  const listed = [...sidebar.matchAll(/page\('[^']+', '\/([\w-]*)'\)/g)].map(([, name]) => `${name || 'index'}.md`)
+  assert.deepEqual(listed.sort(), [...places.values()].sort())
+  for (const [file] of places) {
+    const text = siteText(file, byFile.get(file)!.text, places)
+    for (const target of linksOf({ file, text }).filter(link => !/^[a-z][a-z+.-]*:|^#/.test(link))) {
+      const [path = '', anchor] = target.slice('./'.length).split('#')
+      if (path.startsWith('images/')) continue
+      const [source] = [...places].find(([, place]) => place === path) ?? []
+      assert.ok(source, `${file}: ${target}`)
+      assert.ok(anchor === undefined || anchorsOf(byFile.get(source)!).has(anchor), `${file}: ${target}`)
+    }
+  }
+})
 
 /** Arguments are seen by every user of a machine. `s3cr3t` is the token of trials and no secret. */
 const SECRETS: readonly RegExp[] = [

@@ -48,6 +48,8 @@ try {
   // Pictures of what the server shows by itself.
   const isText = file => path.basename(file) !== 'images'
   cpSync(path.join(ROOT, 'docs'), path.join(stage, 'docs'), { recursive: true, filter: isText })
+  const isSecret = file => path.basename(file) === 'secrets'
+  cpSync(path.join(ROOT, 'deploy'), path.join(stage, 'deploy'), { recursive: true, filter: file => !isSecret(file) })
   write(stage, {
     name: root.name,
     version: root.version,
@@ -56,7 +58,7 @@ try {
     type: 'module',
     engines: root.engines,
     bin: { parsec: 'bin/parsec.js' },
-    files: [...cli.files, 'docs', 'CHANGELOG.md'],
+    files: [...cli.files, 'docs', 'deploy', 'CHANGELOG.md'],
     dependencies: sorted(dependencies),
     optionalDependencies: sorted(optionalDependencies),
     peerDependencies: sorted(peerDependencies),
