@@ -35,6 +35,7 @@ import {
   SUBJECT_PREFIX,
   TEXT,
   TOKENS,
+  WORKERS,
 } from './command-line/values.ts'
 import { servicesThatNeed } from './server/services.ts'
 
@@ -102,6 +103,9 @@ const connectionAttempts = {
 /** `file:<directory>` (an existing directory of this machine), … */
 const storeForms = (): string => STORE_KINDS.map(({ form, help }) => `\`${form}\` (${help})`).join(', ')
 
+/** Of a process, unless the operator says otherwise. */
+export const DEFAULT_MAX_CONNECTIONS = 7
+
 /** Options of `parsec backend run`. */
 export const runOptions = {
   host: withDefault('127.0.0.1', {
@@ -144,15 +148,16 @@ export const runOptions = {
     type: INT,
     services: DATABASE_USERS,
     group: 'Database',
-    text: 'Database connections that a service keeps open.',
+    text: 'Database connections that a server keeps open, all its workers together.',
   }),
-  dbMaxConnections: withDefault(7, {
+  dbMaxConnections: optional({
     name: 'db-max-connections',
     env: ['PARSEC_DB_MAX_CONNECTIONS'],
     type: INT,
     services: DATABASE_USERS,
+    defaultText: `${DEFAULT_MAX_CONNECTIONS}, with --workers as many for each`,
     group: 'Database',
-    text: 'Most database connections that a service opens.',
+    text: 'Most database connections that a server opens, all its workers together.',
   }),
   dbFirstTriesNumber,
   dbFirstTriesSleep,
@@ -415,6 +420,13 @@ export const runOptions = {
     defaultText: 'all',
     group: 'Several processes',
     text: `Services of this process, separated by commas: ${SERVICE_NAMES.join(', ')}. Fewer than all need --nats-url, over which they find each other.`,
+  }),
+  workers: withDefault(1, {
+    name: 'workers',
+    env: ['PARSEC_WORKERS'],
+    type: WORKERS,
+    group: 'Several processes',
+    text: 'Processes that share the port and the work (Linux): auto is one for each processor core. Needs PostgreSQL and a block store outside; not with --nats-url.',
   }),
   natsUrl: optional({
     name: 'nats-url',

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
-import { usesDatabase as isInDatabase, type StoreConfig } from '@parsec/blockstore/stores/kinds'
+import { usesDatabase as isInDatabase, type StoreConfig, usesMemory } from '@parsec/blockstore/stores/kinds'
 import type { NetworkOptions } from '@parsec/blockstore/stores/network'
 import { senderOf } from '@parsec/metadata/invite/mail-address'
 import type { BackendAddr, DatabaseConfig, HttpConfig, MailConfig } from '@parsec/shared/config'
@@ -18,9 +18,16 @@ import { type Option, secretsOf } from './command-line/option.ts'
 import { UsageError, usageLines } from './command-line/output.ts'
 import { label } from './command-line/read.ts'
 import { tokensOf } from './command-line/values.ts'
-import { type MigrateValues, type RunValues, runOptions, type ScrubValues } from './options.ts'
+import {
+  DEFAULT_MAX_CONNECTIONS,
+  type MigrateValues,
+  type RunValues,
+  runOptions,
+  type ScrubValues,
+} from './options.ts'
 import { proxyVariables } from './server/proxy.ts'
 import { needs, type ServiceSettings, startOrder } from './server/services.ts'
+import { placeOf, type WorkerPlace } from './server/worker-place.ts'
 
 export type NatsSettings = {
   url: string
@@ -48,6 +55,9 @@ export type ServerSettings = ServiceSettings & {
   /** In the order of their start. */
   readonly services: readonly ServiceName[]
   readonly everyService: boolean
+  /** More than one: this process watches them, unless it has a place among them. */
+  readonly workers: number
+  readonly place: WorkerPlace | null
   readonly nats: NatsSettings | null
   readonly log: LogOptions
   readonly sentry: SentrySettings | null
@@ -81,6 +91,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
     )
   if (values.db === undefined && values.blockstore && isInDatabase(values.blockstore))
     refuseUsage("Missing option '--db': --blockstore=POSTGRESQL keeps blocks in that database.")
+  checkWorkers(values)
   checkPort(runOptions.port, values.port)
   checkPort(runOptions.monitorPort, values.monitorPort)
   checkPort(runOptions.emailPort, values.emailPort)
@@ -89,6 +100,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
   if (!(values.drainSeconds >= 0 && values.drainSeconds < Infinity))
     throw new OperatorError(`--drain-seconds must be 0 or more, not ${values.drainSeconds}`)
   const readTls = () => tlsFiles(values.sslKeyfile, values.sslCertfile)
+  const place = placeOf(environment)
   const services = startOrder(chosen)
   const listens = needs(services, 'http')
   const tls = listens ? readTls() : null
@@ -101,8 +113,10 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
   return deepFreeze({
     services,
     everyService,
+    workers: values.workers,
+    place,
     nats: natsSettings(values),
-    log: logOptions(values),
+    log: { ...logOptions(values), isShared: values.workers > 1 },
     sentry: values.sentryDsn
       ? {
           dsn: values.sentryDsn,
@@ -123,12 +137,13 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
     http: listens
       ? {
           host: values.host,
-          port: values.port,
+          port: place?.port ?? values.port,
+          isShared: place !== null,
           debug: values.debug,
           tls,
           forwardProtoEnforceHttps: values.forwardProtoEnforceHttps ?? null,
           trustedProxies: values.trustedProxies,
-          maxConnections: values.maxConnections,
+          maxConnections: place ? Math.ceil(values.maxConnections / place.of) : values.maxConnections,
         }
       : null,
     gateway: chosen.has('gateway')
@@ -210,15 +225,49 @@ export function logOptions(values: Pick<RunValues, 'logLevel' | 'logFormat' | 'l
 
 function runDatabase(values: RunValues, environment: Environment): DatabaseConfig {
   if (values.db === 'MOCKED') return { kind: 'MOCKED' }
-  return { ...postgresPool(values, environment), ...retries(values) }
+  const pool = postgresPool(values, environment)
+  return { ...pool, ...shareOf(pool, placeOf(environment)), ...retries(values) }
+}
+/** The connections are those of the server, whatever it consists of. */
+function shareOf(
+  { minConnections, maxConnections }: { minConnections: number; maxConnections: number },
+  place: WorkerPlace | null,
+) {
+  if (!place) return {}
+  const share = (all: number) => Math.floor(all / place.of) + (place.number <= all % place.of ? 1 : 0)
+  return { minConnections: share(minConnections), maxConnections: share(maxConnections) }
+}
+
+/** Fewer, and one that writes would keep all others from reading. */
+const LEAST_CONNECTIONS_OF_A_WORKER = 2
+/** Workers are processes: what is in the memory of one is not in that of another. */
+function checkWorkers({ workers, dev, db, blockstore, natsUrl, dbMaxConnections }: RunValues): void {
+  if (workers < 1) refuseUsage(`Invalid value for ${label(runOptions.workers)}: ${workers} is not in the range x>=1.`)
+  if (workers === 1) return
+  if (natsUrl)
+    refuseUsage(
+      "Option '--workers' is for a server without '--nats-url'. Over NATS, run as many processes as you like.",
+    )
+  if (dev || db === 'MOCKED')
+    refuseUsage(
+      "Option '--workers' needs a PostgreSQL database: with --db=MOCKED (or --dev) each worker would have its own.",
+    )
+  if (blockstore && usesMemory(blockstore))
+    refuseUsage(
+      "Option '--workers' needs a block store outside: with --blockstore=MOCKED each worker would have its own.",
+    )
+  const least = workers * LEAST_CONNECTIONS_OF_A_WORKER
+  if (dbMaxConnections !== undefined && dbMaxConnections < least)
+    refuse(`--db-max-connections=${dbMaxConnections} is shared by --workers=${workers}: they need ${least} at least`)
 }
 
 /** A database and the connections to it. Throws `OperatorError`. */
 export function postgresPool(
-  values: Pick<RunValues, 'db' | 'dbMinConnections' | 'dbMaxConnections'>,
+  values: Pick<RunValues, 'db' | 'dbMinConnections' | 'dbMaxConnections'> & Partial<Pick<RunValues, 'workers'>>,
   environment: Environment,
 ) {
-  const { dbMinConnections: minConnections, dbMaxConnections: maxConnections } = values
+  const { dbMinConnections: minConnections, workers = 1 } = values
+  const { dbMaxConnections: maxConnections = DEFAULT_MAX_CONNECTIONS * workers } = values
   if (maxConnections <= 0) return refuse('max_size is expected to be greater than zero (--db-max-connections)')
   if (minConnections < 0) return refuse('min_size is expected to be greater or equal to zero (--db-min-connections)')
   if (minConnections > maxConnections)

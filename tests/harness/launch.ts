@@ -7,6 +7,7 @@
  * - `pairs`: gateway, metadata and block store twice, behind one address, with a proxy that makes faults in front of
  *   PostgreSQL and another in front of NATS.
  * - `twins`: two processes with all services each.
+ * - `workers`: one server of two workers, on a PostgreSQL database and nothing else.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -18,7 +19,7 @@ import { type Front, startFront } from './front.ts'
 import { freePort } from './ports.ts'
 import { TcpProxy } from './tcp-proxy.ts'
 
-export type Topology = 'single' | 'shared' | 'cluster' | 'pairs' | 'twins'
+export type Topology = 'single' | 'shared' | 'cluster' | 'pairs' | 'twins' | 'workers'
 
 /** Processes of each topology, with the services that they run; empty: all. */
 const LAYOUTS: { readonly [T in Topology]: readonly (readonly [name: string, services: string])[] } = {
@@ -50,6 +51,7 @@ const LAYOUTS: { readonly [T in Topology]: readonly (readonly [name: string, ser
     ['server-1', ''],
     ['server-2', ''],
   ],
+  workers: [['server', '']],
 }
 /** Gateways behind the front; the third is reached by its own address only, for tests that restart it. */
 const FRONTED = ['gateway-1', 'gateway-2']
@@ -128,7 +130,7 @@ export class Cluster {
   }: LaunchOptions): Promise<Cluster> {
     const inMemory = topology === 'single'
     const database = inMemory ? undefined : (givenDatabase ?? (await createDatabase()))
-    const nats = inMemory ? undefined : (givenNats ?? (await startNats(natsMaxPayload)))
+    const nats = inMemory || topology === 'workers' ? undefined : (givenNats ?? (await startNats(natsMaxPayload)))
     const cluster = new Cluster(topology, await mkdtemp(join(tmpdir(), 'parsec-run-')), database, nats)
     try {
       const env: Environment = {
@@ -150,6 +152,7 @@ export class Cluster {
         ...[blockstore ?? (inMemory ? 'MOCKED' : 'POSTGRESQL')].flat().map(store => `--blockstore=${store}`),
         `--backend-addr=${backendAddr ?? `parsec://127.0.0.1:${cluster.#front?.port ?? ports[0]}?no_ssl=true`}`,
         ...(debug ? ['--debug'] : []),
+        ...(topology === 'workers' ? ['--workers=2'] : []),
         // No line may hold a secret, not even those that nobody asks for.
         '--log-level=DEBUG',
         ...(flags.some(flag => flag.startsWith('--email-host')) ? [] : ['--email-host=MOCKED']),

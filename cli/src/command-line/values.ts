@@ -3,6 +3,7 @@
  * `Invalid value for '--option': `.
  */
 import { accessSync, constants, statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { parseStores } from '@parsec/blockstore/stores/config'
 import { type StoreConfig, secretsOfStore } from '@parsec/blockstore/stores/kinds'
 import type { BackendAddr, HttpConfig } from '@parsec/shared/config'
@@ -64,6 +65,12 @@ export const INT: ValueType<number> = {
     if (!/^[+-]?\d+(_\d+)*$/.test(ascii)) throw new Error(`'${text}' is not a valid integer.`)
     return Number(ascii.replaceAll('_', ''))
   },
+}
+
+/** A number of processes, or as many as the machine has processor cores for us. */
+export const WORKERS: ValueType<number> = {
+  metavar: 'INTEGER|auto',
+  parse: text => (text.trim().toLowerCase() === 'auto' ? availableParallelism() : INT.parse(text)),
 }
 
 export const FLOAT: ValueType<number> = {

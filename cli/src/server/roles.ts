@@ -22,12 +22,14 @@ import { type Readiness, type Service, shutDown } from '@parsec/shared/service'
 import { describe } from '../command-line/output.ts'
 import type { NatsSettings, ServerSettings } from '../settings.ts'
 import { SERVICES } from './services.ts'
+import type { Worker } from './worker.ts'
 
 export class ServerProcess {
   readonly #settings: ServerSettings
   readonly #log: Log
   /** The last ones of the log. */
   readonly #warnings: () => LogWarning[]
+  readonly #worker: Worker | undefined
   readonly #services: Service[] = []
   readonly #replicas: Replica[] = []
   #bus: Bus | undefined
@@ -42,10 +44,11 @@ export class ServerProcess {
   #metrics: Metrics = noMetrics
   #monitor: Monitor | undefined
 
-  constructor(settings: ServerSettings, log: Log, warnings: () => LogWarning[]) {
+  constructor(settings: ServerSettings, log: Log, warnings: () => LogWarning[], worker?: Worker) {
     this.#settings = settings
     this.#log = log
     this.#warnings = warnings
+    this.#worker = worker
     this.#patience = new Patience(log, { signal: this.#givenUp.signal })
   }
 
@@ -136,6 +139,10 @@ export class ServerProcess {
     return [own, ...this.#services.map(service => service.readiness())]
   }
 
+  exposeMetrics(): ReturnType<Metrics['expose']> {
+    return this.#metrics.expose()
+  }
+
   /** Throws once the process was told to stop while it was starting. */
   #continue(): void {
     this.#givenUp.signal.throwIfAborted()
@@ -143,6 +150,7 @@ export class ServerProcess {
 
   async #openBus(): Promise<Bus> {
     const { nats } = this.#settings
+    if (this.#worker) return this.#worker.bus
     if (nats) return connectNats(nats, this.#settings, this.#log, this.#patience)
     const { LocalBus } = await import('@parsec/shared/bus/local')
     return new LocalBus()
@@ -161,11 +169,18 @@ export class ServerProcess {
     return { http: this.#http, guard: this.#guard }
   }
   async #startMonitor(): Promise<void> {
-    const { monitor } = this.#settings
+    const { monitor, place } = this.#settings
     if (!monitor) return
-    const { createMetrics, monitorServer } = await import('@parsec/shared/metrics')
-    this.#metrics = await createMetrics()
-    this.#monitor = await monitorServer({ ...monitor, readiness: () => this.readiness(), metrics: this.#metrics })
+    const { areReady, createMetrics, monitorServer } = await import('@parsec/shared/metrics')
+    this.#metrics = await createMetrics(place ? { worker: `${place.number}` } : {})
+    this.#metrics.readiness(() => areReady(this.readiness()))
+    // Who watches the workers opens the port for all of them.
+    if (place) return
+    this.#monitor = await monitorServer({
+      ...monitor,
+      readiness: () => this.readiness(),
+      expose: () => this.exposeMetrics(),
+    })
   }
 
   /** Lets administrators see it. A broker whose permissions are those of an earlier release keeps nothing from working. */

@@ -6,22 +6,33 @@ const STOP_SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const
 
 /**
  * Resolves at the first SIGINT or SIGTERM. The second one ends the process at once: somebody does not want to wait for
- * the drain. `onReload` is called at each SIGHUP.
+ * the drain, and `onImpatience` may end what must not outlive the process. `onReload` is called at each SIGHUP.
  */
-export function stopSignal(onReload: () => void): Promise<void> {
+export function stopSignal(onReload: () => void, onImpatience = () => {}): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   let asked = false
   for (const [signal, number] of Object.entries(STOP_SIGNALS)) {
     // In place of the listener that the program starts with.
     process.removeAllListeners(signal)
     process.on(signal, () => {
-      if (asked) process.exit(SIGNAL_EXIT + number)
+      if (asked) {
+        onImpatience()
+        process.exit(SIGNAL_EXIT + number)
+      }
       asked = true
       resolve()
     })
   }
   process.on('SIGHUP', onReload)
   return promise
+}
+
+/** For a worker: who watches it hears the signals, those of a terminal or a service manager that reach both included. */
+export function ignoreSignals(): void {
+  for (const signal of [...Object.keys(STOP_SIGNALS), 'SIGHUP']) {
+    process.removeAllListeners(signal)
+    process.on(signal, () => {})
+  }
 }
 
 /** Rejects when an exception was caught nowhere: the process is in an unknown state and must end. */

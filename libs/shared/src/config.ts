@@ -51,6 +51,8 @@ export type HttpConfig = {
   host: string
   /** 0 = any free port. */
   port: number
+  /** Whether other processes of the same server listen on it, too. */
+  isShared?: boolean
   debug: boolean
   tls: { key: Buffer; cert: Buffer } | null
   /** Requests whose header has another value are redirected to https (spec 02 §6.5). */

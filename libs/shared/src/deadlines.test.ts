@@ -29,6 +29,7 @@ test('a lost broker is noticed before the longest request is over', () => {
 test('a worker that hangs is given up before the others give up waiting for it', () => {
   assert.ok((d.RELAY_UNANSWERED_TICKS + 2) * d.RELAY_TICK_MS < d.RELAY_ANSWER_MS)
   assert.ok(d.RELAY_ANSWER_MS < d.NATS_PING_INTERVAL_MS * (d.NATS_MAX_PINGS_OUT + 1))
+  assert.ok(d.SHUT_DOWN_MS + 3 * d.DRAIN_LATE_MS < d.WORKER_END_MS && d.WORKER_END_MS < 10_000)
   assert.ok(d.WORKER_AGAIN_MS < d.WORKER_AGAIN_MAX_MS && d.WORKER_AGAIN_MAX_MS < d.WORKER_SETTLED_MS)
 })
 

@@ -114,6 +114,8 @@ export const RELAY_ANSWER_MS = 8_000
 export const WORKER_AGAIN_MS = 500
 export const WORKER_AGAIN_MAX_MS = 30_000
 export const WORKER_SETTLED_MS = 60_000
+/** What a worker has after its drain to end by itself: its `SHUT_DOWN_MS`, and how late its drains may be. */
+export const WORKER_END_MS = 9_800
 /** What `/readyz` and `/metrics` wait for a worker. */
 export const WORKER_DEADLINE_MS = 2_000
 

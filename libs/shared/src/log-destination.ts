@@ -10,9 +10,12 @@ import { limits } from './limits.ts'
 
 /** Bytes of one write, so that a failed one loses few lines. */
 const CHUNK_BYTES = 64 * 1024
+/** What a pipe takes in one piece or not at all, whoever else writes to it (`PIPE_BUF`). */
+export const ATOMIC_BYTES = 4096
 
 export class LogDestination {
   readonly #path: string | null
+  readonly #chunkBytes: number
   #fd: number
   /** Where the descriptor is a socket, which only blocks or not for all who share it: so libuv waits for it. */
   readonly #socket: Socket | undefined
@@ -28,9 +31,13 @@ export class LogDestination {
   #reopens = false
   #idle: (() => void)[] = []
 
-  /** `path`: a file to append to; null is the standard error stream. Throws what `open` throws. */
-  constructor(path: string | null) {
+  /**
+   * `path`: a file to append to; null is the standard error stream. `chunkBytes`: most of one write, unless a line alone
+   * is longer. Throws what `open` throws.
+   */
+  constructor(path: string | null, chunkBytes = CHUNK_BYTES) {
     this.#path = path
+    this.#chunkBytes = chunkBytes
     this.#fd = path === null ? openStandardStream(2) : openAppending(path)
     if (path === null && fstatSync(this.#fd).isSocket()) {
       this.#socket = new Socket({ fd: this.#fd, readable: false, writable: true })
@@ -84,8 +91,13 @@ export class LogDestination {
       for (const resolve of this.#idle.splice(0)) resolve()
       return
     }
-    let [count, length] = [0, 0]
-    while (count < this.#pending.length && length < CHUNK_BYTES) length += this.#pending[count++]!.length
+    let [count, length, bytes] = [0, 0, 0]
+    for (const lines of this.#pending) {
+      bytes += Buffer.byteLength(lines)
+      if (count > 0 && bytes > this.#chunkBytes) break
+      length += lines.length
+      count++
+    }
     this.#pendingLength = Math.max(this.#pendingLength - length, 0)
     this.#chunk = Buffer.from(this.#pending.splice(0, count).join(''))
     this.#write()

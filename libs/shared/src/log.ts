@@ -8,7 +8,7 @@ import { pino } from 'pino'
 import { DateTime } from './codec/values.ts'
 import { OperatorError } from './errors.ts'
 import { limits } from './limits.ts'
-import { LogDestination } from './log-destination.ts'
+import { ATOMIC_BYTES, LogDestination } from './log-destination.ts'
 import type { LogWarning } from './protocol/replica.ts'
 
 export const LOG_LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'] as const
@@ -34,6 +34,8 @@ export type LogOptions = {
   format: LogFormat
   /** Path of a file to append to; null is stderr. */
   file: string | null
+  /** Whether other processes write to the same: then what is written at once must arrive in one piece. */
+  isShared?: boolean
 }
 
 /** Level names as they appear in lines, with pino's numbers. */
@@ -77,9 +79,9 @@ const MAX_KEPT = 4096
  * `close` resolves when everything is written, or cannot be within a second. What an exiting process has not yet written
  * is written at its exit, as far as that needs no waiting.
  */
-export function createLog({ level, format, file }: LogOptions): ProcessLog {
+export function createLog({ level, format, file, isShared = false }: LogOptions): ProcessLog {
   const path = file === null || file === '-' ? null : file
-  const destination = openDestination(path)
+  const destination = openDestination(path, isShared)
   const rank = RANKS[level.toLowerCase() as Level]
   const write =
     format === 'JSON' ? jsonWriter(destination) : consoleWriter(destination, path === null && isatty(STDERR))
@@ -98,9 +100,9 @@ export function createLog({ level, format, file }: LogOptions): ProcessLog {
   })
 }
 
-function openDestination(path: string | null): LogDestination {
+function openDestination(path: string | null, isShared: boolean): LogDestination {
   try {
-    return new LogDestination(path)
+    return new LogDestination(path, isShared ? ATOMIC_BYTES : undefined)
   } catch (error) {
     throw new OperatorError(`cannot write the log file ${path}: ${(error as Error).message}`, { cause: error })
   }

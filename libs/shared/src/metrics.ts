@@ -52,10 +52,14 @@ export const noMetrics: Metrics = {
 /** Upper bounds in seconds: from a bus round trip to the deadline of block data. */
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
-/** Loads the library, so it costs time and memory only where metrics are wanted. */
-export async function createMetrics(): Promise<Metrics> {
+/**
+ * Loads the library, so it costs time and memory only where metrics are wanted. `labels` stand on everything that this
+ * process tells.
+ */
+export async function createMetrics(labels: { [name: string]: string } = {}): Promise<Metrics> {
   const { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } = await import('prom-client')
   const registry = new Registry()
+  registry.setDefaultLabels(labels)
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
   const requests = new Counter({
@@ -154,13 +158,35 @@ export async function createMetrics(): Promise<Metrics> {
   }
 }
 
+/** Several processes' metrics as one: what belongs to a name stands together. */
+export function mergeExpositions(parts: readonly { contentType: string; body: string }[]): {
+  contentType: string
+  body: string
+} {
+  const byName = new Map<string, { head: Set<string>; samples: string[] }>()
+  for (const { body } of parts) {
+    let current = { head: new Set<string>(), samples: [] as string[] }
+    for (const line of body.split('\n')) {
+      const name = /^# HELP (\S+)/.exec(line)?.[1]
+      if (name !== undefined) {
+        current = byName.get(name) ?? { head: new Set(), samples: [] }
+        byName.set(name, current)
+      }
+      if (line.startsWith('#')) current.head.add(line)
+      else if (line !== '') current.samples.push(line)
+    }
+  }
+  const lines = [...byName.values()].flatMap(({ head, samples }) => [...head, ...samples])
+  return { contentType: parts[0]?.contentType ?? 'text/plain', body: lines.map(line => `${line}\n`).join('') }
+}
+
 export type MonitorOptions = {
   host: string
   /** 0 = any free port. */
   port: number
   /** One per service of the process. */
-  readiness: () => readonly Readiness[]
-  metrics: Metrics
+  readiness: () => readonly Readiness[] | Promise<readonly Readiness[]>
+  expose: Metrics['expose']
 }
 export type Monitor = { port: number; close(): Promise<void> }
 
@@ -168,13 +194,12 @@ export type Monitor = { port: number; close(): Promise<void> }
  * Serves `/healthz` (the process runs), `/readyz` (503 unless every service is ready; the JSON body says what is missing
  * or degraded) and `/metrics`. Throws `OperatorError` when the port is taken.
  */
-export async function monitorServer({ host, port, readiness, metrics }: MonitorOptions): Promise<Monitor> {
+export async function monitorServer({ host, port, readiness, expose }: MonitorOptions): Promise<Monitor> {
   const pages: { [path: string]: () => Promise<Page> } = {
     '/healthz': async () => ({ status: 200, contentType: 'text/plain', body: 'ok\n' }),
-    '/readyz': async () => readyPage(readiness()),
-    '/metrics': async () => ({ status: 200, ...(await metrics.expose()) }),
+    '/readyz': async () => readyPage(await readiness()),
+    '/metrics': async () => ({ status: 200, ...(await expose()) }),
   }
-  metrics.readiness(() => areReady(readiness()))
   const server = createServer(async (request, response) => {
     const page = Object.hasOwn(pages, request.url ?? '') ? pages[request.url!] : undefined
     const readable = request.method === 'GET' || request.method === 'HEAD'
@@ -204,7 +229,7 @@ export async function monitorServer({ host, port, readiness, metrics }: MonitorO
 type Page = { status: number; contentType: string; body: string }
 const nothing: Page = { status: 404, contentType: 'text/plain', body: 'not found\n' }
 
-const areReady = (services: readonly Readiness[]): boolean => services.every(service => service.ready)
+export const areReady = (services: readonly Readiness[]): boolean => services.every(service => service.ready)
 
 function readyPage(services: readonly Readiness[]): Page {
   const ready = areReady(services)

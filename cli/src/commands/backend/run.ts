@@ -1,6 +1,7 @@
 /** `parsec backend run`: the server, from its options to its end (spec 06 §5). */
 import { setFlagsFromString } from 'node:v8'
-import { createLog } from '@parsec/shared/log'
+import { ABANDON_DRAIN_MS } from '@parsec/shared/deadlines'
+import { createLog, type Log, type ProcessLog } from '@parsec/shared/log'
 import { sayIfHeard } from '@parsec/shared/log-destination'
 import { devArguments, type Environment } from '../../command-line/argv.ts'
 import { EXIT_OK, type Output } from '../../command-line/output.ts'
@@ -9,7 +10,9 @@ import { type RunValues, runOptions } from '../../options.ts'
 import { banner } from '../../server/banner.ts'
 import { useProxies } from '../../server/proxy.ts'
 import { ServerProcess } from '../../server/roles.ts'
-import { stopSignal, uncaughtFailure } from '../../server/signals.ts'
+import { ignoreSignals, stopSignal, uncaughtFailure } from '../../server/signals.ts'
+import type { WorkerPlace } from '../../server/worker-place.ts'
+import type { Workforce } from '../../server/workforce.ts'
 import { type ServerSettings, serverSettings } from '../../settings.ts'
 
 export const runSpec = {
@@ -19,7 +22,7 @@ export const runSpec = {
     given.has('dev') ? devArguments(given, environment) : [],
   summary: 'Run the server.',
   description:
-    'Run the server until SIGINT (Ctrl-C) or SIGTERM. It needs a PostgreSQL database, prepared by `parsec backend migrate`, an object store for the encrypted blocks, and a secret for the administration API. With --dev it needs nothing and keeps everything in memory.\n\nOne process runs everything by default. To grow, run several processes with --services and --nats-url, each service as often as you like.',
+    'Run the server until SIGINT (Ctrl-C) or SIGTERM. It needs a PostgreSQL database, prepared by `parsec backend migrate`, an object store for the encrypted blocks, and a secret for the administration API. With --dev it needs nothing and keeps everything in memory.\n\nOne process runs everything by default. To grow on one machine, share the work with --workers; to grow beyond it, run several processes with --services and --nats-url, each service as often as you like.',
   examples: [
     'parsec backend run --dev',
     'parsec backend run --host 0.0.0.0 --db-file /run/secrets/db --blockstore-file /run/secrets/blockstore \\',
@@ -45,11 +48,6 @@ export class Run extends ParsecCommand<typeof runOptions> {
     useProxies(settings.network.proxy)
     for (const flag of V8_FLAGS) setFlagsFromString(flag)
     const log = createLog(settings.log)
-    let server: ServerProcess | undefined
-    const stop = stopSignal(() => {
-      log.reopen()
-      server?.reload()
-    })
     const failure = uncaughtFailure()
     failure.catch(error => log.critical('Unexpected crash', { error }))
     const telemetry = settings.sentry
@@ -58,11 +56,10 @@ export class Run extends ParsecCommand<typeof runOptions> {
     const traces = settings.traces
       ? new (await import('../../server/traces.ts')).Traces(settings.traces, log)
       : undefined
+    const role = { settings, log, watched: telemetry?.watch(log) ?? log, output, failure }
     try {
-      output.out(banner(settings))
-      server = new ServerProcess(settings, telemetry?.watch(log) ?? log, log.warnings)
-      await serve({ server, settings, output, stop, failure })
-      sayIfHeard('bye ;-)\n')
+      if (settings.place) await serveAsWorker(settings.place, role)
+      else await serveAlone(role)
       return EXIT_OK
     } finally {
       await traces?.close()
@@ -72,10 +69,63 @@ export class Run extends ParsecCommand<typeof runOptions> {
   }
 }
 
-type Serving = {
-  server: ServerProcess
+type Role = {
   settings: ServerSettings
+  log: ProcessLog
+  /** The same log, read by the telemetry. */
+  watched: Log
   output: Output
+  /** Rejects when the server must end. */
+  failure: Promise<never>
+}
+
+/** The process that whoever starts the server sees: it serves, or watches those who do. */
+async function serveAlone({ settings, log, watched, output, failure }: Role): Promise<void> {
+  let server: ServerProcess | Workforce | undefined
+  const stop = stopSignal(
+    () => {
+      log.reopen()
+      server?.reload()
+    },
+    () => server instanceof ServerProcess || server?.kill('a second signal'),
+  )
+  output.out(banner(settings))
+  server =
+    settings.workers > 1 ? await makeWorkforce(settings, watched) : new ServerProcess(settings, watched, log.warnings)
+  const ready = settings.dev
+    ? () => output.out('Ready. Nothing is kept: all data is in memory. Ctrl-C stops.\n')
+    : noted
+  await serve({ server, drainMs: () => settings.drainMs, ready, stop, failure })
+  sayIfHeard('bye ;-)\n')
+}
+const noted = () => {}
+
+async function makeWorkforce(settings: ServerSettings, log: Log): Promise<Workforce> {
+  const { Workforce } = await import('../../server/workforce.ts')
+  return new Workforce(settings, log)
+}
+
+async function serveAsWorker(place: WorkerPlace, { settings, log, watched, failure }: Role): Promise<void> {
+  ignoreSignals()
+  const { Worker } = await import('../../server/worker.ts')
+  const worker = await Worker.enter(place)
+  const server = new ServerProcess(settings, watched.child({ worker: place.number }), log.warnings, worker)
+  await worker.answerFor(server, () => {
+    log.reopen()
+    server.reload()
+  })
+  // Who is left alone has lost its clients already, and whoever takes its place waits for the port.
+  let { drainMs } = settings
+  const stop = worker.stopped.then(isAlone => {
+    if (isAlone) drainMs = ABANDON_DRAIN_MS
+  })
+  await serve({ server, drainMs: () => drainMs, ready: () => worker.sayReady(), stop, failure })
+}
+
+type Serving = {
+  server: ServerProcess | Workforce
+  drainMs: () => number
+  ready: () => void
   /** Resolves when the server shall end. */
   stop: Promise<void>
   /** Rejects when it must. */
@@ -83,12 +133,12 @@ type Serving = {
 }
 
 /** Resolves when the server was told to stop and has; rejects when it could not start or crashed. */
-async function serve({ server, settings, output, stop, failure }: Serving): Promise<void> {
+async function serve({ server, drainMs, ready, stop, failure }: Serving): Promise<void> {
   try {
-    const address = await Promise.race([server.start(), failure, stop])
-    if (address && settings.dev) output.out('Ready. Nothing is kept: all data is in memory. Ctrl-C stops.\n')
+    const started = server.start().then(() => true)
+    if (await Promise.race([started, failure, stop])) ready()
     await Promise.race([failure, stop])
   } finally {
-    await server.stop(settings.drainMs)
+    await server.stop(drainMs())
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The bus among the workers of one server (ADR 25). What a worker asks it answers itself, over the bus inside its
+ * The bus among the workers of one server (ADR 27). What a worker asks it answers itself, over the bus inside its
  * process; events cross to the others, and so do requests that only another one serves.
  *
  * Each worker knows what the others listen to and serve, so that nothing is sent, or even made, that nobody hears. A

@@ -25,6 +25,12 @@ export const requestTo = (service: ServiceName, replica: string, name: string): 
   `replica.${service}.${replica}.${name}`
 export const everyRequestTo = (service: ServiceName, replica: string): string => `replica.${service}.${replica}.*`
 
+/** What the process that watches the workers of a server tells all of them, and what they tell it. */
+export const workersStop = 'workers.stop'
+export const workersReload = 'workers.reload'
+export const workerReady = 'workers.ready'
+export const workerRequest = (worker: number, name: string): string => `worker.${worker}.${name}`
+
 /** An id as one subject token: ASCII letters, digits, `_` and `-` stay, any other byte of its UTF-8 form becomes `=XX`. */
 export const token = (id: string): string =>
   /^[A-Za-z0-9_-]+$/.test(id)

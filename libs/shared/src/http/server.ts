@@ -142,7 +142,8 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
       await app.after()
       refuseOtherMethods(app, methods)
       try {
-        await app.listen({ host, port: config.port })
+        const address = { host, port: config.port, reusePort: config.isShared === true }
+        await app.listen(address)
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException
         if (code === undefined || !/^E[A-Z]+$/.test(code)) throw error
