@@ -1,7 +1,7 @@
 /** The option table: what it promises to people and to the documentation. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, suite, test } from 'node:test'
 import { configurationPage } from './command-line/docs.ts'
@@ -224,6 +224,54 @@ suite('settings', () => {
       /max_size is expected to be greater than zero/,
     )
     assert.throws(() => postgresql(['--db-max-connections=4']), /min_size is greater than max_size/)
+  })
+  suite('workers', () => {
+    const workers = (argv: string[], place?: string, stores = ['-b', 's3::r:b:k:s']) => {
+      const base = ['--db=postgresql://h/d', ...stores, '--administration-token=t', '--workers=3']
+      return serverSettings(run([...base, ...argv]), place === undefined ? {} : { PARSEC_WORKER: place })
+    }
+    const pool = (argv: string[], place?: string) => {
+      const { database } = workers(argv, place)
+      assert.ok(database?.kind === 'POSTGRESQL')
+      return [database.minConnections, database.maxConnections]
+    }
+    test('share what operators count', () => {
+      assert.deepEqual(pool([]), [5, 21])
+      assert.deepEqual(pool([], '1/3:80'), [2, 7])
+      assert.deepEqual(
+        [1, 2, 3].map(number => pool(['--db-max-connections=10'], `${number}/3:80`)),
+        [
+          [2, 4],
+          [2, 3],
+          [1, 3],
+        ],
+      )
+      assert.equal(workers(['--max-connections=10'], '2/3:80').http!.maxConnections, 4)
+      assert.equal(workers(['--max-connections=10']).http!.maxConnections, 10)
+    })
+    test('share the port, also one that was free', () => {
+      const { http, place } = workers(['--port=0'], '2/3:4711')
+      assert.deepEqual([http!.port, http!.isShared, place!.number], [4711, true, 2])
+      assert.equal(workers([]).http!.isShared, false)
+    })
+    test('are refused where they would not share what they keep', () => {
+      const refused = (argv: string[], pattern: RegExp) => assert.throws(() => workers(argv), pattern)
+      refused(['--db=MOCKED'], /needs a PostgreSQL database/)
+      refused(['--dev'], /needs a PostgreSQL database/)
+      const raid = ['-b', 'RAID0:0:MOCKED', '-b', 'RAID0:1:s3::r:b:k:s']
+      assert.throws(() => workers([], undefined, raid), /needs a block store outside/)
+      refused(['--nats-url=nats://h'], /without '--nats-url'/)
+      refused(['--workers=0'], /0 is not in the range/)
+      refused(
+        ['--db-max-connections=5'],
+        /^OperatorError: --db-max-connections=5 is shared by --workers=3: they need 6/,
+      )
+      assert.throws(() => workers([], 'me'), /is set by the server/)
+    })
+    test('auto is one for each core', () => {
+      assert.equal(run([...ENOUGH, '--workers=auto']).workers, availableParallelism())
+      assert.equal(run(ENOUGH).workers, 1)
+    })
   })
   test('a database URL of another scheme is refused', () => {
     assert.throws(

@@ -7,6 +7,7 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import { duplexPair } from 'node:stream'
 import { RelayBus } from '@parsec/shared/bus/relay'
 import { RelayHub } from '@parsec/shared/bus/relay-hub'
+import { ENDED } from '@parsec/shared/bus/relay-link'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { decode } from '@parsec/shared/codec/msgpack'
 import {
@@ -85,7 +86,7 @@ export class Workforce {
     let isOver = false
     if (worker.stream)
       this.#hub.attach(worker.stream, reason => {
-        if (!isOver) worker.lost(reason, reason === GONE)
+        if (!isOver) worker.lost(reason, reason === ENDED)
       })
     void worker.ended.then(() => {
       isOver = true
@@ -186,8 +187,7 @@ export class Workforce {
   }
 }
 
-/** What the relay says of a worker that has closed its end, and what becomes of one that stopped as it should. */
-const GONE = 'it has ended'
+/** What becomes of a worker that stopped as it should. */
 const STOPPED = 'exit code 0'
 
 /**

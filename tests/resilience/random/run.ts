@@ -42,7 +42,7 @@ export async function randomizedRun({ seconds, seed, befall = makeFaults, launch
     ...launch,
   })
   const setUp = clientOf(cluster)
-  const entrances = [...cluster.processes.values()].filter(({ name }) => /^(gateway|server)-/.test(name))
+  const entrances = [...cluster.processes.values()].filter(({ name }) => /^(?:gateway-|server)/.test(name))
   const gateways = entrances.map(({ url }) => clientOf(cluster, url))
   const over = new AbortController()
   const settled = new AbortController()

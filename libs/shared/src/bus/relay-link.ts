@@ -54,6 +54,9 @@ export const frame = (kind: FrameKind, fields: Partial<Omit<Frame, 'kind'>> = {}
 const LENGTH_BYTES = 4
 const HEAD_BYTES = 17
 
+/** Why a peer is lost that was not given up. */
+export const ENDED = 'it has ended'
+
 /** One end. `onLost` is called once, when the other end is gone, does not read, or says what makes no sense. */
 export class Link {
   readonly #stream: Duplex
@@ -69,9 +72,8 @@ export class Link {
     this.#onFrame = onFrame
     this.#onLost = onLost
     stream.on('data', (chunk: Buffer) => this.#read(chunk))
-    stream.on('error', error => this.lose(error.message))
-    stream.on('end', () => this.lose('it has ended'))
-    stream.on('close', () => this.lose('it has ended'))
+    // Processes that end are heard of in one way or the other.
+    for (const end of ['error', 'end', 'close']) stream.on(end, () => this.lose(ENDED))
   }
 
   /** Copies what it is given. Lost when the other end lets too much wait. */
