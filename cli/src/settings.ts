@@ -18,13 +18,7 @@ import { type Option, secretsOf } from './command-line/option.ts'
 import { UsageError, usageLines } from './command-line/output.ts'
 import { label } from './command-line/read.ts'
 import { tokensOf } from './command-line/values.ts'
-import {
-  DEFAULT_MAX_CONNECTIONS,
-  type MigrateValues,
-  type RunValues,
-  runOptions,
-  type ScrubValues,
-} from './options.ts'
+import { DEFAULT_MAX_CONNECTIONS, type MigrateValues, type RunValues, runOptions, type ScrubValues } from './options.ts'
 import { proxyVariables } from './server/proxy.ts'
 import { needs, type ServiceSettings, startOrder } from './server/services.ts'
 import { placeOf, type WorkerPlace } from './server/worker-place.ts'
