@@ -30,15 +30,14 @@ const phone = await client.device(owner, alice)
 
 type Line = { event: string; worker?: Number; pid?: number; [key: string]: unknown }
 /** What the server logged about itself: the harness keeps the end only, and there are lines of requests. */
-const kept: Line[] = []
-let rest = ''
+const journal: { lines: Line[]; rest: string } = { lines: [], rest: '' }
 function note(text: string): void {
-  const whole = (rest + text).split('\n')
-  rest = whole.pop()!
+  const whole = (journal.rest + text).split('\n')
+  journal.rest = whole.pop()!
   for (const line of whole)
-    if (/"event":"(?:Worker|Administration tokens)/.test(line)) kept.push(JSON.parse(line) as Line)
+    if (/"event":"(?:Worker|Administration tokens)/.test(line)) journal.lines.push(JSON.parse(line) as Line)
 }
-const lines = () => kept
+const lines = () => journal.lines
 note(server.output)
 server.hear(note)
 const pidOf = (worker: Number): number =>
