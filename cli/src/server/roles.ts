@@ -22,14 +22,14 @@ import { type Readiness, type Service, shutDown } from '@parsec/shared/service'
 import { describe } from '../command-line/output.ts'
 import type { NatsSettings, ServerSettings } from '../settings.ts'
 import { SERVICES } from './services.ts'
-import type { Worker } from './worker.ts'
 
 export class ServerProcess {
   readonly #settings: ServerSettings
   readonly #log: Log
   /** The last ones of the log. */
   readonly #warnings: () => LogWarning[]
-  readonly #worker: Worker | undefined
+  /** Of a worker, which found it where it was put. */
+  readonly #givenBus: Bus | undefined
   readonly #services: Service[] = []
   readonly #replicas: Replica[] = []
   #bus: Bus | undefined
@@ -44,11 +44,11 @@ export class ServerProcess {
   #metrics: Metrics = noMetrics
   #monitor: Monitor | undefined
 
-  constructor(settings: ServerSettings, log: Log, warnings: () => LogWarning[], worker?: Worker) {
+  constructor(settings: ServerSettings, log: Log, warnings: () => LogWarning[], givenBus?: Bus) {
     this.#settings = settings
     this.#log = log
     this.#warnings = warnings
-    this.#worker = worker
+    this.#givenBus = givenBus
     this.#patience = new Patience(log, { signal: this.#givenUp.signal })
   }
 
@@ -150,7 +150,7 @@ export class ServerProcess {
 
   async #openBus(): Promise<Bus> {
     const { nats } = this.#settings
-    if (this.#worker) return this.#worker.bus
+    if (this.#givenBus) return this.#givenBus
     if (nats) return connectNats(nats, this.#settings, this.#log, this.#patience)
     const { LocalBus } = await import('@parsec/shared/bus/local')
     return new LocalBus()

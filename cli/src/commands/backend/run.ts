@@ -109,7 +109,7 @@ async function serveAsWorker(place: WorkerPlace, { settings, log, watched, failu
   ignoreSignals()
   const { Worker } = await import('../../server/worker.ts')
   const worker = await Worker.enter(place)
-  const server = new ServerProcess(settings, watched.child({ worker: place.number }), log.warnings, worker)
+  const server = new ServerProcess(settings, watched.child({ worker: place.number }), log.warnings, worker.bus)
   await worker.answerFor(server, () => {
     log.reopen()
     server.reload()
