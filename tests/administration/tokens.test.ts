@@ -73,10 +73,10 @@ test('the log says whose token it was, what was acted on and what was changed', 
   for (const operation of ['changeOrganization', 'changeOrganizationV1'])
     await own.ok(operation, { organization_id }, { active_users_limit: 7 })
   await own.refused('changeUser', { organization_id, user_id: 'bob' }, { is_frozen: true })
-  const lines = server.output
-    .split('\n')
-    .filter(line => line.includes(organization_id) && line.includes('"Administration"'))
-  const told = lines
+  const lines = () =>
+    server.output.split('\n').filter(line => line.includes(organization_id) && line.includes('"Administration"'))
+  while (!lines().some(line => line.includes('user_not_found'))) await new Promise(resolve => setTimeout(resolve, 20))
+  const told = lines()
     .map(line => JSON.parse(line))
     .map(({ token, user_id, change, outcome }) => [token, user_id, change, outcome])
   assert.deepEqual(told, [

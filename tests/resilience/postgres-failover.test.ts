@@ -35,9 +35,10 @@ test('the primary is killed and the standby promoted under load: what was acknow
     befall: async cluster => {
       const pids = pidsOf(cluster)
       await pause(BEFORE_MS)
+      // Before, since clients of the run ask the database, too.
+      made.serving = standby
       await primary.down('SIGKILL')
       await standby.query('SELECT pg_promote()')
-      made.serving = standby
       const promoted = performance.now()
       const written = await changes()
       while ((await changes()) <= written) {
