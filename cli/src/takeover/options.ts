@@ -26,7 +26,7 @@ const common = {
 } as const
 const blockstore = optional({
   ...runOptions.blockstore,
-  required: undefined as never,
+  required: false,
   text: 'The block store of this server, written as for `parsec backend run`.',
 })
 

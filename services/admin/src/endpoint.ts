@@ -73,7 +73,7 @@ export function endpoint<const D extends Description>(
             const { status, ...body } = given.refusal
             return send(status, body)
           }
-          const outcome = await handle(deps, given as unknown as Given<D>)
+          const outcome = await handle(deps, given as Given<D>)
           if (typeof outcome === 'object' && outcome !== null && 'refusal' in outcome) {
             const { status, ...body } = (outcome as { refusal: Refusal }).refusal
             return send(status, body)

@@ -1,7 +1,7 @@
 /** A replica of a service on the bus: it says that it is there, and answers what only it can know. */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { decode, type Encodable, encode } from '../codec/msgpack.ts'
+import { decodeOwn, type Encodable, encode } from '../codec/msgpack.ts'
 import { DateTime } from '../codec/values.ts'
 import { ROLL_EVERY_MS } from '../deadlines.ts'
 import { Unavailable } from '../errors.ts'
@@ -15,7 +15,7 @@ import * as subjects from './subjects.ts'
 /** `card`: that of a replica that is there, or goes. */
 export type Presence = { card: ReplicaCard; isLeaving: boolean }
 
-type AnyAnswer = (request: never) => object
+type AnyAnswer = { answer(request: unknown): object }['answer']
 
 export class Replica {
   readonly card: ReplicaCard
@@ -61,7 +61,7 @@ export class Replica {
       async (payload, subject) => {
         const answer = byName.get(subjects.nameOf(subject))
         if (!answer) throw new Unavailable(`${subject} is not answered by this release`)
-        return encode(answer(decode(payload) as never) as Encodable)
+        return encode(answer(decodeOwn(payload)) as Encodable)
       },
     )
     this.#subscriptions.push(serving)

@@ -1,5 +1,5 @@
 /** Which replicas there are on the bus, and questions that all of them are asked. */
-import { decode, encode } from '../codec/msgpack.ts'
+import { decodeOwn, encode } from '../codec/msgpack.ts'
 import { REPLICA_DEADLINE_MS, ROLL_LEASE_MS } from '../deadlines.ts'
 import { Unavailable } from '../errors.ts'
 import { limits } from '../limits.ts'
@@ -74,7 +74,7 @@ export class Roll {
         try {
           const subject = subjects.requestTo(card.service, card.replica, name)
           const reply = await this.#bus.request(subject, payload, { timeoutMs: REPLICA_DEADLINE_MS })
-          gathered.answers.push({ card, reply: decode(reply) as unknown as ReplicaReply<N> })
+          gathered.answers.push({ card, reply: decodeOwn(reply) })
         } catch (error) {
           gathered.unanswered.push(card)
           if (!(error instanceof Unavailable)) throw error
@@ -96,7 +96,7 @@ export class Roll {
   }
   #hear(payload: Buffer, subject: string): void {
     if (subject === subjects.rollCall) return
-    const { card, isLeaving } = decode(payload) as unknown as Presence
+    const { card, isLeaving } = decodeOwn<Presence>(payload)
     // The broker lets a service speak for itself only.
     if (subject !== subjects.roll(card.service)) return
     if (isLeaving) this.#known.delete(card.replica)

@@ -7,7 +7,7 @@
  */
 import { Budget } from '../budget.ts'
 import { parse } from '../codec/fields.ts'
-import { CLIENT_MESSAGE, decode, decodeMap, type Encodable, encode } from '../codec/msgpack.ts'
+import { CLIENT_MESSAGE, decode, decodeMap, decodeOwn, type Encodable, encode } from '../codec/msgpack.ts'
 import { ANSWER_MARGIN_MS } from '../deadlines.ts'
 import { Unavailable } from '../errors.ts'
 import { limits } from '../limits.ts'
@@ -142,7 +142,7 @@ class Contexts {
 function decoded(bytes: Buffer): Context {
   const own = Buffer.allocUnsafeSlow(bytes.length)
   bytes.copy(own)
-  return Object.freeze(decode(own) as unknown as Context)
+  return Object.freeze(decodeOwn<Context>(own))
 }
 
 /** Any handler: which context and request it gets, the protocol table says. */
@@ -261,7 +261,7 @@ export async function callInternal<N extends InternalName>(
     owned: true,
     ...(signal && { signal }),
   })
-  return decode(reply) as unknown as InternalReply<N>
+  return decodeOwn(reply)
 }
 
 /** Asks over the bus, as a part of the trace that is under way. */

@@ -57,6 +57,9 @@ export function decode(bytes: Uint8Array, limits: DecodeLimits = {}): Value {
   return value
 }
 
+/** What a service of this deployment has encoded: its types are believed, not checked. Throws `MalformedMessage`. */
+export const decodeOwn = <T>(bytes: Uint8Array): T => decode(bytes) as T
+
 /** Like `decode`, for the many places that only work on a map. Throws `MalformedMessage` for any other root. */
 export function decodeMap(bytes: Uint8Array, limits?: DecodeLimits): { [key: string]: Value } {
   const value = decode(bytes, limits)

@@ -10,6 +10,7 @@ import { adopted } from './connection.ts'
 import { passwordFor } from './password-file.ts'
 import { attempts, openSocket } from './socket.ts'
 import { type Host, placeOf, type Target } from './target.ts'
+import { connectionOf } from './wire.ts'
 
 export type RowStream = Readable & { readonly rowCount: number }
 export type RowSink = Writable & { readonly rowCount: number }
@@ -94,11 +95,7 @@ export class BulkSession {
   async *pages<Row extends object>(query: string, size: number): AsyncGenerator<Row[]> {
     const fetch = `FETCH ${size} FROM page`
     const results = await this.#query(`CLOSE ALL; DECLARE page NO SCROLL CURSOR FOR ${query}; ${fetch}`)
-    for (
-      let rows = (results as unknown as pg.QueryResult[]).at(-1)!.rows as Row[];
-      ;
-      rows = await this.rows<Row>(fetch)
-    ) {
+    for (let rows: Row[] = [results].flat().at(-1)!.rows; ; rows = await this.rows<Row>(fetch)) {
       if (rows.length > 0) yield rows
       if (rows.length < size) return
     }
@@ -119,8 +116,7 @@ export class BulkSession {
 
   /** Ends the session; what was not committed is gone. */
   async close(): Promise<void> {
-    const { stream } = (this.#client as unknown as { connection: { stream: { destroy(): void } } }).connection
-    stream.destroy()
+    connectionOf(this.#client).stream.destroy()
   }
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()

@@ -96,8 +96,8 @@ class Transaction {
 
   async run<T>(body: (tx: Queryable) => Promise<T>, commits: (result: T) => boolean): Promise<T> {
     const tx: Queryable = {
-      all: statement => this.#pick(statement, result => result.rows as never),
-      one: statement => this.#pick(statement, result => result.rows[0] as never),
+      all: <Row extends object>(statement: Sql) => this.#pick(statement, result => result.rows as Row[]),
+      one: <Row extends object>(statement: Sql) => this.#pick(statement, result => result.rows[0] as Row | undefined),
       run: statement => this.#pick(statement, result => result.rowCount ?? 0),
     }
     try {

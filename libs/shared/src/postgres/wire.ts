@@ -207,7 +207,7 @@ class Wire {
 
   constructor(client: pg.Client) {
     this.#client = client
-    this.#stream = streamOf(client)
+    this.#stream = connectionOf(client).stream
     this.#stream.removeAllListeners('data')
     this.#stream.on('data', (chunk: Buffer) => this.#receive(chunk))
     this.#stream.on('error', error => this.#end(error))
@@ -378,7 +378,7 @@ class Wire {
     const failed = running ?? this.#groups[0]!.at(-1)
     if (!failed) {
       // Nobody asked: the server ends the connection.
-      ;(this.#client as unknown as { connection: EventEmitter }).connection.emit('errorMessage', error)
+      connectionOf(this.#client).emit('errorMessage', error)
       return
     }
     this.#failure = failed.error = error
@@ -411,8 +411,9 @@ class Wire {
   }
 }
 
-const streamOf = (client: pg.Client): Duplex =>
-  (client as unknown as { connection: { stream: Duplex } }).connection.stream
+/** What `pg` has no name for: the messages of a client, and its bytes. */
+export const connectionOf = (client: pg.Client): EventEmitter & { stream: Duplex } =>
+  (client as unknown as { connection: EventEmitter & { stream: Duplex } }).connection
 
 function settle({ done, result, error }: Running, failure: unknown): void {
   if (error !== undefined || !result) done(error ?? failure ?? new Error('the database gave no result'))

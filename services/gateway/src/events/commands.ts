@@ -1,5 +1,5 @@
 /** The commands that the gateway answers itself; `events_subscribe` and `events_listen` (spec 01 §10.3, §10.4). */
-import { decode, type Encodable } from '@parsec/shared/codec/msgpack'
+import { decodeOwn, type Encodable } from '@parsec/shared/codec/msgpack'
 import type { AuthenticatedContext, Context } from '@parsec/shared/protocol/context'
 import type { CommandName, Request } from '@parsec/shared/protocol/registry'
 import type { EventHub } from './hub.ts'
@@ -29,7 +29,7 @@ export class LocalCall {
   }
   /** Connections keep their context encoded, as nearly all commands need it; decoded here for the few that do not. */
   context<C extends Context>(): C {
-    return decode(this.#context) as unknown as C
+    return decodeOwn(this.#context)
   }
   /** Aborts when the client leaves, or sends another message to a command that this cancels. */
   get signal(): AbortSignal {
@@ -52,8 +52,10 @@ export type LocalHandler<N extends CommandName> = (
   call: LocalCall,
   request: Request<N>,
 ) => LocalReply | Promise<LocalReply>
+/** Any of them: which request it gets, the protocol table says. */
+type AnyLocalHandler = { handle(call: LocalCall, request: unknown): LocalReply | Promise<LocalReply> }['handle']
 /** Handlers by the name of the command in the protocol table. */
-export type LocalCommands = ReadonlyMap<string, LocalHandler<CommandName>>
+export type LocalCommands = ReadonlyMap<string, AnyLocalHandler>
 
 const NO_EVENTS = { status: 'no_events' }
 

@@ -6,7 +6,7 @@
 import type { Bus, Subscription } from '@parsec/shared/bus/bus'
 import { callInternal } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
-import { decode } from '@parsec/shared/codec/msgpack'
+import { decodeOwn } from '@parsec/shared/codec/msgpack'
 import { ORGANIZATION_LINGER_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import type { BusEvent, ControlEvent } from '@parsec/shared/protocol/events'
@@ -154,7 +154,7 @@ export class EventHub {
 
   #heard(organization: Organization, order: EventOrder<HeardEvent>, payload: Buffer): void {
     try {
-      const event = decode(payload) as unknown as BusEvent
+      const event = decodeOwn<BusEvent>(payload)
       if (this.#seen.add(event.id)) return
       if ('control' in event) obey(organization, event.control)
       else {

@@ -237,7 +237,7 @@ export class HttpRpc {
       if (!fields.ok) answer = encode({ status: 'bad_message', reason: 'Invalid message.', errors: fields.errors })
       else {
         const result = await this.#wait(reply, new LocalCall(bytes, request_id, null), call =>
-          local.get(spec.name)?.(call, fields.value as never),
+          local.get(spec.name)?.(call, fields.value),
         )
         // The client has left; nobody needs an answer.
         if (reply.raw.destroyed) return reply.hijack()

@@ -22,7 +22,7 @@ type Step = {
   readonly talks: readonly (readonly [state: ConduitState, sends: string | null])[]
   readonly receives: string | null
 }
-export type ExchangeName = Extract<CommandName, `invite_${1 | 2 | 3 | 4}${string}`>
+type ExchangeName = Extract<CommandName, `invite_${1 | 2 | 3 | 4}${string}`>
 
 const STEPS: { readonly [N in ExchangeName]: Step } = {
   invite_1_greeter_wait_peer: {
@@ -66,7 +66,8 @@ const STEPS: { readonly [N in ExchangeName]: Step } = {
 }
 const EMPTY = Buffer.alloc(0)
 
-export const exchangeCommands = (hub: EventHub, bus: Bus): { readonly [N in ExchangeName]: LocalHandler<N> } =>
+/** A handler for each of `STEPS`. */
+export const exchangeCommands = (hub: EventHub, bus: Bus): { [name: string]: LocalHandler<ExchangeName> } =>
   Object.fromEntries(
     Object.entries(STEPS).map(([name, step]) => [
       name,
@@ -75,7 +76,7 @@ export const exchangeCommands = (hub: EventHub, bus: Bus): { readonly [N in Exch
         return 'status' in who ? who : exchange(hub, bus, call, who, step, request, name === CANCELLABLE)
       },
     ]),
-  ) as never
+  )
 
 /** The next message of the client ends this wait (spec 04 §6.4). */
 const CANCELLABLE: ExchangeName = 'invite_1_claimer_wait_peer'

@@ -8,7 +8,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { parse } from '@parsec/shared/codec/fields'
-import { decode, encode, type Value } from '@parsec/shared/codec/msgpack'
+import { decodeOwn, encode, type Value } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
 import { HANDSHAKE_MS } from '@parsec/shared/deadlines'
 import { Unavailable } from '@parsec/shared/errors'
@@ -162,7 +162,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     )
   }
   get facts(): ConnectionFacts {
-    const context = this.#client && (decode(this.#client.context) as unknown as Context)
+    const context = this.#client && decodeOwn<Context>(this.#client.context)
     return {
       conn_id: this.conn_id,
       kind: this.kind,
@@ -321,7 +321,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     const call = new LocalCall(this.#client!.context, this.#all.forwarder.requestId(), this)
     let reply: LocalReply | Promise<LocalReply>
     try {
-      reply = handler(call, request.value as never)
+      reply = handler(call, request.value)
     } catch (error) {
       return this.#fail(command.cmd, error)
     }

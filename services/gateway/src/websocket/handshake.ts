@@ -81,7 +81,7 @@ async function judged(
 
   const known = answerSchema(api_version[0], answer.type)
   if (!known) return badAnswer(new Map([['type', ['Unsupported value.']]]))
-  const fields = parse(known.schema as never, answer) as ReturnType<typeof parse<unknown>>
+  const fields = parse<unknown>(known.schema, answer)
   if (!fields.ok) return badAnswer(fields.errors)
   // Well-formed by now.
   const { organization_id, device_id } = answer

@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { Budget } from '@parsec/shared/budget'
 import type { Bus } from '@parsec/shared/bus/bus'
 import * as subjects from '@parsec/shared/bus/subjects'
-import { decode, type Encodable, encode } from '@parsec/shared/codec/msgpack'
+import { decodeOwn, type Encodable, encode } from '@parsec/shared/codec/msgpack'
 import type { DateTime } from '@parsec/shared/codec/values'
 import {
   OUTBOX_DELETE_AFTER_MS,
@@ -184,7 +184,7 @@ export class Outbox {
       void tx.run(sql`
         INSERT INTO outbox_failed (_id, subject, event, created_on, reason)
         SELECT _id, subject, event, created_on, ${String(error)} FROM outbox WHERE _id = ${_id}`)
-      const { organization_id } = decode(event) as unknown as BusEvent
+      const { organization_id } = decodeOwn<BusEvent>(event)
       this.publishTransient(controlEvent(organization_id, { control: 'events.lost' }))
       return false
     }
