@@ -6,7 +6,7 @@ import { OperatorError } from '@parsec/shared/errors'
 import type { Log, LogKeys } from '@parsec/shared/log'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { abortedBy, withCancel } from '../stores/deadline.ts'
-import { type BlockStore, type NodeStatus, StoreError } from '../stores/store.ts'
+import { type BlockFacts, type BlockStore, type NodeStatus, StoreError } from '../stores/store.ts'
 
 export type RaidOptions = {
   log: Log
@@ -17,9 +17,12 @@ export type RaidOptions = {
   hedgeMs?: number
 }
 
-export class Raid {
+export abstract class RaidStore implements BlockStore {
+  abstract readonly isSpread: boolean
   readonly keys: LogKeys
-  readonly members: readonly BlockStore[]
+  protected readonly members: readonly BlockStore[]
+  /** How many nodes may be away while every block can be read. */
+  readonly #spared: number
   readonly #type: string
   readonly #graceMs: number
   readonly #log: Log
@@ -27,23 +30,38 @@ export class Raid {
   constructor(
     blockstore_type: string,
     members: readonly BlockStore[],
+    spared: number,
     { log, partialCreateOk, graceMs = RAID_GRACE_MS }: RaidOptions,
   ) {
     this.keys = { blockstore_type, partial_create_ok: partialCreateOk }
     this.members = members
+    this.#spared = spared
     this.#type = blockstore_type
     this.#graceMs = graceMs
     this.#log = log
   }
+  abstract read(
+    organization_id: OrganizationID,
+    block_id: Uuid,
+    facts: BlockFacts,
+    signal: AbortSignal,
+  ): Promise<Buffer>
+  abstract create(
+    organization_id: OrganizationID,
+    block_id: Uuid,
+    data: Buffer,
+    signal: AbortSignal,
+  ): Promise<readonly number[]>
 
-  /** Opens all nodes. At most `tolerated` may be away, with a warning; a node that refuses us is always fatal. */
-  async open(tolerated: number): Promise<void> {
+  /** Opens all nodes. Those that are spared may be away, with a warning; a node that refuses us is always fatal. */
+  async open(): Promise<void> {
     const results = await Promise.allSettled(this.members.map(member => member.open()))
     const errors = results.flatMap((result, node) =>
       result.status === 'rejected' ? [{ node, error: result.reason }] : [],
     )
     const fatal =
-      errors.find(({ error }) => !(error instanceof StoreError)) ?? (errors.length > tolerated ? errors[0] : undefined)
+      errors.find(({ error }) => !(error instanceof StoreError)) ??
+      (errors.length > this.#spared ? errors[0] : undefined)
     if (fatal?.error instanceof OperatorError || !fatal) {
       for (const { node, error } of errors)
         this.#log.warning('Block store node away', { ...this.#nodeKeys(node), cause: error.message })
@@ -61,9 +79,8 @@ export class Raid {
   nodes(): readonly NodeStatus[] {
     return this.members.flatMap(member => member.nodes())
   }
-  /** Whether at most `spared` nodes are away. */
-  isReadable(spared: number): boolean {
-    return this.members.filter(member => !member.isReadable()).length <= spared
+  isReadable(): boolean {
+    return this.members.filter(member => !member.isReadable()).length <= this.#spared
   }
   async probe(): Promise<void> {
     await Promise.all(this.members.map(member => member.probe()))
@@ -73,7 +90,7 @@ export class Raid {
   }
 
   /** Logs what one node did wrong; a node that was told to stop did nothing wrong. */
-  report(event: string, node: number, organization_id: OrganizationID, block_id: Uuid, error: unknown): void {
+  protected report(event: string, node: number, organization_id: OrganizationID, block_id: Uuid, error: unknown): void {
     if (error instanceof StoreError && error.cancelled) return
     const keys = error instanceof StoreError ? error.keys : {}
     this.#log.warning(event, {
@@ -92,7 +109,7 @@ export class Raid {
    * Writes `piece(node)` to every node at once. Rejects, and cancels the other writes, as soon as more than `tolerated`
    * nodes have failed; resolves when all others are done, or are late by `RAID_GRACE_MS`, with those that are not done.
    */
-  createOnAll(
+  protected createOnAll(
     organization_id: OrganizationID,
     block_id: Uuid,
     piece: (node: number) => Buffer,
@@ -135,7 +152,7 @@ export class Raid {
     })
   }
 
-  failure(detail: string, cause: unknown): StoreError {
+  protected failure(detail: string, cause: unknown): StoreError {
     const reason = cause instanceof Error ? cause.message : String(cause)
     return new StoreError(reason, { detail, keys: this.keys, cause })
   }

@@ -1,21 +1,18 @@
 /** Blocks spread over nodes by their id: more room, no redundancy (spec 06 §7.7). */
 import type { Uuid } from '@parsec/shared/codec/values'
+import type { LogKeys } from '@parsec/shared/log'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
-import type { BlockFacts, BlockStore, NodeStatus } from '../stores/store.ts'
-import { Raid, type RaidOptions } from './raid.ts'
+import type { BlockFacts, BlockStore } from '../stores/store.ts'
+import { type RaidOptions, RaidStore } from './raid.ts'
 
 /** The node of a block: the id as one 128-bit big-endian number, modulo the number of nodes. */
 export const nodeOf = (block_id: Uuid, nodes: number): number => Number(BigInt(`0x${block_id.hex}`) % BigInt(nodes))
 
-export class Raid0Store implements BlockStore {
-  readonly keys = { blockstore_type: 'RAID0' }
+export class Raid0Store extends RaidStore {
+  override readonly keys: LogKeys = { blockstore_type: 'RAID0' }
   readonly isSpread = false
-  readonly #raid: Raid
   constructor(members: readonly BlockStore[], options: RaidOptions) {
-    this.#raid = new Raid('RAID0', members, options)
-  }
-  open(): Promise<void> {
-    return this.#raid.open(0)
+    super('RAID0', members, 0, options)
   }
   read(organization_id: OrganizationID, block_id: Uuid, facts: BlockFacts, signal: AbortSignal): Promise<Buffer> {
     return this.#member(block_id).read(organization_id, block_id, facts, signal)
@@ -24,25 +21,11 @@ export class Raid0Store implements BlockStore {
     await this.#member(block_id).create(organization_id, block_id, data, signal)
     return []
   }
-  quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
-    return this.#raid.quiet(organization_id, block_id)
-  }
-  removeAll(organization_id: OrganizationID, limit: number, signal: AbortSignal): Promise<boolean> {
-    return this.#raid.removeAll(organization_id, limit, signal)
-  }
-  nodes(): readonly NodeStatus[] {
-    return this.#raid.nodes()
-  }
-  isReadable(): boolean {
-    return this.#raid.isReadable(this.#raid.members.length - 1)
-  }
-  probe(): Promise<void> {
-    return this.#raid.probe()
-  }
-  close(): Promise<void> {
-    return this.#raid.close()
+  /** Some blocks can be, while there is a node. */
+  override isReadable(): boolean {
+    return this.members.some(member => member.isReadable())
   }
   #member(block_id: Uuid): BlockStore {
-    return this.#raid.members[nodeOf(block_id, this.#raid.members.length)]!
+    return this.members[nodeOf(block_id, this.members.length)]!
   }
 }

@@ -2,31 +2,23 @@
 
 import type { Uuid } from '@parsec/shared/codec/values'
 import { RAID_HEDGE_MS } from '@parsec/shared/deadlines'
-import type { LogKeys } from '@parsec/shared/log'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { withCancel } from '../stores/deadline.ts'
-import { type BlockFacts, type BlockStore, type NodeStatus, StoreError } from '../stores/store.ts'
-import { causeOf, Raid, type RaidOptions } from './raid.ts'
+import { type BlockFacts, type BlockStore, StoreError } from '../stores/store.ts'
+import { causeOf, type RaidOptions, RaidStore } from './raid.ts'
 import { assemble, chunkLength, split } from './raid5-layout.ts'
 
 export const RAID5_MIN_NODES = 3
 
-export class Raid5Store implements BlockStore {
+export class Raid5Store extends RaidStore {
   readonly isSpread = true
-  readonly #raid: Raid
   readonly #toleratedFailures: number
   readonly #hedgeMs: number
   /** `members`: at least `RAID5_MIN_NODES`, the checksum's last. */
   constructor(members: readonly BlockStore[], options: RaidOptions) {
-    this.#raid = new Raid('RAID5', members, options)
+    super('RAID5', members, 1, options)
     this.#toleratedFailures = options.partialCreateOk ? 1 : 0
     this.#hedgeMs = options.hedgeMs ?? RAID_HEDGE_MS
-  }
-  get keys(): LogKeys {
-    return this.#raid.keys
-  }
-  open(): Promise<void> {
-    return this.#raid.open(1)
   }
 
   /**
@@ -42,7 +34,7 @@ export class Raid5Store implements BlockStore {
   ): Promise<Buffer> {
     return withCancel(parent, signal => {
       const { promise, resolve, reject } = Promise.withResolvers<Buffer>()
-      const { members } = this.#raid
+      const { members } = this
       const chunks = new Array<Buffer | undefined>(members.length).fill(undefined)
       const checksum = members.length - 1
       const chunk = { size: chunkLength(size, checksum), missedNodes: [] }
@@ -52,9 +44,8 @@ export class Raid5Store implements BlockStore {
       let lastError: unknown
 
       const report = (node: number, error: unknown) =>
-        this.#raid.report('Block read error', node, organization_id, block_id, error)
-      const giveUp = (error: unknown) =>
-        reject(this.#raid.failure(': More than 1 nodes have failed', causeOf(signal, error)))
+        this.report('Block read error', node, organization_id, block_id, error)
+      const giveUp = (error: unknown) => reject(this.failure(': More than 1 nodes have failed', causeOf(signal, error)))
       const fetch = (node: number) =>
         missedNodes.includes(node)
           ? Promise.reject(new StoreError('the node missed the upload', { cancelled: true }))
@@ -97,26 +88,8 @@ export class Raid5Store implements BlockStore {
   }
 
   create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<number[]> {
-    const chunks = split(data, this.#raid.members.length - 1)
-    return this.#raid.createOnAll(organization_id, block_id, node => chunks[node]!, this.#toleratedFailures, signal)
-  }
-  quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
-    return this.#raid.quiet(organization_id, block_id)
-  }
-  removeAll(organization_id: OrganizationID, limit: number, signal: AbortSignal): Promise<boolean> {
-    return this.#raid.removeAll(organization_id, limit, signal)
-  }
-  nodes(): readonly NodeStatus[] {
-    return this.#raid.nodes()
-  }
-  isReadable(): boolean {
-    return this.#raid.isReadable(1)
-  }
-  probe(): Promise<void> {
-    return this.#raid.probe()
-  }
-  close(): Promise<void> {
-    return this.#raid.close()
+    const chunks = split(data, this.members.length - 1)
+    return this.createOnAll(organization_id, block_id, node => chunks[node]!, this.#toleratedFailures, signal)
   }
 }
 

@@ -3,26 +3,15 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import type { S3Client } from '@aws-sdk/client-s3'
-import type { Uuid } from '@parsec/shared/codec/values'
-import { STORE_ATTEMPT_MS, STORE_CONNECT_MS, STORE_OPEN_MS } from '@parsec/shared/deadlines'
+import { STORE_CONNECT_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
-import type { OrganizationID } from '@parsec/shared/protocol/types'
-import { MARKER_KEY } from '../identity/marker.ts'
-import { AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
+import { AttemptError, isTransientCode, isTransientStatus } from './attempts.ts'
 import { readBody } from './body.ts'
-import { withDeadline } from './deadline.ts'
 import { type Five, withScheme } from './fields.ts'
 import type { StoreKind } from './kind.ts'
-import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
-import {
-  type MarkerPlace,
-  nullIfMissing,
-  type ObjectStore,
-  objectKey,
-  readByKeys,
-  type StoredObject,
-  StoreError,
-} from './store.ts'
+import type { NetworkOptions } from './network.ts'
+import { RemoteStore, refuseBadUrl, refuseEmpty } from './remote.ts'
+import { type StoredObject, StoreError } from './store.ts'
 
 type Sdk = typeof import('@aws-sdk/client-s3')
 
@@ -56,39 +45,29 @@ export const S3: StoreKind<S3Config> = {
   },
 }
 
-export class S3Store implements ObjectStore {
+class S3Store extends RemoteStore {
   readonly keys: { blockstore_type: 'S3'; s3_region: string; s3_bucket: string }
-  /** Names the service for people. */
   readonly host: string
   readonly #sdk: Sdk
   readonly #client: S3Client
-  readonly #agents: Agents
-  readonly #attemptMs: number
   readonly #bucket: string
   readonly #where: string
 
   /** Loads the SDK. Throws `OperatorError` when it is not installed or a setting cannot work. */
   static async make(config: S3Config, network: NetworkOptions): Promise<S3Store> {
-    for (const field of ['region', 'bucket', 'key', 'secret'] as const) {
-      if (config[field] === '') throw new OperatorError(`S3 block store: empty ${field}; fill it in (--blockstore)`)
-    }
-    if (config.endpoint !== null && !URL.canParse(config.endpoint)) {
-      throw new OperatorError(
-        `S3 block store: invalid endpoint \`${config.endpoint}\`; give a host or a URL (--blockstore)`,
-      )
-    }
+    refuseEmpty('S3', config, ['region', 'bucket', 'key', 'secret'])
+    if (config.endpoint !== null) refuseBadUrl('S3', 'endpoint', config.endpoint)
     const sdk = await import('@aws-sdk/client-s3').catch(cause => {
       throw new OperatorError('S3 block store is not available', { cause })
     })
-    return new S3Store(sdk, config, makeAgents(network), network.attemptMs ?? STORE_ATTEMPT_MS)
+    return new S3Store(sdk, config, network)
   }
 
-  private constructor(sdk: Sdk, config: S3Config, agents: Agents, attemptMs: number) {
+  private constructor(sdk: Sdk, config: S3Config, network: NetworkOptions) {
+    super(network)
     const { endpoint, region, bucket, key, secret } = config
     this.keys = { blockstore_type: 'S3', s3_region: region, s3_bucket: bucket }
     this.#sdk = sdk
-    this.#agents = agents
-    this.#attemptMs = attemptMs
     this.#bucket = bucket
     this.host = endpoint === null ? `Amazon ${region}` : new URL(endpoint).host
     this.#where = `bucket \`${bucket}\` at ${this.host}`
@@ -100,7 +79,11 @@ export class S3Store implements ObjectStore {
       // Every service verifies Content-MD5, which we send; not every one knows the newer checksums.
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
-      requestHandler: { httpAgent: agents.http, httpsAgent: agents.https, connectionTimeout: STORE_CONNECT_MS },
+      requestHandler: {
+        httpAgent: this.agents.http,
+        httpsAgent: this.agents.https,
+        connectionTimeout: STORE_CONNECT_MS,
+      },
       logger: silent,
     })
     // The SDK asks for `/bucket/`; some look-alikes only know `/bucket`.
@@ -114,34 +97,14 @@ export class S3Store implements ObjectStore {
     )
   }
 
-  /** Asks for the bucket. Throws `OperatorError` when it does not exist or is not ours, `StoreError` when it is away. */
-  async open(): Promise<void> {
-    try {
-      const ask = (abortSignal: AbortSignal) =>
-        this.#client.send(new this.#sdk.HeadBucketCommand({ Bucket: this.#bucket }), { abortSignal })
-      await withDeadline(null, STORE_OPEN_MS, signal => this.#attempts(signal, ask, READ))
-    } catch (error) {
-      const { message } = error as Error
-      if (error instanceof AttemptError && error.status !== null && !error.transient) {
-        throw new OperatorError(
-          `S3 block store: ${this.#where} answered ${message}; check that the bucket exists and that the key of --blockstore may use it`,
-        )
-      }
-      throw new StoreError(`S3 block store: ${this.#where} cannot be reached (${message})`, { cause: error })
-    }
+  protected ask(signal: AbortSignal): Promise<unknown> {
+    const head = new this.#sdk.HeadBucketCommand({ Bucket: this.#bucket })
+    return this.#attempts(signal, abortSignal => this.#client.send(head, { abortSignal }), READ)
   }
-
-  read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
-    return readByKeys(organization_id, block_id, key => this.#get(key, signal))
-  }
-
-  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
-    return this.#put(objectKey(organization_id, block_id), data, signal)
-  }
-
-  readonly marker: MarkerPlace = {
-    read: signal => nullIfMissing(this.#get(MARKER_KEY, signal)),
-    write: (data, signal) => this.#put(MARKER_KEY, data, signal),
+  protected refusal(message: string, isAway: boolean): string {
+    return isAway
+      ? `S3 block store: ${this.#where} cannot be reached (${message})`
+      : `S3 block store: ${this.#where} answered ${message}; check that the bucket exists and that the key of --blockstore may use it`
   }
 
   async *list(after: string, signal: AbortSignal): AsyncIterable<StoredObject> {
@@ -168,13 +131,12 @@ export class S3Store implements ObjectStore {
       this.#client.send(new this.#sdk.DeleteObjectCommand(object), { abortSignal }),
     )
   }
-  async close(): Promise<void> {
+  override async close(): Promise<void> {
     this.#client.destroy()
-    this.#agents.http.destroy()
-    this.#agents.https.destroy()
+    await super.close()
   }
 
-  async #put(Key: string, data: Buffer, signal: AbortSignal): Promise<void> {
+  protected async put(Key: string, data: Buffer, signal: AbortSignal): Promise<void> {
     const object = {
       Bucket: this.#bucket,
       Key,
@@ -186,7 +148,7 @@ export class S3Store implements ObjectStore {
       this.#client.send(new this.#sdk.PutObjectCommand(object), { abortSignal }),
     )
   }
-  async #get(Key: string, signal: AbortSignal): Promise<Buffer> {
+  protected async get(Key: string, signal: AbortSignal): Promise<Buffer> {
     try {
       const get = async (abortSignal: AbortSignal): Promise<Buffer> => {
         const command = new this.#sdk.GetObjectCommand({ Bucket: this.#bucket, Key })
@@ -210,7 +172,7 @@ export class S3Store implements ObjectStore {
         throw attemptSignal.aborted ? attemptSignal.reason : judge(error)
       }
     }
-    return withRetries(signal, this.#attemptMs, judged, kind)
+    return this.attempts(signal, judged, kind)
   }
 }
 

@@ -5,27 +5,17 @@
 
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import type { Uuid } from '@parsec/shared/codec/values'
-import { STORE_ATTEMPT_MS, STORE_LOGIN_MS, STORE_OPEN_MS } from '@parsec/shared/deadlines'
+import { STORE_LOGIN_MS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import { limits } from '@parsec/shared/limits'
-import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { ClientError, Identity, SendOptions, StorageClient } from 'pkgcloud'
-import { MARKER_KEY } from '../identity/marker.ts'
-import { AttemptError, isTransientCode, isTransientStatus, withRetries } from './attempts.ts'
+import { AttemptError, isTransientCode, isTransientStatus } from './attempts.ts'
 import { orAborted, withDeadline } from './deadline.ts'
 import { type Five, withScheme } from './fields.ts'
 import type { StoreKind } from './kind.ts'
-import { type Agents, makeAgents, type NetworkOptions } from './network.ts'
-import {
-  type MarkerPlace,
-  nullIfMissing,
-  type ObjectStore,
-  objectKey,
-  readByKeys,
-  type StoredObject,
-  StoreError,
-} from './store.ts'
+import type { NetworkOptions } from './network.ts'
+import { RemoteStore, refuseBadUrl, refuseEmpty } from './remote.ts'
+import { type StoredObject, StoreError } from './store.ts'
 import { login, type SwiftSession } from './swift-login.ts'
 
 type Answer = { body: Buffer; response: IncomingMessage }
@@ -61,13 +51,10 @@ export const SWIFT: StoreKind<SwiftConfig> = {
   },
 }
 
-export class SwiftStore implements ObjectStore {
+class SwiftStore extends RemoteStore {
   readonly keys: { blockstore_type: 'Swift'; authurl: string; container: string }
-  /** Names the service for people. */
   readonly host: string
   readonly #config: SwiftConfig
-  readonly #agents: Agents
-  readonly #attemptMs: number
   readonly #client: StorageClient
   readonly #identity: SessionIdentity
   readonly #where: string
@@ -75,41 +62,28 @@ export class SwiftStore implements ObjectStore {
 
   /** Loads pkgcloud. Throws `OperatorError` when it is not installed or a setting cannot work. */
   static async make(config: SwiftConfig, network: NetworkOptions): Promise<SwiftStore> {
-    for (const field of ['tenant', 'container', 'user', 'password'] as const) {
-      if (config[field] === '') throw new OperatorError(`Swift block store: empty ${field}; fill it in (--blockstore)`)
-    }
-    if (!URL.canParse(config.authUrl)) {
-      throw new OperatorError(
-        `Swift block store: invalid auth URL \`${config.authUrl}\`; give a host or a URL (--blockstore)`,
-      )
-    }
+    refuseEmpty('Swift', config, ['tenant', 'container', 'user', 'password'])
+    refuseBadUrl('Swift', 'auth URL', config.authUrl)
     const { default: pkgcloud } = await import('pkgcloud').catch(cause => {
       throw new OperatorError(
         'Swift block store is not available: it needs the package pkgcloud, which is not installed with the server; run `npm install --global pkgcloud@2.2.0`',
         { cause },
       )
     })
-    return new SwiftStore(
-      pkgcloud.storage.createClient,
-      config,
-      makeAgents(network),
-      network.attemptMs ?? STORE_ATTEMPT_MS,
-    )
+    return new SwiftStore(pkgcloud.storage.createClient, config, network)
   }
 
   private constructor(
     createClient: typeof import('pkgcloud').default.storage.createClient,
     config: SwiftConfig,
-    agents: Agents,
-    attemptMs: number,
+    network: NetworkOptions,
   ) {
+    super(network)
     const { host, origin, pathname } = new URL(config.authUrl)
     this.host = host
     this.keys = { blockstore_type: 'Swift', authurl: origin + pathname, container: config.container }
     this.#where = `container \`${config.container}\` at ${this.keys.authurl}`
     this.#config = config
-    this.#agents = agents
-    this.#attemptMs = attemptMs
     this.#client = createClient({
       provider: 'openstack',
       authUrl: config.authUrl,
@@ -123,36 +97,18 @@ export class SwiftStore implements ObjectStore {
       options.followRedirect = false
       // The agents know the proxies; without this the library would look for them by itself.
       options.proxy = null
-      options.agent = this.#identity.getServiceEndpointUrl().startsWith('https:') ? agents.https : agents.http
+      options.agent = this.#identity.getServiceEndpointUrl().startsWith('https:') ? this.agents.https : this.agents.http
     })
   }
 
-  /** Logs in and asks for the container. Throws `OperatorError` when one is refused, `StoreError` when it is away. */
-  async open(): Promise<void> {
-    try {
-      const ask = { method: 'HEAD', container: this.#config.container, headers: {} } as const
-      await withDeadline(null, STORE_OPEN_MS, signal => this.#attempts(signal, [200, 204], ask))
-    } catch (error) {
-      const { message } = error as Error
-      if (error instanceof AttemptError && !error.transient && error.status !== null) {
-        throw new OperatorError(
-          `Swift block store: ${this.#where}: ${message}; check that the container exists and that the user of --blockstore may use it`,
-        )
-      }
-      throw new StoreError(`Swift block store: ${this.#where} cannot be reached (${message})`, { cause: error })
-    }
+  /** Logs in first. */
+  protected ask(signal: AbortSignal): Promise<unknown> {
+    return this.#attempts(signal, [200, 204], { method: 'HEAD', container: this.#config.container, headers: {} })
   }
-
-  read(organization_id: OrganizationID, block_id: Uuid, signal: AbortSignal): Promise<Buffer> {
-    return readByKeys(organization_id, block_id, key => this.#get(key, signal))
-  }
-
-  create(organization_id: OrganizationID, block_id: Uuid, data: Buffer, signal: AbortSignal): Promise<void> {
-    return this.#put(objectKey(organization_id, block_id), data, signal)
-  }
-  readonly marker: MarkerPlace = {
-    read: signal => nullIfMissing(this.#get(MARKER_KEY, signal)),
-    write: (data, signal) => this.#put(MARKER_KEY, data, signal),
+  protected refusal(message: string, isAway: boolean): string {
+    return isAway
+      ? `Swift block store: ${this.#where} cannot be reached (${message})`
+      : `Swift block store: ${this.#where}: ${message}; check that the container exists and that the user of --blockstore may use it`
   }
 
   async *list(after: string, signal: AbortSignal): AsyncIterable<StoredObject> {
@@ -172,13 +128,9 @@ export class SwiftStore implements ObjectStore {
     const { container } = this.#config
     await this.#attempts(signal, [204, 200, 404], { method: 'DELETE', container, path, headers: {} })
   }
-  async close(): Promise<void> {
-    this.#agents.http.destroy()
-    this.#agents.https.destroy()
-  }
 
   /** Done when Swift has confirmed the MD5 of what it stored, with the answer or when asked for it. */
-  async #put(path: string, data: Buffer, signal: AbortSignal): Promise<void> {
+  protected async put(path: string, data: Buffer, signal: AbortSignal): Promise<void> {
     const { container } = this.#config
     const etag = md5(data)
     const headers = { ETag: etag, 'Content-Length': data.length, 'Content-Type': 'application/octet-stream' }
@@ -198,7 +150,7 @@ export class SwiftStore implements ObjectStore {
     )
   }
 
-  async #get(path: string, signal: AbortSignal): Promise<Buffer> {
+  protected async get(path: string, signal: AbortSignal): Promise<Buffer> {
     try {
       const { container } = this.#config
       const options = { method: 'GET', container, path, headers: {} } as const
@@ -230,7 +182,7 @@ export class SwiftStore implements ObjectStore {
       await check(answer, attemptSignal)
       return answer
     }
-    return withRetries(signal, this.#attemptMs, attempt, { isRead: ['GET', 'HEAD'].includes(options.method) })
+    return this.attempts(signal, attempt, { isRead: ['GET', 'HEAD'].includes(options.method) })
   }
 
   /** One request; with a new login when the token is refused, once. */
@@ -253,7 +205,7 @@ export class SwiftStore implements ObjectStore {
   /** The session, or the one login that everybody waits for. */
   #login(): Promise<SwiftSession> {
     if (this.#session) return this.#session
-    const session = withDeadline(null, STORE_LOGIN_MS, signal => login(this.#config, this.#agents, signal))
+    const session = withDeadline(null, STORE_LOGIN_MS, signal => login(this.#config, this.agents, signal))
     this.#session = session
     session.catch(() => {
       if (this.#session === session) this.#session = null
