@@ -3,7 +3,7 @@
  *
  * The order of rows is the order in which options that were not typed are checked (spec 06 §2.7).
  */
-import { STORE_KINDS } from '@parsec/blockstore/stores/kinds'
+import { STORE_KINDS } from '@parsec/blockstore/stores/registry'
 import { LOG_FORMATS, LOG_LEVELS } from '@parsec/shared/log'
 import { SERVICE_NAMES } from '@parsec/shared/protocol/command'
 import { duration } from './command-line/duration.ts'

@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
-import { usesDatabase as isInDatabase, type StoreConfig, usesMemory } from '@parsec/blockstore/stores/kinds'
 import type { NetworkOptions } from '@parsec/blockstore/stores/network'
+import { usesDatabase as isInDatabase, type StoreConfig, usesMemory } from '@parsec/blockstore/stores/registry'
 import { senderOf } from '@parsec/metadata/invite/mail-address'
 import type { BackendAddr, DatabaseConfig, HttpConfig, MailConfig } from '@parsec/shared/config'
 import { OperatorError } from '@parsec/shared/errors'

@@ -1,5 +1,5 @@
 /** The real object stores under test, each with a side door to look at and change single objects. */
-import type { NodeConfig } from '@parsec/blockstore/stores/kinds'
+import type { NodeConfig } from '@parsec/blockstore/stores/registry'
 import { backing } from '../harness/backing.ts'
 import {
   ask,

@@ -5,7 +5,7 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { parseStores } from '@parsec/blockstore/stores/config'
-import { type StoreConfig, secretsOfStore } from '@parsec/blockstore/stores/kinds'
+import { type StoreConfig, secretsOfStore } from '@parsec/blockstore/stores/registry'
 import type { BackendAddr, HttpConfig } from '@parsec/shared/config'
 import {
   type AdministrationToken,

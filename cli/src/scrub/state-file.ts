@@ -1,7 +1,7 @@
 /** Where a scrub or a copy notes how far it has come, so that the next run goes on from there. */
 import { createHash } from 'node:crypto'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
-import type { StoreConfig } from '@parsec/blockstore/stores/kinds'
+import type { StoreConfig } from '@parsec/blockstore/stores/registry'
 import { OperatorError } from '@parsec/shared/errors'
 
 type Contents<State> = { version: number; work: string; state: State }

@@ -7,7 +7,7 @@ import { Socket } from 'node:net'
 import { RelayBus } from '@parsec/shared/bus/relay'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { encode } from '@parsec/shared/codec/msgpack'
-import type { ServerProcess } from './roles.ts'
+import type { ServerProcess } from './server-process.ts'
 import type { WorkerPlace } from './worker-place.ts'
 
 /** Where the relay is. */

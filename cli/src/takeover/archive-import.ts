@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { BlockStore } from '@parsec/blockstore/stores/store'
 import { BELONGINGS } from '@parsec/metadata/storage/belongings'
-import { CONDUITS, FIGURES } from '@parsec/metadata/storage/figures'
+import { CONDUITS, RECOUNTS } from '@parsec/metadata/storage/recount'
 import { Uuid } from '@parsec/shared/codec/values'
 import { OperatorError } from '@parsec/shared/errors'
 import { BulkSession } from '@parsec/shared/postgres/bulk'
@@ -134,7 +134,7 @@ async function insertAll(
      WHERE user_._id = key_user_.new`,
   )
   const organization = base + 1
-  for (const statement of [CONDUITS, ...FIGURES]) await session.run(statement, [organization])
+  for (const statement of [CONDUITS, ...RECOUNTS]) await session.run(statement, [organization])
 }
 
 async function check(session: BulkSession, rows: { readonly [table: string]: number }): Promise<void> {

@@ -2,7 +2,7 @@
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { BlockStore } from '@parsec/blockstore/stores/store'
-import { CONDUITS, FIGURES } from '@parsec/metadata/storage/figures'
+import { CONDUITS, RECOUNTS } from '@parsec/metadata/storage/recount'
 import { OperatorError } from '@parsec/shared/errors'
 import { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Target } from '@parsec/shared/postgres/target'
@@ -189,7 +189,7 @@ class Import {
       const rows = await stream(reader, query(origin), writer, into, bytes => moved(0, bytes))
       moved(rows, 0)
     }
-    for (const statement of [CONDUITS, ...FIGURES]) await writer.run(statement, [organization + base])
+    for (const statement of [CONDUITS, ...RECOUNTS]) await writer.run(statement, [organization + base])
     const taken = await measureTarget(writer, organization + base)
     const leftOut = new Map(
       [

@@ -1,6 +1,6 @@
 /** What the commands of a take-over have in common: the database, checked, and the block store when one is given. */
 
-import type { StoreConfig } from '@parsec/blockstore/stores/kinds'
+import type { StoreConfig } from '@parsec/blockstore/stores/registry'
 import type { BlockStore } from '@parsec/blockstore/stores/store'
 import { createLog, type LogOptions } from '@parsec/shared/log'
 import { noMetrics } from '@parsec/shared/metrics'

@@ -1,6 +1,6 @@
 /** What the block-store service is told at its start. */
 import type { DatabaseConfig } from '@parsec/shared/config'
-import type { StoreConfig } from './stores/kinds.ts'
+import type { StoreConfig } from './stores/registry.ts'
 
 export type BlockstoreConfig = {
   store: StoreConfig

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { Log, LogKeys } from '../log.ts'
 import { AdministrationGuard } from './administration-guard.ts'
 import { readTokens } from './administration-tokens.ts'
-import { MAX_COUNTED, Rate } from './rate.ts'
+import { MAX_COUNTED, RateLimit } from './rate-limit.ts'
 
 const lines: (readonly [event: string, keys: LogKeys])[] = []
 const watched: Log = {
@@ -56,7 +56,7 @@ test('wrong tokens are a warning with the address, once a minute; no token at al
 })
 
 test('callers are counted in bounded memory', () => {
-  const rate = new Rate(1, 1000)
+  const rate = new RateLimit(1, 1000)
   assert.ok(rate.take('first', 0))
   assert.ok(!rate.take('first', 0))
   for (let n = 0; n < MAX_COUNTED; n++) rate.take(`caller-${n}`, 0)

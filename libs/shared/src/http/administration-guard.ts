@@ -6,9 +6,9 @@ import { timingSafeEqual } from 'node:crypto'
 import { GUARD_WINDOW_MS } from '../deadlines.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../log.ts'
+import { QuietLog } from '../quiet-log.ts'
 import { type AdministrationToken, type Scope, sha256 } from './administration-tokens.ts'
-import { Rate } from './rate.ts'
-import { Seldom } from './seldom.ts'
+import { RateLimit } from './rate-limit.ts'
 
 /** Who shows a right token, and what it may do. */
 export type Bearer = { readonly name: string; readonly scopes: readonly Scope[] }
@@ -21,11 +21,11 @@ const WARNINGS = {
 
 export class AdministrationGuard {
   #tokens: readonly AdministrationToken[]
-  readonly #refusals = new Rate(limits.refused_administration.value, GUARD_WINDOW_MS)
-  readonly #seldom: Seldom
+  readonly #refusals = new RateLimit(limits.refused_administration.value, GUARD_WINDOW_MS)
+  readonly #quietLog: QuietLog
   constructor(tokens: readonly AdministrationToken[], log: Log) {
     this.#tokens = tokens
-    this.#seldom = new Seldom(log)
+    this.#quietLog = new QuietLog(log)
   }
   /** From now on these are the right ones. */
   replace(tokens: readonly AdministrationToken[]): void {
@@ -40,7 +40,7 @@ export class AdministrationGuard {
     if (token !== undefined && right) return right
     const verdict = this.#refusals.take(address, nowMs) ? 'refused' : 'too_many'
     // Whoever shows none has only lost his way.
-    if (token !== undefined) this.#seldom.warn(verdict, WARNINGS[verdict], { address })
+    if (token !== undefined) this.#quietLog.warn(verdict, WARNINGS[verdict], { address })
     return verdict
   }
 }

@@ -5,7 +5,7 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { limits } from '../limits.ts'
-import type { Seldom } from './seldom.ts'
+import type { QuietLog } from '../quiet-log.ts'
 
 export class OpenSockets {
   readonly #most: number
@@ -13,12 +13,12 @@ export class OpenSockets {
   /** Those that wait for a next request, longest first. */
   readonly #resting = new Set<Socket>()
 
-  constructor(server: Server, most: number, seldom: Seldom) {
+  constructor(server: Server, most: number, quietLog: QuietLog) {
     this.#most = most
     server.maxConnections = most + limits.refused_sockets.value
     server.on('connection', (socket: Socket) => this.#add(socket))
     server.on('secureConnection', (socket: Socket) => socket.once('close', () => this.#resting.delete(socket)))
-    server.on('drop', () => seldom.warn('drop', 'Connections closed unheard', { reason: 'too many connections' }))
+    server.on('drop', () => quietLog.warn('drop', 'Connections closed unheard', { reason: 'too many connections' }))
   }
   get count(): number {
     return this.#sockets.size

@@ -21,6 +21,7 @@ import {
 import { OperatorError, Unavailable } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../log.ts'
+import { QuietLog } from '../quiet-log.ts'
 import { serverVersion } from '../version.ts'
 import { AccessLog, pathOf } from './access-log.ts'
 import { carryBodies } from './bodies.ts'
@@ -28,7 +29,6 @@ import { type ClientAddress, clientOf, trustOf } from './client-address.ts'
 import { InFlight } from './in-flight.ts'
 import { OpenSockets } from './open-sockets.ts'
 import { refuseSocket } from './refusal.ts'
-import { Seldom } from './seldom.ts'
 
 export type HttpServer = {
   /** Routes are added before `listen`. `request.body` is always a `Buffer`, empty when there is none. */
@@ -40,7 +40,7 @@ export type HttpServer = {
   readonly sockets: OpenSockets
   readonly access: AccessLog
   /** For what strangers can cause. */
-  readonly seldom: Seldom
+  readonly quietLog: QuietLog
   /** Opens the port; throws `OperatorError` when it is taken. */
   listen(): Promise<{ host: string; port: number }>
   /** Serves another certificate to new connections; only for a server that started with TLS. */
@@ -74,7 +74,7 @@ export function serverHeader(debug: boolean): string {
 export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServer> {
   const name = serverHeader(config.debug)
   const isTrusted = trustOf(config.trustedProxies)
-  const seldom = new Seldom(log)
+  const quietLog = new QuietLog(log)
   const inFlight = new InFlight()
   const access = new AccessLog(log)
   const app = fastify({
@@ -107,12 +107,12 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
         : http.createServer(OPTIONS, onRequest)
       return server as http.Server
     },
-    clientErrorHandler: (error, socket) => refuseConnection(error, socket, name, seldom),
+    clientErrorHandler: (error, socket) => refuseConnection(error, socket, name, quietLog),
     frameworkErrors: (_error, _request, reply) => {
       void sendPage(reply, 404, 'Not found', 'There is nothing here.')
     },
   })
-  const sockets = new OpenSockets(app.server, config.maxConnections, seldom)
+  const sockets = new OpenSockets(app.server, config.maxConnections, quietLog)
   carryBodies(app, inFlight)
   app.addHook('onRequest', (request, _reply, done) => {
     const { url: route } = request.routeOptions
@@ -133,7 +133,7 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
     inFlight,
     sockets,
     access,
-    seldom,
+    quietLog,
     clientOf: request => clientOf(request, isTrusted),
     renewTls(files) {
       if (app.server instanceof https.Server) app.server.setSecureContext(secureContext(files))
@@ -232,13 +232,13 @@ function refuseOtherMethods(app: FastifyInstance, methods: Map<string, Set<strin
 }
 
 /** What arrives is no HTTP, too long a head, or too slow. */
-function refuseConnection(error: NodeJS.ErrnoException, socket: Socket, server: string, seldom: Seldom): void {
+function refuseConnection(error: NodeJS.ErrnoException, socket: Socket, server: string, quietLog: QuietLog): void {
   const { code = '' } = error
   const address = socket.remoteAddress
   if (code === 'ERR_SSL_HTTP_REQUEST')
-    seldom.warn('plain', 'Plain HTTP on the TLS port', { address, hint: 'clients must use https, or wss' })
+    quietLog.warn('plain', 'Plain HTTP on the TLS port', { address, hint: 'clients must use https, or wss' })
   else if ((error as { rawPacket?: Buffer }).rawPacket?.[0] === TLS_HANDSHAKE)
-    seldom.warn('tls', 'TLS on the plain port', {
+    quietLog.warn('tls', 'TLS on the plain port', {
       address,
       hint: 'give --ssl-keyfile and --ssl-certfile, put a proxy in front, or add no_ssl=true to addresses',
     })

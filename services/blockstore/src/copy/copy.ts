@@ -13,9 +13,9 @@ import { databaseRegister } from '../identity/register.ts'
 import { type KnownBlock, Ledger } from '../scrub/ledger.ts'
 import { pacer } from '../scrub/pace.ts'
 import { orAborted, pause, withDeadline } from '../stores/deadline.ts'
-import { usesMemory } from '../stores/kinds.ts'
 import type { NetworkOptions } from '../stores/network.ts'
 import { openStore } from '../stores/open.ts'
+import { usesMemory } from '../stores/registry.ts'
 import { type BlockStore, objectKey } from '../stores/store.ts'
 
 /** Blocks that are copied at once, each of which is in memory twice. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { parseStores, splitEscaped } from './config.ts'
-import { type Kind, type NodeConfig, STORE_KINDS, secretsOfStore } from './kinds.ts'
+import { type Kind, type NodeConfig, STORE_KINDS, secretsOfStore } from './registry.ts'
 
 type Outcome = { config?: unknown; error?: string; refused?: string }
 type Vectors = {

@@ -1,5 +1,5 @@
 /** The grammar of `--blockstore` (spec 06 §4). Error texts are part of the command line and never show a value's secrets. */
-import { type Kind, kindOf, type NodeConfig, STORE_KINDS, type StoreConfig } from './kinds.ts'
+import { type Kind, kindOf, type NodeConfig, STORE_KINDS, type StoreConfig } from './registry.ts'
 
 const RAID_MODES = ['RAID0', 'RAID1', 'RAID5'] as const
 type RaidMode = (typeof RAID_MODES)[number]

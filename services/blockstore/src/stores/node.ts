@@ -8,7 +8,7 @@ import type { LogKeys } from '@parsec/shared/log'
 import { type Metrics, noMetrics, type StoreOperation } from '@parsec/shared/metrics'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { orAborted, withDeadline } from './deadline.ts'
-import { Gate } from './gate.ts'
+import { NodeQueue } from './node-queue.ts'
 import {
   type BlockFacts,
   type BlockStore,
@@ -27,7 +27,7 @@ export class StoreNode implements BlockStore {
   readonly name: string
   readonly isSpread = false
   readonly #store: ObjectStore
-  readonly #gate: Gate
+  readonly #queue: NodeQueue
   readonly #metrics: Metrics
   /** The last write of each object that is being written. */
   readonly #writing = new Map<string, Promise<void>>()
@@ -53,7 +53,7 @@ export class StoreNode implements BlockStore {
     this.name = name
     this.#store = store
     this.#metrics = metrics
-    this.#gate = new Gate(concurrency)
+    this.#queue = new NodeQueue(concurrency)
   }
   get keys(): LogKeys {
     return this.#store.keys
@@ -127,7 +127,7 @@ export class StoreNode implements BlockStore {
   read(organization_id: OrganizationID, block_id: Uuid, { size }: BlockFacts, signal: AbortSignal): Promise<Buffer> {
     return this.#observe(
       'read',
-      this.#gate.run(organization_id, signal, async () => {
+      this.#queue.run(organization_id, signal, async () => {
         const data = await this.#trusted(signal, () => this.#store.read(organization_id, block_id, signal))
         if (data.length !== size) throw new StoreError(`${data.length} bytes where ${size} belong`, { corrupt: true })
         return data
@@ -141,7 +141,7 @@ export class StoreNode implements BlockStore {
         key,
         this.#trusted(signal, () => this.#store.create(organization_id, block_id, data, signal)),
       )
-    await this.#observe('create', this.#gate.run(organization_id, signal, write))
+    await this.#observe('create', this.#queue.run(organization_id, signal, write))
     return []
   }
   async quiet(organization_id: OrganizationID, block_id: Uuid): Promise<void> {
@@ -151,7 +151,7 @@ export class StoreNode implements BlockStore {
     const inTurn = <T>(work: () => Promise<T>): Promise<T> =>
       this.#observe(
         'remove',
-        this.#gate.run(organization_id, signal, () => this.#trusted(signal, work)),
+        this.#queue.run(organization_id, signal, () => this.#trusted(signal, work)),
       )
     // A disk that is gone has no objects either: it is asked who it is.
     this.#isSuspect = true

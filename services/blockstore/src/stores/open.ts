@@ -12,9 +12,9 @@ import { Raid1Store } from '../raid/raid1.ts'
 import { RAID5_MIN_NODES, Raid5Store } from '../raid/raid5.ts'
 import { withDeadline } from './deadline.ts'
 import type { NamedStore } from './kind.ts'
-import { kindOf, type NodeConfig, nodesOf, type StoreConfig } from './kinds.ts'
 import type { NetworkOptions } from './network.ts'
 import { StoreNode } from './node.ts'
+import { kindOf, type NodeConfig, nodesOf, type StoreConfig } from './registry.ts'
 import { type BlockStore, StoreError } from './store.ts'
 
 export type StoreDeps = {

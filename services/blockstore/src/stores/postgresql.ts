@@ -29,7 +29,7 @@ export const POSTGRESQL: StoreKind<PostgresqlConfig> = {
     const { target, maxConnections } = databaseConfig
     const { Database } = await import('@parsec/shared/postgres/database')
     const own = shared ? null : new Database({ target, minConnections: 0, maxConnections }, log)
-    // Who waits for the gate waits within its deadline; who waits for the pool would fail after a few seconds.
+    // Who waits in the queue of the node waits within its deadline; who waits for the pool would fail after a few seconds.
     const concurrency = shared ? Math.max(1, maxConnections - SPARED_CONNECTIONS) : maxConnections
     return { name: 'POSTGRESQL', store: new PostgresqlStore(shared ?? own!, own, { isNode }), concurrency }
   },

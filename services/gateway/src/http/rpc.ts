@@ -10,7 +10,7 @@ import { organizationId, parse } from '@parsec/shared/codec/fields'
 import { encode } from '@parsec/shared/codec/msgpack'
 import { Unavailable } from '@parsec/shared/errors'
 import type { AccessLog } from '@parsec/shared/http/access-log'
-import { Rate } from '@parsec/shared/http/rate'
+import { RateLimit } from '@parsec/shared/http/rate-limit'
 import { limits } from '@parsec/shared/limits'
 import type { Log } from '@parsec/shared/log'
 import type { Metrics } from '@parsec/shared/metrics'
@@ -85,7 +85,7 @@ export class HttpRpc {
   /** Commands that wait for somebody. */
   readonly #waiting = new Set<LocalCall>()
   /** Anybody may submit one, and each is kept and told to everybody (spec 03 §7). */
-  readonly #enrollments = new Rate(limits.enrollments_per_minute.value, 60_000)
+  readonly #enrollments = new RateLimit(limits.enrollments_per_minute.value, 60_000)
   constructor(deps: RpcDeps) {
     this.#deps = deps
   }

@@ -19,7 +19,7 @@ import type { Database } from '@parsec/shared/postgres/database'
 import { openPostgres } from '@parsec/shared/postgres/open'
 import { sqlState } from '@parsec/shared/postgres/outage'
 import { sql } from '@parsec/shared/postgres/sql'
-import { readHistory, type Step } from './history.ts'
+import { readHistory, type Step } from './schema-history.ts'
 
 const FOLDER = new URL('../../migrations/', import.meta.url)
 /** Any constant that no other software uses on the same database. */

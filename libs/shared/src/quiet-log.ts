@@ -1,8 +1,8 @@
 /** Log lines about what strangers can cause as often as they like: one of a kind per minute, with how often it happened. */
-import { SELDOM_MS } from '../deadlines.ts'
-import type { Log, LogKeys } from '../log.ts'
+import { SELDOM_MS } from './deadlines.ts'
+import type { Log, LogKeys } from './log.ts'
 
-export class Seldom {
+export class QuietLog {
   readonly #log: Log
   readonly #told = new Map<string, { at: number; silent: number }>()
   constructor(log: Log) {

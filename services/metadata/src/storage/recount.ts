@@ -4,7 +4,7 @@
  */
 
 /** Statements in their order; `$1` is the organization. */
-export const FIGURES: readonly string[] = [
+export const RECOUNTS: readonly string[] = [
   `UPDATE realm SET vlobs_size = written.size
    FROM (
      SELECT change.realm, sum(change.size) AS size FROM realm JOIN realm_change change ON change.realm = realm._id

@@ -9,7 +9,7 @@ const SPARED = 4
 
 type Enter = () => void
 
-export class Gate {
+export class NodeQueue {
   readonly #share: number
   #free: number
   readonly #running = new Map<string, number>()

@@ -1,7 +1,7 @@
 /** Places on a back end: bounded, fair between organizations, and free as soon as the work has ended. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Gate } from './gate.ts'
+import { NodeQueue } from './node-queue.ts'
 import { StoreError } from './store.ts'
 
 const WIDTH = 8
@@ -9,13 +9,13 @@ const WIDTH = 8
 const SHARE = 6
 
 class World {
-  readonly gate = new Gate(WIDTH)
+  readonly queue = new NodeQueue(WIDTH)
   /** Owners of the work that runs, in the order of its start. */
   readonly started: string[] = []
   readonly #ends: (() => void)[] = []
 
   enter(owner: string, signal = new AbortController().signal): Promise<void> {
-    return this.gate.run(owner, signal, () => {
+    return this.queue.run(owner, signal, () => {
       this.started.push(owner)
       return new Promise<void>(resolve => void this.#ends.push(resolve))
     })
@@ -57,13 +57,13 @@ test('who leaves while it waits frees its turn; whose work goes on keeps its pla
   await assert.rejects(world.enter('b', gone.signal), StoreError)
 })
 
-test('a gate of one place serves one at a time, whoever it is', async () => {
-  const gate = new Gate(1)
+test('a queue of one place serves one at a time, whoever it is', async () => {
+  const queue = new NodeQueue(1)
   const order: string[] = []
   const signal = new AbortController().signal
   await Promise.all(
     ['a', 'a', 'b'].map(owner =>
-      gate.run(owner, signal, async () => {
+      queue.run(owner, signal, async () => {
         order.push(owner)
         await new Promise(setImmediate)
       }),

@@ -3,7 +3,7 @@
 /** Most callers counted at once; past it counting starts anew. */
 export const MAX_COUNTED = 10_000
 
-export class Rate {
+export class RateLimit {
   readonly #max: number
   readonly #windowMs: number
   readonly #counts = new Map<string, number>()
