@@ -4,7 +4,10 @@
  */
 import { availableParallelism } from 'node:os'
 
-/** Processors that a file keeps busy: some mostly wait, for a time that is part of the test. */
+/**
+ * Processors that a file keeps busy. Some mostly wait, for a time that is part of the test; some do as much at once as
+ * clients can, and would only run into the deadlines of the server beside another.
+ */
 const WAITS = 0.5
 const USUAL = 1
 const ALONE = 2
@@ -18,13 +21,14 @@ const COSTS = {
   'tests/story/sequester.test.ts': [30, WAITS],
   'tests/resilience/nats-cluster.test.ts': [30, WAITS],
   'tests/resilience/two-releases.test.ts': [30, USUAL],
-  'tests/story/reencryption.test.ts': [29, USUAL],
+  'tests/story/reencryption.test.ts': [29, ALONE],
   'tests/packaging/hosting-examples.test.ts': [28, USUAL],
-  'tests/resilience/kill-replicas.test.ts': [27, USUAL],
+  'tests/resilience/kill-replicas.test.ts': [27, ALONE],
   'tests/blockstore/raid.test.ts': [27, WAITS],
   'tests/resilience/postgres-failover.test.ts': [25, WAITS],
   'tests/blockstore/scrub.test.ts': [25, USUAL],
   'tests/takeover/import.test.ts': [22, USUAL],
+  'tests/blockstore/concurrent.test.ts': [22, ALONE],
 }
 const SHORT = [10, USUAL]
 

@@ -73,25 +73,6 @@ describe('a sequestered organization', { concurrency: true }, () => {
     assert.deepEqual([await stored(), await copies()], [3, 3])
   })
 
-  test('a service that is added while a webhook is asked counts for that write too', async () => {
-    const { id, laptop, realm_id } = await sequestered()
-    const hook = await Hook.open()
-    const scanner = await addService(id, 'Scanner', ['--service-type', 'webhook', '--webhook-url', hook.url])
-    const held = hook.nextRequest()
-    hook.answer = () => {}
-    const writing = laptop.cmd('vlob_create', newVlob(realm_id, [scanner]), PATIENCE_MS)
-    const response = await held
-    const archive = await addService(id, 'Archive')
-    accept(response)
-    const reply = await writing
-    assert.equal(reply.status, 'sequester_inconsistency')
-    assert.equal(reply.sequester_services_certificates.length, 2)
-    hook.answer = accept
-    assert.equal((await laptop.cmd('vlob_create', newVlob(realm_id, [scanner, archive]))).status, 'ok')
-    assert.equal(await checkpoint(laptop, realm_id), 1)
-    await hook.close()
-  })
-
   test('an export is continued, says what is lost, and becomes files with the key of the service alone', async () => {
     const { id, laptop, realm_id } = await sequestered()
     const archive = await addService(id, 'Archive')
@@ -171,6 +152,25 @@ describe('a sequestered organization', { concurrency: true }, () => {
     assert.match(careful.output, /2 file\(s\) or folder\(s\) could not be rebuilt/)
     assert.ok(!(await readdir(folder)).includes('escaped'))
   })
+})
+
+test('a service that is added while a webhook is asked counts for that write too', async () => {
+  const { id, laptop, realm_id } = await sequestered()
+  const hook = await Hook.open()
+  const scanner = await addService(id, 'Scanner', ['--service-type', 'webhook', '--webhook-url', hook.url])
+  const held = hook.nextRequest()
+  hook.answer = () => {}
+  const writing = laptop.cmd('vlob_create', newVlob(realm_id, [scanner]), PATIENCE_MS)
+  const response = await held
+  const archive = await addService(id, 'Archive')
+  accept(response)
+  const reply = await writing
+  assert.equal(reply.status, 'sequester_inconsistency')
+  assert.equal(reply.sequester_services_certificates.length, 2)
+  hook.answer = accept
+  assert.equal((await laptop.cmd('vlob_create', newVlob(realm_id, [scanner, archive]))).status, 'ok')
+  assert.equal(await checkpoint(laptop, realm_id), 1)
+  await hook.close()
 })
 
 // Organizations and services
