@@ -411,7 +411,15 @@ export const runOptions = {
     type: INT,
     defaultText: 'off',
     group: 'Logs and telemetry',
-    text: 'Port (on --host) of /healthz, /readyz and /metrics (Prometheus).',
+    text: 'Port of /healthz, /readyz and /metrics (Prometheus).',
+  }),
+  monitorHost: optional({
+    name: 'monitor-host',
+    env: ['PARSEC_MONITOR_HOST'],
+    type: TEXT,
+    defaultText: 'that of --host',
+    group: 'Logs and telemetry',
+    text: 'Address that --monitor-port is on: where probes and Prometheus come from, and no client.',
   }),
   services: optional({
     name: 'services',

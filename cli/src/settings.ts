@@ -123,7 +123,8 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
     debug: values.debug,
     dev: values.dev,
     drainMs: values.drainSeconds * 1_000,
-    monitor: values.monitorPort === undefined ? null : { host: values.host, port: values.monitorPort },
+    monitor:
+      values.monitorPort === undefined ? null : { host: values.monitorHost ?? values.host, port: values.monitorPort },
     database,
     store: chosen.has('blockstore') ? values.blockstore! : null,
     mail,

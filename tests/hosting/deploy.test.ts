@@ -157,6 +157,7 @@ describe('compose.yaml', async () => {
     secrets: { [name: string]: { file: string } }
   }
   const made = join(folder, 'run', 'secrets')
+  await run('sh', [join(DEPLOY, 'compose/secrets.sh'), made])
   const { NATS_PORT, DB } = { NATS_PORT: await freePort(), DB: await createDatabase() }
   after(() => DB.drop())
 
@@ -187,7 +188,6 @@ describe('compose.yaml', async () => {
   })
 
   test('its script makes every secret once, in a folder that only its owner may enter', async () => {
-    await run('sh', [join(DEPLOY, 'compose/secrets.sh'), made])
     assert.equal((await stat(made)).mode & 0o777, 0o700)
     const contents = () => Promise.all(Object.keys(secrets).map(name => readFile(join(made, name), 'utf8')))
     const before = await contents()
@@ -216,7 +216,13 @@ describe('compose.yaml', async () => {
       name,
       here(name, value).replace('nats_url_here', 'nats_here'),
     ])
-    const env = { ...Object.fromEntries(given), PARSEC_PORT: `${port}`, PARSEC_MONITOR_PORT: `${monitor}` }
+    const env = {
+      ...Object.fromEntries(given),
+      PARSEC_PORT: `${port}`,
+      PARSEC_MONITOR_PORT: `${monitor}`,
+      PARSEC_HOST: '127.0.0.1',
+      PARSEC_MONITOR_HOST: '127.0.0.2',
+    }
     const migration = await shell.run(services['migrate']!.command!, { PARSEC_DB_FILE: env.PARSEC_DB_FILE })
     assert.equal(migration.exitCode, 0, migration.output)
     const elsewhere = await shell.run(['backend', 'run'], env)
@@ -225,7 +231,8 @@ describe('compose.yaml', async () => {
       ...env,
       PARSEC_BLOCKSTORE_FILE: join(made, 'blocks_here'),
     })
-    assert.equal((await fetch(`http://127.0.0.1:${monitor}/readyz`)).status, 200)
+    assert.equal((await fetch(`http://127.0.0.2:${monitor}/readyz`)).status, 200)
+    await assert.rejects(fetch(`http://127.0.0.1:${monitor}/readyz`))
     const authorization = `Bearer ${(await readFile(join(made, 'administration_token'), 'utf8')).trim()}`
     const list = await fetch(`http://127.0.0.1:${port}/administration/v2/organizations`, { headers: { authorization } })
     assert.equal(list.status, 200)

@@ -1,17 +1,13 @@
 /** Each row of the table of docs/operations.md, "what an operator does", by the API and by the command that it names. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { after, test } from 'node:test'
 import { type Answer, Api, type Given } from '../administration/api.ts'
 import { parsec } from '../administration/parsec-admin.ts'
 import { type Connection, clientOf, refused } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
+import { whatAnOperatorDoes } from './operations.ts'
 
-const page = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8')
-const [, section = ''] = page.split('## What an operator does\n')
-const rows = [...section.split('\n## ')[0]!.matchAll(/^\| ([A-Z][^|]*) \| `(\w+)` \| `parsec ([^`]+)` \|$/gm)].map(
-  ([, what, operation, command]) => ({ what: what!, operation: operation!, command: command! }),
-)
+const rows = whatAnOperatorDoes()
 
 const cluster = await Cluster.start({ topology: 'single' })
 const client = clientOf(cluster)
