@@ -14,11 +14,13 @@ import { growth } from './scenarios/growth.ts'
 import { handshake } from './scenarios/handshake.ts'
 import { hot } from './scenarios/hot.ts'
 import { idle } from './scenarios/idle.ts'
+import { large } from './scenarios/large.ts'
 import { ping, pingNats } from './scenarios/ping.ts'
 import { raid5, s3 } from './scenarios/s3.ts'
 import { type Play, SCAN, type Scenario, type Settings } from './scenarios/scenario.ts'
 import { startup } from './scenarios/startup.ts'
 import { vlobRead, vlobUpdate } from './scenarios/vlob.ts'
+import { workers } from './scenarios/workers.ts'
 import { type Deployment, profilingTo, startOneProcess, startSplit, stopServers } from './server.ts'
 import { setStage } from './stage.ts'
 
@@ -36,6 +38,8 @@ const SCENARIOS: readonly Scenario[] = [
   idle,
   fanout,
   growth,
+  large,
+  workers,
   startup,
 ]
 const WARMUP_MS = 700

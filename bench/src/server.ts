@@ -49,9 +49,13 @@ export const profilingTo = (folder: string): string[] => ['--cpu-prof', `--cpu-p
 /** Everything in one process; `stores` are the values of `--blockstore`. */
 export async function startOneProcess(
   databaseUrl: string,
-  { stores = ['POSTGRESQL'] as readonly string[], nodeOptions = [] as readonly string[] } = {},
+  {
+    stores = ['POSTGRESQL'] as readonly string[],
+    nodeOptions = [] as readonly string[],
+    options = [] as readonly string[],
+  } = {},
 ): Promise<Deployment> {
-  const server = await startHttp(storageOptions(databaseUrl, stores), nodeOptions)
+  const server = await startHttp([...storageOptions(databaseUrl, stores), ...options], nodeOptions)
   return deployment({ server }, [server.port])
 }
 
