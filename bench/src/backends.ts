@@ -1,5 +1,5 @@
 /** What PostgreSQL spends on a database: the processor time of the processes that serve its connections. */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { query } from './backing.ts'
 
 /** Milliseconds by process; a process that began since an earlier look has spent everything since. Linux, same host. */
@@ -15,7 +15,11 @@ export function spentMs(before: ReadonlyMap<number, number>, after: ReadonlyMap<
   return [...after].reduce((sum, [pid, ms]) => sum + ms - (before.get(pid) ?? 0), 0)
 }
 
-/** Of a process with one thread, finer than the ticks of its other figures. */
+/** Of all threads of a process that live now. */
+export const threadsMs = (pid: number): number =>
+  readdirSync(`/proc/${pid}/task`).reduce((sum, thread) => sum + onProcessorMs(Number(thread)), 0)
+
+/** Of a thread, which may be a whole process, finer than the ticks of its other figures. */
 export function onProcessorMs(pid: number): number {
   const [nanoseconds] = readFileSync(`/proc/${pid}/schedstat`, 'latin1').split(' ')
   return Number(nanoseconds) / 1e6

@@ -35,11 +35,17 @@ export type Surroundings = {
   readonly database: Database | undefined
   openHttp(): Promise<{ http: HttpServer; guard: AdministrationGuard }>
 }
-type Entry = { readonly needs: readonly Need[]; start(surroundings: Surroundings): Promise<Service> }
+type Entry = {
+  readonly needs: readonly Need[]
+  /** Reads its code, so that it starts at once. */
+  load(): Promise<unknown>
+  start(surroundings: Surroundings): Promise<Service>
+}
 
 export const SERVICES: { readonly [Name in ServiceName]: Entry } = {
   metadata: {
     needs: ['database', 'address'],
+    load: () => import('@parsec/metadata/main'),
     async start({ settings, bus, log, metrics, openDatabase }) {
       const { startMetadata } = await import('@parsec/metadata/main')
       return startMetadata({ bus, log, metrics, config: settings.metadata!, database: await openDatabase() })
@@ -47,6 +53,7 @@ export const SERVICES: { readonly [Name in ServiceName]: Entry } = {
   },
   blockstore: {
     needs: ['database'],
+    load: () => import('@parsec/blockstore/main'),
     async start({ settings, bus, log, metrics, database }) {
       const { startBlockstore } = await import('@parsec/blockstore/main')
       return startBlockstore({
@@ -63,6 +70,7 @@ export const SERVICES: { readonly [Name in ServiceName]: Entry } = {
   },
   gateway: {
     needs: ['http', 'address'],
+    load: () => import('@parsec/gateway/main'),
     async start({ settings, bus, log, metrics, openHttp }) {
       const { startGateway } = await import('@parsec/gateway/main')
       return startGateway({ bus, log, metrics, config: settings.gateway!, ...(await openHttp()) })
@@ -70,6 +78,7 @@ export const SERVICES: { readonly [Name in ServiceName]: Entry } = {
   },
   admin: {
     needs: ['http'],
+    load: () => import('@parsec/admin/main'),
     async start({ bus, log, openHttp }) {
       const { startAdmin } = await import('@parsec/admin/main')
       return startAdmin({ bus, log, ...(await openHttp()) })

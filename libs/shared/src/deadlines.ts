@@ -108,6 +108,8 @@ export const NATS_PIECE_WAIT_MS = 10_000
 /** How often the relay asks each worker whether it hears; so many times without an answer, and it is given up. */
 export const RELAY_TICK_MS = 1_000
 export const RELAY_UNANSWERED_TICKS = 5
+/** … and so many until a new worker has read its code and says its first word. */
+export const RELAY_HELLO_TICKS = 60
 /** For what needs the answer of all other workers: longer than one that hangs is waited for. */
 export const RELAY_ANSWER_MS = 8_000
 /** A worker that ended is replaced after a pause that doubles, and is short again once one has lived for a while. */

@@ -10,6 +10,7 @@ import { type RunValues, runOptions } from '../../options.ts'
 import { banner } from '../../server/banner.ts'
 import { useProxies } from '../../server/proxy.ts'
 import { ServerProcess } from '../../server/server-process.ts'
+import { SERVICES } from '../../server/services.ts'
 import { ignoreSignals, stopSignal, uncaughtFailure } from '../../server/signals.ts'
 import type { WorkerPlace } from '../../server/worker-place.ts'
 import type { Workforce } from '../../server/workforce.ts'
@@ -108,6 +109,8 @@ async function makeWorkforce(settings: ServerSettings, log: Log): Promise<Workfo
 async function serveAsWorker(place: WorkerPlace, { settings, log, watched, failure }: Role): Promise<void> {
   ignoreSignals()
   const { Worker } = await import('../../server/worker.ts')
+  // While it reads its code it hears nobody, and the others would wait for it.
+  await Promise.all([import('@parsec/shared/http/server'), ...settings.services.map(name => SERVICES[name].load())])
   const worker = await Worker.enter(place)
   const server = new ServerProcess(settings, watched.child({ worker: place.number }), log.warnings, worker.bus)
   await worker.answerFor(server, () => {

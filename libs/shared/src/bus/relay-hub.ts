@@ -4,7 +4,7 @@
  * others never wait for it longer than that.
  */
 import type { Duplex } from 'node:stream'
-import { RELAY_TICK_MS, RELAY_UNANSWERED_TICKS } from '../deadlines.ts'
+import { RELAY_HELLO_TICKS, RELAY_TICK_MS, RELAY_UNANSWERED_TICKS } from '../deadlines.ts'
 import { Patterns } from './patterns.ts'
 import { FRAME, type Frame, frame, Link } from './relay-link.ts'
 
@@ -21,6 +21,8 @@ type Flush = { from: Peer; id: number; waiting: Set<Peer> }
 
 export class RelayHub {
   readonly #peers = new Map<number, Peer>()
+  /** Those that have not said a word: nobody waits for them. */
+  readonly #expected = new Set<Peer>()
   readonly #flushes = new Map<number, Flush>()
   readonly #timer: NodeJS.Timeout
   #lastPeer = 0
@@ -30,7 +32,7 @@ export class RelayHub {
     this.#timer = setInterval(() => this.#tick(), tickMs).unref()
   }
 
-  /** `onLost`: the peer has gone, or was given up, for the reason. */
+  /** It takes part from its first word on. `onLost`: the peer has gone, or was given up, for the reason. */
   attach(stream: Duplex, onLost: (reason: string) => void): void {
     const link = new Link(
       stream,
@@ -49,6 +51,12 @@ export class RelayHub {
       owed: 0,
       silentTicks: 0,
     }
+    this.#expected.add(peer)
+  }
+  #join(peer: Peer): void {
+    if (!this.#expected.delete(peer)) return
+    peer.silentTicks = 0
+    const { link } = peer
     for (const other of this.#peers.values()) {
       for (const subject of other.listening) link.send(frame(FRAME.listen, { peer: other.number, subject }))
       for (const subject of other.serving) link.send(frame(FRAME.serve, { peer: other.number, subject }))
@@ -58,13 +66,16 @@ export class RelayHub {
   }
   close(): void {
     clearInterval(this.#timer)
-    for (const { link } of this.#peers.values()) link.close()
+    for (const { link } of [...this.#peers.values(), ...this.#expected]) link.close()
     this.#peers.clear()
+    this.#expected.clear()
   }
 
   #heard(from: Peer, received: Frame): void {
     const told = { ...received, peer: from.number }
     switch (received.kind) {
+      case FRAME.hello:
+        return this.#join(from)
       case FRAME.listen:
         from.listening.add(received.subject)
         return this.#toOthers(from, told)
@@ -116,6 +127,8 @@ export class RelayHub {
   }
   /** Turns are counted and not time, so that a machine that slept does not lose everybody when it wakes up. */
   #tick(): void {
+    for (const peer of [...this.#expected])
+      if (++peer.silentTicks > RELAY_HELLO_TICKS) peer.link.lose('it does not answer')
     for (const peer of [...this.#peers.values()]) {
       if (peer.owed > 0 && ++peer.silentTicks > RELAY_UNANSWERED_TICKS) peer.link.lose('it does not answer')
       else if (peer.owed === 0) ask(peer, 0)
@@ -124,6 +137,7 @@ export class RelayHub {
 
   /** It has all that it will ever have: nobody waits for it any more. */
   #detach(gone: Peer): void {
+    this.#expected.delete(gone)
     if (!this.#peers.delete(gone.number)) return
     this.#toOthers(gone, frame(FRAME.left, { peer: gone.number }))
     for (const [number, flush] of [...this.#flushes]) {

@@ -23,6 +23,8 @@ export const FRAME = {
   failed: 11,
   /** Nobody waits for the answer any more. */
   gone: 12,
+  /** The first word of a newcomer. */
+  hello: 15,
   /** The newcomer knows the patterns of all who were there. */
   welcome: 13,
   /** A peer is no more. */

@@ -30,16 +30,22 @@ function place(hub: RelayHub): { stream: Duplex; hubStream: Duplex; lost: Promis
 }
 const openAt = (hub: RelayHub): Promise<RelayBus> => RelayBus.open(place(hub).stream)
 
-/** A peer that says that it listens, and then hears and says nothing. */
-function deafPeer(hub: RelayHub, subject: string): { lost: Promise<string>; link: Link } {
+/** A peer that says that it listens, and then says nothing; resolves when `bus` knows. */
+async function deafPeer(
+  hub: RelayHub,
+  bus: RelayBus,
+  subject: string,
+): Promise<{ lost: Promise<string>; stream: Duplex }> {
   const { stream, lost } = place(hub)
   const link = new Link(
     stream,
     () => {},
     () => {},
   )
+  link.send(frame(FRAME.hello))
   link.send(frame(FRAME.listen, { subject }))
-  return { lost, link }
+  while (!bus.isHeard(subject)) await new Promise(resolve => setImmediate(resolve))
+  return { lost, stream }
 }
 
 test('a flush resolves when the others have told their listeners', async () => {
@@ -104,7 +110,7 @@ test('a worker that goes fails what it was asked, at once; what it published is 
 test('a worker that does not answer is given up, and nobody waits for it longer', async () => {
   const hub = makeHub(TICK_MS)
   const bus = await openAt(hub)
-  const { lost } = deafPeer(hub, 'event')
+  const { lost } = await deafPeer(hub, bus, 'event')
   bus.publish('event', bytes('x'))
   await bus.flush()
   assert.equal(await lost, 'it does not answer')
@@ -112,17 +118,18 @@ test('a worker that does not answer is given up, and nobody waits for it longer'
   await bus.flush()
 })
 
+test('nobody waits for a worker that has not said a word; one that never does is given up', async () => {
+  const hub = makeHub(TICK_MS)
+  const bus = await openAt(hub)
+  const silent = place(hub)
+  await bus.flush()
+  assert.equal(await silent.lost, 'it does not answer')
+})
+
 test('a worker that does not read is given up', async () => {
   const hub = makeHub()
   const bus = await openAt(hub)
-  const { stream, lost } = place(hub)
-  const deaf = new Link(
-    stream,
-    () => {},
-    () => {},
-  )
-  deaf.send(frame(FRAME.listen, { subject: 'event' }))
-  await new Promise(resolve => setImmediate(resolve))
+  const { stream, lost } = await deafPeer(hub, bus, 'event')
   stream.pause()
   const large = Buffer.alloc(16 * 1_048_576)
   for (let sent = 0; sent <= limits.relay_backlog.value + large.length; sent += large.length) {

@@ -48,6 +48,7 @@ export class RelayBus implements Bus {
       received => this.#heard(received),
       () => this.#lose(),
     )
+    this.#link.send(frame(FRAME.hello))
   }
 
   get maxPayload(): number {
