@@ -6,12 +6,13 @@
  *   npm test -- resilience        the test files whose path contains the word, without types and lint
  *   npm test -- "a stale version" else the tests whose title contains it
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { sideBySide } from './side-by-side.mjs'
 
 const ROOT = path.join(import.meta.dirname, '..')
@@ -28,6 +29,8 @@ const FILE_DEADLINE_MS = 10 * 60_000
 /** For all of them: what has not begun then fails. */
 const RUN_DEADLINE_MS = 60 * 60_000
 const ENDS = performance.now() + RUN_DEADLINE_MS
+/** Of a stage: more than any says. */
+const MAX_OUTPUT = 64 * 1024 * 1024
 /** How much of what a file says last is told when it ends without a result. */
 const STDERR_CHARACTERS = 4_000
 /** Lines of a failure that are told: what failed stands first, what happened last before it. */
@@ -45,11 +48,12 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
   })
 
 process.chdir(ROOT)
-if (filter === '') {
-  stage('types', 'tsc', ['-b'])
-  stage('lint', 'biome', ['ci', '--error-on-warnings'])
-}
-stage('services', 'bash', ['tests/backing/services.sh', 'start'], { SERVICES: 'postgres nats' })
+const looks = [
+  ['types', 'tsc', ['-b']],
+  ['lint', 'biome', ['ci', '--error-on-warnings']],
+]
+const services = ['services', 'bash', ['tests/backing/services.sh', 'start'], { SERVICES: 'postgres nats' }]
+await Promise.all([...(filter === '' ? looks : []), services].map(first => stage(...first)))
 const logs = mkdtempSync(path.join(tmpdir(), 'parsec-logs-'))
 const recorder = pathToFileURL('tests/harness/record-secrets.mjs')
 const NODE_COMPILE_CACHE = path.join(ROOT, 'node_modules/.cache/parsec')
@@ -58,7 +62,11 @@ await tests('unit tests', UNIT)
 await tests('tests of whole servers', WHOLE)
 
 if (filter === '')
-  stage('logs without secrets', process.execPath, ['--conditions=development', 'tests/harness/check-logs.ts', logs])
+  await stage('logs without secrets', process.execPath, [
+    '--conditions=development',
+    'tests/harness/check-logs.ts',
+    logs,
+  ])
 rmSync(logs, { recursive: true, force: true })
 
 for (const failure of failures) console.log(`\n${excerpt(failure)}`)
@@ -67,19 +75,19 @@ console.log(`\n${totals.passed} passed, ${totals.failed} failed${skipped}`)
 process.exitCode = totals.failed > 0 ? 1 : 0
 
 /** A command that must end well. */
-function stage(name, command, argv, env = {}) {
+async function stage(name, command, argv, env = {}) {
   const started = performance.now()
-  const result = spawnSync(command, argv, {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const { failure } = await promisify(execFile)(command, argv, {
     env: { ...process.env, ...env },
+    maxBuffer: MAX_OUTPUT,
   })
-  const good = result.status === 0
-  if (!good) {
+    .then(() => ({}))
+    .catch(failure => ({ failure }))
+  if (failure) {
     totals.failed++
-    failures.push(`FAILED ${name}\n${result.stdout ?? ''}${result.stderr ?? ''}${result.error ?? ''}`)
+    failures.push(`FAILED ${name}\n${failure.stdout ?? ''}${failure.stderr ?? ''}${failure}`)
   }
-  line(name, good ? 'ok' : 'FAILED', performance.now() - started)
+  line(name, failure ? 'FAILED' : 'ok', performance.now() - started)
 }
 
 /** Test files, each in a process group of its own. */
