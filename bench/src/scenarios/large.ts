@@ -47,11 +47,11 @@ const fill = (realm_id: Uuid): string[] => [
    SELECT organization, gen_random_uuid(), _id, ${VERSIONS}, now(), ${CHANGES - VLOBS} + n
    FROM realm, generate_series(1, ${VLOBS}) AS n WHERE realm_id = '${realm_id.hex}'`,
   `INSERT INTO vlob_atom (vlob, encryption_revision, version, blob, size, author, created_on)
-   SELECT vlob._id, 1, version, '\\x00', 1, (SELECT min(_id) FROM device), now()
-   FROM generate_series(1, ${VERSIONS}) AS version, vlob`,
+   SELECT vlob._id, 1, n, '\\x00', 1, (SELECT min(_id) FROM device), now()
+   FROM generate_series(1, ${VERSIONS}) AS n, vlob`,
   `INSERT INTO realm_change (realm, index, vlob, version, size)
-   SELECT vlob.realm, vlob.changed - (${VERSIONS} - version) * ${VLOBS}, vlob._id, version, 1
-   FROM generate_series(1, ${VERSIONS}) AS version, vlob`,
+   SELECT vlob.realm, vlob.changed - (${VERSIONS} - n) * ${VLOBS}, vlob._id, n, 1
+   FROM generate_series(1, ${VERSIONS}) AS n, vlob`,
   `UPDATE realm SET checkpoint = ${CHANGES} WHERE realm_id = '${realm_id.hex}'`,
   'VACUUM ANALYZE',
 ]
