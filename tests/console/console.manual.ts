@@ -18,6 +18,7 @@ import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
 import { freePort } from '../harness/ports.ts'
 import { makeCertificate, Shell } from '../hosting/installation.ts'
 import { startNginx } from '../hosting/nginx.ts'
+import { whatAnOperatorDoes } from '../hosting/operations.ts'
 
 const HOST = 'parsec.example.com'
 const READER = 'token-that-only-reads'
@@ -63,6 +64,16 @@ after(async () => {
   await shell.close()
 })
 
+/** Rows of "what an operator does". */
+const done = new Set<string>()
+function did(what: string): void {
+  assert.ok(
+    whatAnOperatorDoes().some(row => row.what === what && row.place !== '–'),
+    what,
+  )
+  done.add(what)
+}
+
 test('over plain HTTP: every page, and everything that it can do', async () => {
   const page = await open(browser, { viewport: DESKTOP })
   await page.goto(`${plain}/administration/`)
@@ -102,22 +113,28 @@ test('over plain HTTP: every page, and everything that it can do', async () => {
   await page.getByRole('img', { name: 'Bootstrap link as QR code' }).waitFor()
   await page.getByRole('button', { name: 'Copy' }).click()
   await page.getByText('The link is copied.').waitFor()
+  did('Create an organization')
   await examine(page, 'new-organization')
 
   // Its settings, its end
   await page.getByRole('link', { name: 'Show the organization' }).click()
   await page.getByRole('button', { name: 'Show the link' }).click()
   await page.getByRole('img', { name: 'Bootstrap link as QR code' }).waitFor()
+  did('Show the link for its first user again')
   await page.getByLabel('Most active users').fill('')
   await page.getByRole('button', { name: 'Save', exact: true }).click()
   await page.getByText('The settings are saved.').waitFor()
+  did('Change its limits')
   await page.getByLabel('Closes by itself on').fill('2999-01-31')
   await page.getByRole('button', { name: 'Save the day' }).click()
   await page.getByText('It closes on 2999-01-31.').waitFor()
+  did('Close it at a date')
   await page.getByRole('button', { name: 'Close now' }).click()
   await answer(page, 'Close Dunes?', 'Close now')
   await page.getByRole('button', { name: 'Open again' }).click()
   await page.getByRole('button', { name: 'Close now' }).waitFor()
+  did('Close it at once')
+  did('Open it again')
   await page.getByRole('button', { name: 'Delete …' }).click()
   const dialog = page.getByRole('dialog', { name: 'Delete Dunes?' })
   await dialog.getByText('0 users, 0 realms and 0 B of data go for good.').waitFor()
@@ -129,6 +146,8 @@ test('over plain HTTP: every page, and everything that it can do', async () => {
   await page.getByText('Dunes is deleted.').waitFor()
   await page.getByRole('link', { name: 'Acme' }).waitFor()
   assert.equal(await page.getByRole('link', { name: 'Dunes' }).count(), 0)
+  did('Delete it for good, with the code that the first call (without it) tells')
+  did('See all organizations')
 
   // Users
   await page.getByRole('link', { name: 'Acme' }).click()
@@ -136,13 +155,20 @@ test('over plain HTTP: every page, and everything that it can do', async () => {
   await bob.getByText('active').waitFor()
   await page.getByRole('region', { name: 'Realms, largest first' }).waitFor()
   await page.getByRole('region', { name: 'Users, largest first' }).waitFor()
+  did('See one organization')
+  did('See its users, and when they were last here')
+  did('See what takes how much room')
+  did('See who takes how much room')
   await examine(page, 'organization')
   await bob.getByRole('button', { name: 'Freeze Bob Baker' }).click()
   await bob.getByText('frozen').waitFor()
+  did('Keep a user out')
   await bob.getByRole('button', { name: 'Unfreeze Bob Baker' }).click()
   await bob.getByText('active').waitFor()
+  did('Let the user back in')
   await page.getByRole('button', { name: '2 devices of Alice Archer' }).click()
   await page.getByRole('dialog').getByRole('row').nth(2).waitFor()
+  did('See the devices of a user')
   await examine(page)
   await page.keyboard.press('Escape')
   await page.getByRole('dialog').waitFor({ state: 'detached' })
@@ -152,10 +178,12 @@ test('over plain HTTP: every page, and everything that it can do', async () => {
   const connection = page.getByRole('row', { name: /alice/ }).first()
   await connection.waitFor()
   await examine(page, 'connections')
+  did('See who is connected')
   const open_ = await page.getByRole('row', { name: /alice/ }).count()
   await connection.getByRole('button', { name: 'Cut' }).click()
   await answer(page, /^Cut the connection of/, 'Cut')
   await page.getByText('The connection is cut.').waitFor()
+  did('Cut a connection')
   await until(async () => (await page.getByRole('row', { name: /alice/ }).count()) === open_ - 1)
 
   // Services, nodes, mail
@@ -164,14 +192,18 @@ test('over plain HTTP: every page, and everything that it can do', async () => {
     .getByRole('row', { name: /^gateway/ })
     .nth(2)
     .waitFor()
+  did('See services, versions and readiness')
   await page.getByRole('row', { name: /POSTGRESQL/ }).waitFor()
+  did('See the nodes of the block store')
   await page.getByLabel('Send a mail to').fill('you@example.com')
   await page.getByRole('button', { name: 'Send', exact: true }).click()
   await page.getByText('The mail server took the mail to you@example.com').waitFor()
+  did('Try whether mails leave')
   await examine(page, 'services')
 
   await visit(page, 'Warnings')
   await page.getByRole('table').getByText('warning').first().waitFor()
+  did('See the last warnings of all logs')
   await examine(page, 'warnings')
 
   await page.goto(`${plain}/administration/#/no-such-page`)
@@ -181,6 +213,12 @@ test('over plain HTTP: every page, and everything that it can do', async () => {
   await page.getByRole('button', { name: 'Sign out' }).click()
   await page.getByLabel('Administration token').waitFor()
   await page.context().close()
+  const inConsole = whatAnOperatorDoes().filter(({ place }) => place !== '–')
+  assert.deepEqual(
+    inConsole.map(({ what }) => what).filter(what => !done.has(what)),
+    [],
+    'every row of docs/operations.md that has a place in the console was done there',
+  )
 })
 
 test('a token that may only read sees everything, and nothing that would be refused', async () => {
