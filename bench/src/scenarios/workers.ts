@@ -75,13 +75,15 @@ async function allServe(monitorPort: number): Promise<void> {
 
 function rowOf(what: string, alone: readonly Cost[], shared: readonly Cost[]): Row {
   const of = (costs: readonly Cost[], key: keyof Cost) => median(costs.map(cost => cost[key]))
-  const ratio = of(shared, 'cpu') / of(alone, 'cpu')
+  // Of the best round: a machine that does other things makes batches smaller, and so each operation dearer.
+  const cpu = (costs: readonly Cost[]) => Math.min(...costs.map(cost => cost.cpu))
+  const ratio = cpu(shared) / cpu(alone)
   const told = (costs: readonly Cost[]) =>
     `${perSecond(of(costs, 'perSecond'))}, p50 ${milliseconds(of(costs, 'p50'))}, p99 ${milliseconds(of(costs, 'p99'))}`
   return {
     what: `${what} with two workers`,
-    measured: `${of(shared, 'cpu').toFixed(1)} µs`,
-    ceiling: `${of(alone, 'cpu').toFixed(1)} µs in one process`,
+    measured: `${cpu(shared).toFixed(1)} µs`,
+    ceiling: `${cpu(alone).toFixed(1)} µs in one process`,
     ratio,
     budget: `≤ ${BUDGET}`,
     ok: ratio <= BUDGET,
