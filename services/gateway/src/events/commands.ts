@@ -14,6 +14,8 @@ export interface LocalCaller {
    * so that it writes undisturbed.
    */
   letCancel(): void
+  /** The next message has come already. */
+  readonly hasMore: boolean
 }
 
 /** A command on its way to a local handler. */

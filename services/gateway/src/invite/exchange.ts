@@ -13,7 +13,7 @@ import type { ControlEvent } from '@parsec/shared/protocol/events'
 import type { ConduitParty } from '@parsec/shared/protocol/internal'
 import type { ConduitSide, ConduitState } from '@parsec/shared/protocol/invite'
 import type { CommandName } from '@parsec/shared/protocol/registry'
-import { GONE, type LocalCall, type LocalHandler, type LocalReply } from '../events/commands.ts'
+import { GONE, LATER, type LocalCall, type LocalHandler, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
 
 /** A command: its conduit states in order with the request's field that is sent, and the reply's field for the last result. */
@@ -109,6 +109,11 @@ async function exchange(
   request: Fields,
   cancellable: boolean,
 ): Promise<LocalReply> {
+  // What cancels it has come already: it need not even begin.
+  if (cancellable && call.caller?.hasMore) {
+    call.caller.letCancel()
+    return LATER
+  }
   const { signal } = call
   const organization = await hub.enter(party.organization_id)
   const orders = new Orders(party.token, signal)

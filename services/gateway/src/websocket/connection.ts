@@ -347,6 +347,9 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#state = 'waiting'
     this.#takeUp()
   }
+  get hasMore(): boolean {
+    return this.#pending !== undefined
+  }
   /** Gives up the command in progress; it gets no reply. */
   #cancel(): void {
     if (!this.#command) return
