@@ -14,7 +14,7 @@ const ALONE = 2
 /** Seconds on two processors, and the share, where they are not the usual ones; a file that is not here is short. */
 const COSTS = {
   'tests/resilience/random.test.ts': [140, WAITS],
-  'tests/conformance-a.test.ts': [95, ALONE],
+  'tests/conformance-a.test.ts': [95, USUAL],
   'tests/conformance-b.test.ts': [80, ALONE],
   'tests/fuzz/commands.test.ts': [65, USUAL],
   'tests/blockstore/faults.test.ts': [55, WAITS],
