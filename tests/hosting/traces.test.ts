@@ -82,10 +82,16 @@ test('in one process', async () => {
 })
 
 test('in one process per service, and no token, key or content is told', async () => {
-  const port = await freePort()
+  const [port, monitor] = [await freePort(), await freePort()]
   const env = (services: string) => ({ ...variables(), PARSEC_NATS_URL: made.nats.url, PARSEC_SERVICES: services })
-  made.shell.start(['backend', 'run'], env('metadata,blockstore'))
+  made.shell.start(['backend', 'run', '--monitor-port', `${monitor}`], env('metadata,blockstore'))
   await made.shell.serve(port, ['backend', 'run', '--port', `${port}`], env('gateway,admin'))
+  const ready = () =>
+    fetch(`http://127.0.0.1:${monitor}/readyz`).then(
+      reply => reply.ok,
+      () => false,
+    )
+  await until('the services behind are ready', ready)
   assert.deepEqual(shown(await traceOfRead(port)), OF_A_READ)
   assert.ok(bodies.length > 0)
   for (const body of bodies) assert.doesNotMatch(body, /s3cr3t|Bearer|bootstrap_token":"/)

@@ -1,10 +1,13 @@
 /** Organizations of released servers move in: their devices see what they saw before (spec 07). */
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import type { TestDatabase } from '../harness/backing.ts'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { createDatabase, type TestDatabase } from '../harness/backing.ts'
 import { dumpOf, expectedOf, keysOf, migrated, parsec, RELEASES, type Release, restore, writesOf } from './data-set.ts'
 import { sorted } from './differences.ts'
 import { serve } from './server.ts'
@@ -12,6 +15,9 @@ import { compare, snapshot } from './snapshot.ts'
 
 /** One organization of so many is asked; with `STRIDE=1` all are. */
 const STRIDE = Number(process.env['STRIDE'] ?? 20)
+const NEWEST = RELEASES.at(-1)
+const BACKUP = fileURLToPath(new URL('../../deploy/backup/', import.meta.url))
+const script = (name: string, ...argv: string[]) => promisify(execFile)('sh', [join(BACKUP, name), ...argv])
 const folder = await mkdtemp(join(tmpdir(), 'parsec-takeover-'))
 const opened: TestDatabase[] = []
 after(async () => {
@@ -57,13 +63,26 @@ for (const release of RELEASES)
     assert.equal(again.code, 0, again.output)
     assert.match(again.output, new RegExp(`"taken":0,"checked":0,"skipped":${chosen.length}`))
 
-    await using server = await serve(target)
-    const seen = await snapshot(server.url, keys, chosen)
     const expected = expectedOf(release)
-    const differences = chosen.flatMap(id => compare(expected[id], seen[id], [id]))
-    const byRule = sorted(release, differences)
+    const differences = async (database: TestDatabase) => {
+      await using server = await serve(database)
+      const seen = await snapshot(server.url, keys, chosen)
+      return sorted(
+        release,
+        chosen.flatMap(id => compare(expected[id], seen[id], [id])),
+      )
+    }
+    const byRule = await differences(target)
     for (const [why, list] of byRule) t.diagnostic(`${list.length} differences: ${why}`)
     assert.deepEqual(byRule.get(null) ?? [], [])
+    if (release !== NEWEST) return
+
+    const backup = join(folder, 'backup')
+    await script('backup.sh', backup, target.url)
+    await target.drop()
+    const restored = await open(createDatabase())
+    await script('restore.sh', backup, restored.url)
+    assert.deepEqual(await differences(restored), byRule, 'after everything was lost and restored')
   })
 
 test('a name that is there already is refused, with all of its kind, before anything is copied (07 §1)', async () => {
