@@ -19,7 +19,8 @@ const SETTLE_MS = 30_000
 /** Everything is told when nobody has heard anything for so long: longer than a missing event is waited for. */
 const QUIET_MS = 6_000
 
-const READ_ATTEMPTS = 5
+/** Longer in all than the broker and the database keep the connection of somebody whom a fault has made vanish. */
+const READ_ATTEMPTS = 20
 const READ_AGAIN_MS = 3_000
 
 export type Report = { seed: number; violations: string[]; faults: string[]; outcomes: { [outcome: string]: number } }
