@@ -3,6 +3,7 @@
  * that code which leans on shared memory or on synchronous delivery fails here too and not only on NATS.
  */
 import { RemoteFailure, Unavailable } from '../errors.ts'
+import { type Answer, answerTo } from './answer.ts'
 import {
   type Bus,
   type Caller,
@@ -47,34 +48,16 @@ export class LocalBus implements Bus {
     if (!this.#open) return Promise.reject(new Unavailable('the bus is closed'))
     const size = payload.length + (tail?.length ?? 0)
     if (size > this.maxPayload) return Promise.reject(new RangeError(`message of ${size} bytes on ${subject}`))
-    if (signal?.aborted) return Promise.reject(signal.reason)
-    const { servers } = this.#route(subject)
-    if (servers.length === 0) return Promise.reject(new Unavailable(`nobody serves ${subject}`))
-    const serving = servers[this.#turn++ % servers.length]!
-    const own = owned ? bufferOf : (bytes: Uint8Array) => Buffer.from(bytes)
-    const message = { payload: own(payload), tail: tail && own(tail) }
-    return new Promise((resolve, reject) => {
-      const caller: Caller = { onGone: undefined, traceparent }
-      const giveUp = (reason: unknown) =>
-        settle(() => {
-          reject(reason)
-          caller.onGone?.()
-        })
-      const onAbort = () => giveUp(signal!.reason)
-      const timer = setTimeout(
-        () => giveUp(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`)),
-        timeoutMs,
-      )
-      let settled = false
-      const settle = (done: () => void) => {
-        settled = true
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', onAbort)
-        done()
-      }
-      signal?.addEventListener('abort', onAbort, { once: true })
+    const caller: Caller = { onGone: undefined, traceparent }
+    let isOver = false
+    const ask = (answer: Answer) => {
+      const { servers } = this.#route(subject)
+      if (servers.length === 0) return answer.reject(new Unavailable(`nobody serves ${subject}`))
+      const serving = servers[this.#turn++ % servers.length]!
+      const own = owned ? bufferOf : (bytes: Uint8Array) => Buffer.from(bytes)
+      const message = { payload: own(payload), tail: tail && own(tail) }
       setImmediate(() => {
-        if (settled) return
+        if (isOver) return
         const sets = [serving.inFlight, this.#inFlight]
         const answered = () => {
           for (const set of sets) set.leave()
@@ -83,14 +66,20 @@ export class LocalBus implements Bus {
         this.#answer(serving, message, subject, caller).then(
           reply => {
             answered()
-            settle(() => resolve(reply))
+            answer.resolve(reply)
           },
           error => {
             answered()
-            settle(() => reject(error))
+            answer.reject(error)
           },
         )
       })
+    }
+    return answerTo(subject, { timeoutMs, signal }, ask, {
+      over: () => {
+        isOver = true
+      },
+      givenUp: () => caller.onGone?.(),
     })
   }
   async #answer({ server }: Serving, { payload, tail }: Message, subject: string, caller: Caller): Promise<Buffer> {

@@ -29,6 +29,7 @@ import {
 } from '../deadlines.ts'
 import { RemoteFailure, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { type Answer, answerTo } from './answer.ts'
 import {
   type Bus,
   type Caller,
@@ -65,7 +66,7 @@ const TRACE_HEADER = 'traceparent'
 const MAX_ERROR_TEXT = 512
 const NO_RESPONDERS = 503
 
-type Waiting = { subject: string; assembly?: Assembly; resolve(reply: Buffer): void; reject(error: unknown): void }
+type Waiting = Answer & { subject: string; assembly?: Assembly }
 type Outgoing = { subject: string; payload: Uint8Array; reply?: string; headers?: MsgHdrs; isReply: boolean }
 type Serving = { close(): Promise<void> }
 
@@ -140,45 +141,20 @@ export class NatsBus implements Bus {
   ): Promise<Buffer> {
     const refusal = this.#refusal() ?? this.#tooLarge(subject, payload.length + (tail?.length ?? 0))
     if (refusal) return Promise.reject(refusal)
-    if (signal?.aborted) return Promise.reject(signal.reason)
     const token = (++this.#requests).toString(36)
-    return new Promise((resolve, reject) => {
-      const settle = () => {
-        this.#waiting.delete(token)
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', onAbort)
-      }
-      const waiting: Waiting = {
-        subject,
-        resolve: reply => {
-          settle()
-          resolve(reply)
-        },
-        reject: error => {
-          settle()
-          reject(error)
-        },
-      }
-      const giveUp = (reason: unknown) => {
-        waiting.reject(reason)
-        if (this.#refusal()) return
-        this.#tellServer(subject, GONE, token)
-      }
-      const onAbort = () => giveUp(signal!.reason)
-      const timer = setTimeout(
-        () => giveUp(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`)),
-        timeoutMs,
-      )
-      signal?.addEventListener('abort', onAbort, { once: true })
-      this.#waiting.set(token, waiting)
-      const message = tail ? Buffer.concat([payload, tail]) : payload
+    const ask = (answer: Answer) => {
+      this.#waiting.set(token, { subject, ...answer })
       this.#send({
         subject: this.#prefix + subject,
-        payload: message,
+        payload: tail ? Buffer.concat([payload, tail]) : payload,
         reply: this.#inbox + token,
         isReply: false,
         ...(traceparent && { headers: traceHeader(traceparent) }),
       })
+    }
+    return answerTo(subject, { timeoutMs, signal }, ask, {
+      over: () => this.#waiting.delete(token),
+      givenUp: () => this.#tellServer(subject, GONE, token),
     })
   }
   #onReply(message: Msg): void {

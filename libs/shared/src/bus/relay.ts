@@ -8,13 +8,14 @@
 import type { Duplex } from 'node:stream'
 import { RELAY_ANSWER_MS } from '../deadlines.ts'
 import { RemoteFailure, Unavailable } from '../errors.ts'
+import { type Answer, answerTo } from './answer.ts'
 import type { Bus, Listener, RequestOptions, Server, Subscription } from './bus.ts'
 import { LocalBus } from './local.ts'
 import { Patterns } from './patterns.ts'
 import { FRAME, type Frame, type FrameKind, frame, Link } from './relay-link.ts'
 
 type Peer = { listening: Patterns; serving: Patterns }
-type Waiting = { peer: number; resolve(reply: Buffer): void; reject(error: unknown): void }
+type Waiting = Answer & { peer: number }
 type Kind = 'listen' | 'serve'
 
 export class RelayBus implements Bus {
@@ -77,37 +78,14 @@ export class RelayBus implements Bus {
     const whole = tail ? Buffer.concat([payload, tail]) : payload
     if (whole.length > this.maxPayload)
       return Promise.reject(new RangeError(`message of ${whole.length} bytes on ${subject}`))
-    if (signal?.aborted) return Promise.reject(signal.reason)
     const id = this.#nextId()
-    return new Promise((resolve, reject) => {
-      const settle = () => {
-        this.#waiting.delete(id)
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', onAbort)
-      }
-      const giveUp = (reason: unknown) => {
-        settle()
-        reject(reason)
-        this.#link.send(frame(FRAME.gone, { peer, id }))
-      }
-      const onAbort = () => giveUp(signal!.reason)
-      const timer = setTimeout(
-        () => giveUp(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`)),
-        timeoutMs,
-      )
-      signal?.addEventListener('abort', onAbort, { once: true })
-      this.#waiting.set(id, {
-        peer,
-        resolve: reply => {
-          settle()
-          resolve(reply)
-        },
-        reject: error => {
-          settle()
-          reject(error)
-        },
-      })
+    const ask = (answer: Answer) => {
+      this.#waiting.set(id, { peer, ...answer })
       this.#link.send(frame(FRAME.request, { peer, id, timeoutMs, subject, payload: whole }))
+    }
+    return answerTo(subject, { timeoutMs, signal }, ask, {
+      over: () => this.#waiting.delete(id),
+      givenUp: () => this.#link.send(frame(FRAME.gone, { peer, id })),
     })
   }
   /** Asked by another worker. */
