@@ -33,8 +33,6 @@ export type Span = {
 
 export const WORK = tracingChannel<Work, Span | undefined>('parsec.work')
 
-export const isTraced = (): boolean => WORK.hasSubscribers
-
 /** Runs a piece of work; `run` gets its description where it is traced. */
 export function traced<T>(describe: () => Work, run: (work?: Work) => Promise<T>): Promise<T> {
   if (!WORK.hasSubscribers) return run()

@@ -17,7 +17,7 @@ import type { Context } from '../protocol/context.ts'
 import { type InternalName, type InternalReply, type InternalRequest, internalRequests } from '../protocol/internal.ts'
 import { type CallerOf, type CommandName, commandsOf, type Reply, type Request } from '../protocol/registry.ts'
 import type { OrganizationID } from '../protocol/types.ts'
-import { isTraced, traced } from '../tracing.ts'
+import { traced } from '../tracing.ts'
 import type { Admission } from './admission.ts'
 import type { Bus, Caller, RequestOptions, Server, Subscription } from './bus.ts'
 import * as subjects from './subjects.ts'
@@ -265,14 +265,15 @@ export async function callInternal<N extends InternalName>(
 }
 
 /** Asks over the bus, as a part of the trace that is under way. */
-export function ask(bus: Bus, subject: string, payload: Buffer, options: RequestOptions): Promise<Buffer> {
-  if (!isTraced()) return bus.request(subject, payload, options)
-  const attributes = { 'messaging.destination.name': subject, 'messaging.message.body.size': payload.length }
-  return traced(
-    () => ({ name: `bus ${subject}`, kind: 'client', attributes }),
-    work => bus.request(subject, payload, { ...options, traceparent: work?.traceparent }),
+export const ask = (bus: Bus, subject: string, payload: Buffer, options: RequestOptions): Promise<Buffer> =>
+  traced(
+    () => ({
+      name: `bus ${subject}`,
+      kind: 'client',
+      attributes: { 'messaging.destination.name': subject, 'messaging.message.body.size': payload.length },
+    }),
+    work => bus.request(subject, payload, work ? { ...options, traceparent: work.traceparent } : options),
   )
-}
 
 /** What a service gets of the time that its caller waits. */
 export const serviceShare = (timeoutMs: number): number => Math.max(Math.floor(timeoutMs - ANSWER_MARGIN_MS), 0)
