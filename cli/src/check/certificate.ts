@@ -1,6 +1,8 @@
 /** A certificate: whom it is for, and until when. */
+
 import { X509Certificate } from 'node:crypto'
 import { CHECK_CERTIFICATE_MS } from '@parsec/shared/deadlines'
+import { withoutBrackets } from '@parsec/shared/http/netloc'
 import type { Findings } from './finding.ts'
 
 const DAY = 24 * 60 * 60 * 1000
@@ -27,7 +29,7 @@ export function checkCertificate(
     findings.warn(`the certificate expires in ${days} days`, 'renew it; SIGHUP reads it again')
   else findings.ok(`the certificate is valid for ${days} days`)
   if (hostname === null) return
-  const name = hostname.replace(/^\[(.*)\]$/, '$1')
+  const name = withoutBrackets(hostname)
   const isFor = /^[\d.]+$|:/.test(name) ? certificate.checkIP(name) : certificate.checkHost(name)
   if (!isFor)
     findings.fail(`the certificate is for ${whom}, not for ${name}`, 'use one for the host name of --backend-addr')

@@ -1,7 +1,7 @@
 /** The public address as clients reach it: name, TLS, the server behind, WebSockets; and what should not be reached there. */
 import { connect as connectTls } from 'node:tls'
 import type { BackendAddr } from '@parsec/shared/config'
-import { netloc } from '@parsec/shared/http/netloc'
+import { netloc, withoutBrackets } from '@parsec/shared/http/netloc'
 import { checkCertificate } from './certificate.ts'
 import { type Finding, Findings } from './finding.ts'
 
@@ -42,7 +42,7 @@ export async function checkOutside(addr: BackendAddr): Promise<Finding[]> {
 }
 
 function checkTls({ hostname, port }: BackendAddr, findings: Findings, signal: AbortSignal): Promise<void> {
-  const host = hostname.replace(/^\[(.*)\]$/, '$1')
+  const host = withoutBrackets(hostname)
   return new Promise((resolve, reject) => {
     const socket = connectTls({
       host,

@@ -2,6 +2,7 @@
  * A server of several workers: each is a process with all services that listens on the same port, and this one watches
  * them, relays between them, and speaks for them at the monitor port (ADR 27). A worker that ends or hangs is replaced.
  */
+
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { duplexPair } from 'node:stream'
@@ -18,6 +19,7 @@ import {
   WORKER_SETTLED_MS,
 } from '@parsec/shared/deadlines'
 import { OperatorError, reasonOf } from '@parsec/shared/errors'
+import { withoutBrackets } from '@parsec/shared/http/netloc'
 import type { Log } from '@parsec/shared/log'
 import { type Monitor, mergeExpositions, monitorServer } from '@parsec/shared/metrics'
 import type { Readiness } from '@parsec/shared/service'
@@ -195,7 +197,7 @@ const STOPPED = 'exit code 0'
  * some of the clients.
  */
 async function claimPort({ host, port }: { host: string; port: number }): Promise<number> {
-  const address = host.replace(/^\[(.*)\]$/, '$1')
+  const address = withoutBrackets(host)
   if (port === 0) return freePort(address)
   if (await answers(ANY[address] ?? address, port))
     throw new OperatorError(`cannot listen on ${host} port ${port}: something listens there already`)

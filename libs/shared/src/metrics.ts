@@ -1,7 +1,9 @@
 /** What is counted, in Prometheus' terms, and the port on which operators and Kubernetes ask for it. */
+
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { OperatorError } from './errors.ts'
+import { withoutBrackets } from './http/netloc.ts'
 import type { Readiness } from './service.ts'
 import { serverVersion } from './version.ts'
 
@@ -214,7 +216,7 @@ export async function monitorServer({ host, port, readiness, expose }: MonitorOp
     server.once('error', error =>
       reject(new OperatorError(`cannot listen on ${host} port ${port}: ${error.message}`, { cause: error })),
     )
-    server.listen({ host: host.replace(/^\[(.*)\]$/, '$1'), port }, resolve)
+    server.listen({ host: withoutBrackets(host), port }, resolve)
   })
   return {
     port: (server.address() as AddressInfo).port,

@@ -4,6 +4,7 @@
  * Every route gets its body as bytes whatever the content type says, and everything that does not depend on a route is
  * here: limits, TLS, HTTPS enforcement, error pages, 405, the `server` header and the access log (spec 02 §6, 06 §9.2).
  */
+
 import http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
@@ -27,6 +28,7 @@ import { AccessLog, pathOf } from './access-log.ts'
 import { carryBodies } from './bodies.ts'
 import { type ClientAddress, clientOf, trustOf } from './client-address.ts'
 import { InFlight } from './in-flight.ts'
+import { withoutBrackets } from './netloc.ts'
 import { OpenSockets } from './open-sockets.ts'
 import { refuseSocket } from './refusal.ts'
 
@@ -127,7 +129,7 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
     (stopped ??= new Promise(resolve => {
       app.server.close(() => resolve())
     }))
-  const host = config.host.replace(/^\[(.*)\]$/, '$1')
+  const host = withoutBrackets(config.host)
   return {
     app,
     inFlight,

@@ -1,5 +1,7 @@
 /** Addresses as SMTP and the headers of a mail carry them: ASCII, international domains in their ASCII form. */
+
 import { domainToASCII } from 'node:url'
+import { withoutBrackets } from '@parsec/shared/http/netloc'
 
 /** Whether SMTP and a header can carry an address as it is. */
 export const isPlainAddress = (address: string): boolean => /^[!-~]+$/.test(address) && !/[<>]/.test(address)
@@ -27,7 +29,7 @@ function asciiAddress(address: string): string | undefined {
 
 /** How a server names itself to others (RFC 5321 §4.1.3): a domain, or an address in brackets. */
 export function hostLiteral(hostname: string): string {
-  const bare = hostname.replace(/^\[(.*)\]$/, '$1')
+  const bare = withoutBrackets(hostname)
   if (bare.includes(':')) return `[IPv6:${bare}]`
   return /^[\d.]+$/.test(bare) ? `[${bare}]` : domainToASCII(bare) || 'localhost'
 }
