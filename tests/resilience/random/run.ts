@@ -135,7 +135,6 @@ const participants = async (cluster: Cluster, realm_id: Uuid): Promise<string[]>
     )
   ).map(row => row.user_id)
 
-/** Reads everything back as a client, and the change logs from the database. */
 /** The cluster may still end a connection that a fault has left behind, or turn a reader away while it recovers. */
 async function patiently<T>(read: (isLast: boolean) => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
@@ -148,6 +147,7 @@ async function patiently<T>(read: (isLast: boolean) => Promise<T>): Promise<T> {
   }
 }
 
+/** Reads everything back as a client, and the change logs from the database. */
 async function readFinal(
   cluster: Cluster,
   client: Context,
