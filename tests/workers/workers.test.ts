@@ -161,6 +161,8 @@ test('a worker is killed under load: nothing acknowledged is lost, the others go
   const victim = pidOf(1)
   const over = new AbortController()
   const written: { vlob_id: Uuid; versions: number; unknown: boolean }[] = []
+  /** Who comes at the moment of the death is reset, and comes again. */
+  const comeBack = (): ReturnType<typeof client.connect> => client.connect(alice).catch(() => comeBack())
   const write = async (worker: Number) => {
     const vlob_id = new Uuid()
     const state = { vlob_id, versions: 0, unknown: false }
@@ -180,7 +182,7 @@ test('a worker is killed under load: nothing acknowledged is lost, the others go
       } catch (error) {
         if (error instanceof assert.AssertionError) throw error
         state.unknown = true
-        connection = await client.connect(alice)
+        connection = await comeBack()
       }
     }
   }
