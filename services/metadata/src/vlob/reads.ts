@@ -2,7 +2,7 @@
 import type { Budget } from '@parsec/shared/budget'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import type { Database } from '@parsec/shared/postgres/database'
-import { type Queryable, sql } from '@parsec/shared/postgres/sql'
+import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { DeviceID } from '@parsec/shared/protocol/types'
 import { GATES, JOIN_CALLER, type RealmFacts } from '../realm/gates.ts'
@@ -56,50 +56,67 @@ export class VlobReads {
     key: VersionKey,
   ): Promise<FoundVersion | undefined> {
     const item = { ...key, context }
-    if (key.timestamp !== null) return findVersion(this.#db.within(budget), item)
+    if (key.timestamp !== null) return findVersionAt(this.#db.within(budget), item, key.timestamp)
     return this.#gathering.add(item, { organization: context.organization, budget })
   }
 }
 
+/** What a version says, for statements with its `atom`, the `device` of its author, and what the gates look at. */
+const VERSION = fragment`${GATES}, atom.version, atom.blob, atom.created_on, device.device_id AS author,
+  (SELECT certified_on FROM realm_user WHERE realm = vlob.realm AND user_ = device.user_) AS author_last_role_granted_on`
+
 /**
- * A revision that may be read has all versions, so the newest is found by its number, and the one of an instant by halves,
- * since timestamps never go back (C2): there may be thousands. `OFFSET 0`: by key, whatever the planner thinks of the table.
+ * A revision that may be read has all versions, so the newest is found by its number. `OFFSET 0`: by key, whatever the
+ * planner thinks of the table.
  */
 const findVersion = (db: Queryable, q: Item) =>
   db.one<FoundVersion>(sql`
-    SELECT ${GATES}, atom.version, atom.blob, atom.created_on, device.device_id AS author,
-      (SELECT certified_on FROM realm_user WHERE realm = vlob.realm AND user_ = device.user_) AS author_last_role_granted_on
+    SELECT ${VERSION}
     FROM vlob JOIN realm ON realm._id = vlob.realm ${JOIN_CALLER} = ${q.context.user}
     LEFT JOIN LATERAL (
       SELECT * FROM vlob_atom one WHERE one.vlob = vlob._id AND one.encryption_revision = ${q.encryption_revision}
-        AND one.version = CASE WHEN ${q.timestamp}::timestamptz IS NULL THEN coalesce(${q.version}::bigint, vlob.version)
-        ELSE (
-          WITH RECURSIVE halved (low, high) AS (
-            SELECT 0::bigint, vlob.version
-            UNION ALL
-            SELECT CASE WHEN is_past THEN middle ELSE low END, CASE WHEN is_past THEN high ELSE middle - 1 END
-            FROM halved CROSS JOIN LATERAL (
-              SELECT past.version AS middle, past.created_on <= ${q.timestamp}::timestamptz AS is_past FROM vlob_atom past
-              WHERE past.vlob = vlob._id AND past.encryption_revision = ${q.encryption_revision}
-                AND past.version = (halved.low + halved.high + 1) / 2 OFFSET 0
-            ) probe
-            WHERE low < high
-          )
-          SELECT nullif(max(low), 0) FROM halved
-        ) END
+        AND one.version = coalesce(${q.version}::bigint, vlob.version)
       OFFSET 0
     ) atom ON TRUE
     LEFT JOIN device ON device._id = atom.author
     WHERE vlob.organization = ${q.context.organization} AND vlob.vlob_id = ${q.vlob_id}`)
 
 /**
- * The same for several without an instant: `n` tells which, from 1. `OFFSET 0` and `(SELECT …)`: one plan, by key, for any
- * number of them.
+ * The one of an instant is found by halves, since timestamps never go back (C2): there may be thousands. A statement of
+ * its own: as a case of the other it would be planned for each of its calls.
+ */
+const findVersionAt = (db: Queryable, q: Item, timestamp: DateTime) =>
+  db.one<FoundVersion>(sql`
+    SELECT ${VERSION}
+    FROM vlob JOIN realm ON realm._id = vlob.realm ${JOIN_CALLER} = ${q.context.user}
+    LEFT JOIN LATERAL (
+      SELECT * FROM vlob_atom one WHERE one.vlob = vlob._id AND one.encryption_revision = ${q.encryption_revision}
+        AND one.version = (
+          WITH RECURSIVE halved (low, high) AS (
+            SELECT 0::bigint, vlob.version
+            UNION ALL
+            SELECT CASE WHEN is_past THEN middle ELSE low END, CASE WHEN is_past THEN high ELSE middle - 1 END
+            FROM halved CROSS JOIN LATERAL (
+              SELECT past.version AS middle, past.created_on <= ${timestamp}::timestamptz AS is_past FROM vlob_atom past
+              WHERE past.vlob = vlob._id AND past.encryption_revision = ${q.encryption_revision}
+                AND past.version = (halved.low + halved.high + 1) / 2 OFFSET 0
+            ) probe
+            WHERE low < high
+          )
+          SELECT nullif(max(low), 0) FROM halved
+        )
+      OFFSET 0
+    ) atom ON TRUE
+    LEFT JOIN device ON device._id = atom.author
+    WHERE vlob.organization = ${q.context.organization} AND vlob.vlob_id = ${q.vlob_id}`)
+
+/**
+ * Several without an instant: `n` tells which, from 1. `OFFSET 0` and `(SELECT …)`: one plan, by key, for any number of
+ * them.
  */
 const findVersions = (db: Queryable, items: readonly Item[]) =>
   db.all<FoundVersion & { n: number }>(sql`
-    SELECT q.n, ${GATES}, atom.version, atom.blob, atom.created_on, device.device_id AS author,
-      (SELECT certified_on FROM realm_user WHERE realm = vlob.realm AND user_ = device.user_) AS author_last_role_granted_on
+    SELECT q.n, ${VERSION}
     FROM unnest((SELECT ${items.map(q => q.context.organization)}::bigint[]), (SELECT ${items.map(q => q.vlob_id)}::uuid[]),
       (SELECT ${items.map(q => q.context.user)}::bigint[]), (SELECT ${items.map(q => q.encryption_revision)}::bigint[]),
       (SELECT ${items.map(q => q.version)}::bigint[]))
