@@ -12,8 +12,8 @@ import type { CallerOf, CommandName } from '@parsec/shared/protocol/registry'
 import type { Mailer } from './invite/mail.ts'
 import type { Outbox } from './storage/outbox.ts'
 import type { Sessions } from './user/sessions.ts'
-import type { VlobReads } from './vlob/reads.ts'
-import type { VlobWrites } from './vlob/writes.ts'
+import type { VlobReads } from './vlob/gathered-reads.ts'
+import type { VlobWrites } from './vlob/gathered-writes.ts'
 
 export type Deps = {
   budget: Budget

@@ -20,8 +20,8 @@ import { requireMigrated } from './storage/migrations.ts'
 import { Neighbours } from './storage/neighbours.ts'
 import { Outbox } from './storage/outbox.ts'
 import { Sessions } from './user/sessions.ts'
-import { VlobReads } from './vlob/reads.ts'
-import { VlobWrites } from './vlob/writes.ts'
+import { VlobReads } from './vlob/gathered-reads.ts'
+import { VlobWrites } from './vlob/gathered-writes.ts'
 
 export type MetadataDeps = {
   bus: Bus

@@ -17,7 +17,16 @@ import type { SequesterBlobs } from '../sequester/blobs.ts'
 import { keptServices } from '../sequester/write.ts'
 import { BUSY, Gathering } from '../storage/gather.ts'
 import { Outbox } from '../storage/outbox.ts'
-import { Batch, findPlaces, type LockedRealm, type LockedVlob, lockRealms, type Place, Taken, Write } from './batch.ts'
+import {
+  Batch,
+  findPlaces,
+  type LockedRealm,
+  type LockedVlob,
+  lockRealms,
+  type Place,
+  Taken,
+  Write,
+} from './write-statements.ts'
 
 type Services = Awaited<ReturnType<typeof keptServices>>
 type ServicesRefusal = Extract<Services, { ok: false }>['refusal']
