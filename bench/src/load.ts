@@ -5,6 +5,7 @@
  */
 import type { KeyObject } from 'node:crypto'
 import { connect, type Identity, signingKeyOf, Wire } from './client.ts'
+import { type CrowdJob, runCrowdJob } from './crowd.ts'
 import { type FanoutJob, fanout, LISTEN, openMany } from './fanout.ts'
 import { type LoadResult, Meter } from './meter.ts'
 import { type ObjectsJob, objects } from './objects.ts'
@@ -33,7 +34,7 @@ export type HoldJob = { job: 'hold'; url: string; identity: Identity | null; con
 /** Makes every held connection wait for an event. */
 export type ListenJob = { job: 'listen' }
 export type ReleaseJob = { job: 'release' }
-export type Job = CommandsJob | HandshakesJob | HoldJob | ListenJob | ReleaseJob | FanoutJob | ObjectsJob
+export type Job = CommandsJob | HandshakesJob | HoldJob | ListenJob | ReleaseJob | FanoutJob | CrowdJob | ObjectsJob
 
 const held: Wire[] = []
 
@@ -55,6 +56,8 @@ export async function runJob(job: Job): Promise<LoadResult | null> {
       return fanout(job)
     case 'objects':
       return objects(job)
+    default:
+      return runCrowdJob(job)
   }
 }
 

@@ -9,6 +9,7 @@ import { formatTable, type Row } from './report.ts'
 import { Buckets } from './s3.ts'
 import { block } from './scenarios/block.ts'
 import { cost } from './scenarios/cost.ts'
+import { crowd } from './scenarios/crowd.ts'
 import { fanout } from './scenarios/fanout.ts'
 import { growth } from './scenarios/growth.ts'
 import { handshake } from './scenarios/handshake.ts'
@@ -37,6 +38,7 @@ const SCENARIOS: readonly Scenario[] = [
   raid5,
   idle,
   fanout,
+  crowd,
   growth,
   large,
   workers,
@@ -149,6 +151,7 @@ async function bench({ scenarios, settings, json, profiles, postgresUrl }: Argum
     const play: Play = {
       stage,
       settings,
+      nodeOptions,
       oneProcess: () => keep('one process', () => startOneProcess(stage.databaseUrl, { nodeOptions })),
       split: () => keep('split', () => startSplit(stage.databaseUrl, nats.url, { nodeOptions })),
       storingIn: stores => startOneProcess(stage.databaseUrl, { stores, nodeOptions }),

@@ -22,7 +22,7 @@ export async function stopServers(): Promise<void> {
   await Promise.all([...running].map(server => server.stop()))
 }
 
-/** A running `parsec backend run`. */
+/** A running `parsec backend run`; `port` is the one for clients where it has one, else the one for monitoring. */
 export type ServerProcess = { pid: number; port: number; stop(): Promise<void> }
 
 /** Where clients connect, and the processes behind it by the names of their services. */
@@ -59,11 +59,11 @@ export async function startOneProcess(
   return deployment({ server }, [server.port])
 }
 
-/** One process per service over NATS, with `gateways` gateways. */
+/** One process per service over NATS, with `gateways` gateways; the first is watched on `monitorPort`. */
 export async function startSplit(
   databaseUrl: string,
   natsUrl: string,
-  { gateways = 1, nodeOptions = [] as readonly string[] } = {},
+  { gateways = 1, monitorPort = null as number | null, nodeOptions = [] as readonly string[] } = {},
 ): Promise<Deployment> {
   const nats = ['--nats-url', natsUrl]
   const storage = storageOptions(databaseUrl, ['POSTGRESQL'])
@@ -72,9 +72,11 @@ export async function startSplit(
     startMonitored(['--services', 'blockstore', ...nats, ...storage], nodeOptions),
   ])
   const doors = await Promise.all(
-    Array.from({ length: gateways }, () =>
-      startHttp(['--services', 'gateway', ...nats, '--administration-token', ADMINISTRATION_TOKEN], nodeOptions),
-    ),
+    Array.from({ length: gateways }, (_, i) => {
+      const monitor = i === 0 && monitorPort !== null ? ['--monitor-port', String(monitorPort)] : []
+      const options = ['--services', 'gateway', ...nats, '--administration-token', ADMINISTRATION_TOKEN, ...monitor]
+      return startHttp(options, nodeOptions)
+    }),
   )
   const named = Object.fromEntries(doors.map((door, i) => [i === 0 ? 'gateway' : `gateway ${i + 1}`, door]))
   return deployment(

@@ -15,9 +15,9 @@ const BUDGET = 10
 export const fanout: Scenario = {
   name: 'fanout',
   about: `one update to ${SUBSCRIBERS} subscribers on two gateways`,
-  run: async ({ stage, settings }) => {
+  run: async ({ stage, settings, nodeOptions }) => {
     const raw = [new Worker('./ceilings/nats-fanout.ts'), new Worker('./ceilings/nats-fanout.ts')]
-    const server = await startSplit(stage.databaseUrl, stage.natsUrl, { gateways: raw.length })
+    const server = await startSplit(stage.databaseUrl, stage.natsUrl, { gateways: raw.length, nodeOptions })
     try {
       const { natsUrl } = stage
       const rawUrls = await Promise.all(raw.map(async worker => `ws://127.0.0.1:${await worker.ask({ natsUrl })}/ws`))

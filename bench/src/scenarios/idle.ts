@@ -20,7 +20,7 @@ export const idle: Scenario = {
   run: async (play): Promise<Row[]> => {
     const connections = play.settings.idleConnections
     const echo = new Worker('./ceilings/echo.ts')
-    const server = await startSplit(play.stage.databaseUrl, play.stage.natsUrl)
+    const server = await startSplit(play.stage.databaseUrl, play.stage.natsUrl, { nodeOptions: play.nodeOptions })
     try {
       const bare = await slope(play, echo.pid, `ws://127.0.0.1:${await echo.ask({})}/ws`, null)
       await play.stage.load.run({ job: 'release' })

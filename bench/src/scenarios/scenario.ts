@@ -16,6 +16,8 @@ export type Settings = {
 export type Play = {
   stage: Stage
   settings: Settings
+  /** For servers that a scenario starts itself. */
+  nodeOptions: readonly string[]
   /** A server in one process, or one per service over NATS; kept between scenarios and shared by them. */
   oneProcess(): Promise<Deployment>
   split(): Promise<Deployment>

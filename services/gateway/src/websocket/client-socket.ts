@@ -98,9 +98,8 @@ export class ClientSocket extends WebSocket {
   deliver(reply: Buffer, then: () => void): boolean {
     const most = limits.small_message.value
     if (this.bufferedAmount + reply.length <= most) {
-      this.#writes.hold(this.#raw)
-      this.send(reply)
-      this.#writes.release()
+      // As `ws` would send it, which compresses nothing and thus keeps nothing back.
+      if (this.readyState === WebSocket.OPEN) this.#writes.send(this.#raw, reply)
       return true
     }
     this.send(reply, error => {
