@@ -138,6 +138,7 @@ test('the connections to the database are shared out, and one page tells of both
   const text = await metrics()
   for (const worker of WORKERS) assert.match(text, new RegExp(`^parsec_ready\\{worker="${worker}"\\} 1$`, 'm'))
   assert.equal(text.match(/^# TYPE parsec_requests_total /gm)!.length, 1)
+  assert.match(text, /^parsec_events_total\{event="[\w.]+",worker="\d"\} [1-9]/m)
   const [{ count }] = (await cluster.database!.query<{ count: string }>(
     `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'parsec%'`,
   )) as [{ count: string }]

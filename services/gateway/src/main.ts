@@ -41,7 +41,7 @@ export async function startGateway({
   guard,
   metrics = noMetrics,
 }: GatewayDeps): Promise<Service> {
-  const hub = new EventHub(bus, log)
+  const hub = new EventHub(bus, log, metrics)
   const forwarder = new Forwarder(bus)
   const local = new Map(
     Object.entries({ ...eventCommands(hub), ...enrollmentCommands(hub, bus), ...exchangeCommands(hub, bus) }),

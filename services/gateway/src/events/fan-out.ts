@@ -12,7 +12,8 @@ const SHARE = 64
 type Job<R, E> = { readonly recipients: readonly R[]; readonly event: E; at: number }
 
 export class FanOut<G, R, E> {
-  readonly #give: (recipient: R, event: E) => void
+  /** Tells one, at once. */
+  readonly give: (recipient: R, event: E) => void
   readonly #giveUp: (group: G) => void
   /** What is left to tell, by group; the group whose turn it is stands first. */
   readonly #waiting = new Map<G, Job<R, E>[]>()
@@ -22,7 +23,7 @@ export class FanOut<G, R, E> {
 
   /** `giveUp` is called when events come faster than they can be told; nothing of that group waits any more. */
   constructor(give: (recipient: R, event: E) => void, giveUp: (group: G) => void) {
-    this.#give = give
+    this.give = give
     this.#giveUp = giveUp
   }
 
@@ -47,7 +48,7 @@ export class FanOut<G, R, E> {
     const end = Math.min(job.at + Math.min(most, this.#left), recipients.length)
     const told = end - job.at
     this.#left -= told
-    while (job.at < end) this.#give(recipients[job.at++]!, event)
+    while (job.at < end) this.give(recipients[job.at++]!, event)
     return told
   }
   #turn(): void {

@@ -10,6 +10,7 @@ import { decodeMap, type Encodable, encode } from '@parsec/shared/codec/msgpack'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { EVENT_GAP_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
+import { noMetrics } from '@parsec/shared/metrics'
 import type { BusEvent, ClientEvent, ControlEvent } from '@parsec/shared/protocol/events'
 import { EventHub } from './hub.ts'
 
@@ -41,7 +42,8 @@ async function world() {
       message_count: 0,
     }),
   })
-  const hub = new EventHub(bus, log)
+  const counted: string[] = []
+  const hub = new EventHub(bus, log, { ...noMetrics, event: name => void counted.push(name) })
   const member = async (user: number, user_id: string) => {
     const told: ClientEvent[] = []
     const ends: string[] = []
@@ -69,7 +71,7 @@ async function world() {
     await nextTurn()
     await nextTurn()
   }
-  return { hub, alice, bob, tell, order }
+  return { hub, alice, bob, tell, order, counted }
 }
 
 test('changes that overtake the role which was granted before them wait for it (01-wire §10.5)', async () => {
@@ -89,6 +91,13 @@ test('who lost the role before a change does not hear of it, though its event co
   await tell(role(3, null))
   assert.deepEqual(bob.shown(), ['realm.roles_updated', 'realm.roles_updated'])
   assert.deepEqual(alice.shown(), [1, 2])
+  await hub.stop()
+})
+
+test('each event that a client is given counts', async () => {
+  const { hub, tell, counted } = await world()
+  await tell(changed(1, 2), role(3, 'READER'), changed(2, 4))
+  assert.deepEqual(counted, ['realm.vlobs_updated', 'realm.roles_updated', ...Array(2).fill('realm.vlobs_updated')])
   await hub.stop()
 })
 

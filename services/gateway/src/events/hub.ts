@@ -9,11 +9,12 @@ import * as subjects from '@parsec/shared/bus/subjects'
 import { decodeOwn } from '@parsec/shared/codec/msgpack'
 import { ORGANIZATION_LINGER_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
+import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { BusEvent, ControlEvent } from '@parsec/shared/protocol/events'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { EventOrder } from './order.ts'
 import { QueuedBytes } from './queue.ts'
-import { eventFanOut, HeardEvent, Organization, type Session } from './session.ts'
+import { type EventFanOut, eventFanOut, HeardEvent, Organization, type Session } from './session.ts'
 
 /** Ids of events that are remembered, so that one that is told twice reaches clients once. */
 const REMEMBERED_EVENTS = 65_536
@@ -33,12 +34,13 @@ export class EventHub {
   readonly #log: Log
   readonly #entries = new Map<OrganizationID, Entry>()
   readonly #seen = new SeenIds(REMEMBERED_EVENTS)
-  readonly #fanOut = eventFanOut()
+  readonly #fanOut: EventFanOut
   /** Of the queues of all clients. */
   readonly queuedBytes = new QueuedBytes()
-  constructor(bus: Bus, log: Log) {
+  constructor(bus: Bus, log: Log, metrics: Metrics = noMetrics) {
     this.#bus = bus
     this.#log = log
+    this.#fanOut = eventFanOut(event => metrics.event(event))
   }
 
   /**

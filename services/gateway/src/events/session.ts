@@ -7,6 +7,7 @@
 import { encode } from '@parsec/shared/codec/msgpack'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { limits } from '@parsec/shared/limits'
+import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { DeviceID, OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import { type ApiVersion, knowsEvent } from '@parsec/shared/protocol/versions'
@@ -204,29 +205,35 @@ export class Organization {
     const { deferred } = session
     session.deferred = null
     this.catchingUp.delete(session)
-    for (const event of deferred ?? []) give(session, event)
+    for (const event of deferred ?? []) this.#fanOut.give(session, event)
   }
 }
 
-/** Of all organizations of a gateway. */
+/** Of all organizations of a gateway; `count` is called for each event that a client is given. */
 export type EventFanOut = FanOut<Organization, Session, HeardEvent>
-export const eventFanOut = (): EventFanOut =>
-  new FanOut(give, ({ subscribers }) => {
-    for (const session of [...subscribers]) session.peer.end('events come too fast')
-  })
+export const eventFanOut = (count: Metrics['event'] = noMetrics.event): EventFanOut =>
+  new FanOut(
+    (session, event) => {
+      if (give(session, event)) count(event.fields.event)
+    },
+    ({ subscribers }) => {
+      for (const session of [...subscribers]) session.peer.end('events come too fast')
+    },
+  )
 
 const exceptOf = (recipients: Recipients): DeviceID | null => ('except' in recipients && recipients.except) || null
 const isSubscribed = ({ subscribed }: Session): boolean => subscribed
 
-/** Some time may have passed since the session was found. */
-function give(session: Session, event: HeardEvent): void {
-  if (!session.subscribed || !knowsEvent(session.api_version, event.fields.event)) return
+/** Some time may have passed since the session was found; false when the event is not for it, or not yet. */
+function give(session: Session, event: HeardEvent): boolean {
+  if (!session.subscribed || !knowsEvent(session.api_version, event.fields.event)) return false
   if (session.deferred !== null) {
     if (session.deferred.push(event) > limits.deferred_events.value)
       session.peer.end('too many events while subscribing')
-    return
+    return false
   }
   const { recipients } = event
-  if (recipients.to !== 'realm' || session.user.isIn(recipients.realm_id.hex))
-    session.peer.offer(event.reply, event.hasNoField)
+  if (recipients.to === 'realm' && !session.user.isIn(recipients.realm_id.hex)) return false
+  session.peer.offer(event.reply, event.hasNoField)
+  return true
 }
