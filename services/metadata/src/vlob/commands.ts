@@ -125,7 +125,7 @@ const listVersions = (db: Queryable, vlob: number, readable_revision: number) =>
 
 /**
  * The realm with the vlobs that have changed since, each with its newest version and in the order of these changes. One
- * statement: what it answers is of one instant.
+ * statement: what it answers is of one instant. `(SELECT …)`: one plan, however far back.
  */
 const findChanges = (db: Queryable, organization: number, realm_id: Uuid, user: number, since: number) =>
   db.one<RealmFacts & { vlob_ids: Uuid[] | null; versions: number[] | null; checkpoint: number | null }>(sql`
@@ -133,7 +133,7 @@ const findChanges = (db: Queryable, organization: number, realm_id: Uuid, user: 
     CROSS JOIN LATERAL (
       SELECT array_agg(vlob_id) AS vlob_ids, array_agg(version) AS versions, max(changed) AS checkpoint FROM (
         SELECT vlob_id, version, changed FROM vlob
-        WHERE caller.role IS NOT NULL AND vlob.realm = realm._id AND changed > ${since}
+        WHERE caller.role IS NOT NULL AND vlob.realm = realm._id AND changed > (SELECT ${since}::bigint)
         ORDER BY changed LIMIT ${limits.polled_vlobs.value}
       ) changed
     ) news
