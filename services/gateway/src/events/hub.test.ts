@@ -125,3 +125,17 @@ test('whoever may have missed an event is disconnected, once: not those who come
     mock.timers.reset()
   }
 })
+
+test('an event that makes no sense is passed over when its wait is over, and later ones are told', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  try {
+    const { hub, alice, tell } = await world()
+    await tell(changed(1, 2), { ...changed(3, 4), recipients: { to: 'realm' } as never })
+    mock.timers.tick(EVENT_GAP_MS)
+    await tell(changed(4, 5))
+    assert.deepEqual(alice.shown(), [1, 4])
+    await hub.stop()
+  } finally {
+    mock.timers.reset()
+  }
+})

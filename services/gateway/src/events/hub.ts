@@ -52,8 +52,8 @@ export class EventHub {
     if (!entry) {
       const organization = new Organization(id, this.#fanOut)
       const order = new EventOrder<HeardEvent>(
-        event => organization.deliver(event),
-        next => organization.lose(next),
+        event => this.#guarded(organization, () => organization.deliver(event)),
+        next => this.#guarded(organization, () => organization.lose(next)),
       )
       const control = this.#bus.subscribe(subjects.controlEvents(id), payload =>
         this.#heard(organization, order, payload),
@@ -155,7 +155,7 @@ export class EventHub {
   }
 
   #heard(organization: Organization, order: EventOrder<HeardEvent>, payload: Buffer): void {
-    try {
+    this.#guarded(organization, () => {
       const event = decodeOwn<BusEvent>(payload)
       if (this.#seen.add(event.id)) return
       if ('control' in event) obey(organization, event.control)
@@ -166,6 +166,12 @@ export class EventHub {
         if (place) order.add(place.series, place.index, new HeardEvent(event))
         else organization.deliver(new HeardEvent(event))
       }
+    })
+  }
+  /** An event that makes no sense is nobody's end, whether it is told at once or waits for those before it. */
+  #guarded(organization: Organization, tell: () => void): void {
+    try {
+      tell()
     } catch (error) {
       this.#log.error('Invalid event received', { organization_id: organization.id, error })
     }

@@ -116,7 +116,7 @@ export class Connection implements Peer, LocalCaller, Owner {
   #handshake: Handshake | undefined
   #client: Client | undefined
   #command: Command | undefined
-  /** Tells the services that work for the client that it has gone; made with its first command. */
+  /** Tells the services that work for the client that it has gone; made for its handshake and with its first command. */
   #gone: AbortController | undefined
   /** How the connection ends after the command in progress. */
   #leaving: Farewell | undefined
@@ -220,9 +220,12 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#state = 'judged'
     const { writes } = this.#all
     let verdict: Judgement
+    // Not kept for the commands: an idle connection has none.
+    this.#gone = new AbortController()
+    const { signal } = this.#gone
     writes.expect()
     try {
-      const caller = { conn_id: this.conn_id, address: this.address ?? '', release, peer: this }
+      const caller = { conn_id: this.conn_id, address: this.address ?? '', release, peer: this, signal }
       verdict =
         data === null
           ? { refused: TEXT_ANSWER, claimed: {} }
@@ -231,8 +234,10 @@ export class Connection implements Peer, LocalCaller, Owner {
               () => judgeAnswer(this.#all.judge, caller, challenge, data),
             )
     } catch (error) {
-      return this.#fail('handshake', error)
+      if (!this.hasEnded) this.#fail('handshake', error)
+      return
     } finally {
+      this.#gone = undefined
       writes.came()
     }
     this.#socket.messageDone(data?.length ?? 0)

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { test } from 'node:test'
+import type { Budget } from '@parsec/shared/budget'
 import { admissionOf } from '@parsec/shared/bus/admission'
 import { LocalBus } from '@parsec/shared/bus/local'
 import { serveInternal } from '@parsec/shared/bus/rpc'
 import { type Encodable, encode } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
+import { Unavailable } from '@parsec/shared/errors'
 import { AdministrationGuard } from '@parsec/shared/http/administration-guard'
 import { readTokens } from '@parsec/shared/http/administration-tokens'
 import { createLog } from '@parsec/shared/log'
@@ -14,7 +16,9 @@ import { EventHub } from '../events/hub.ts'
 import { type Judgement, judgeAnswer } from './handshake.ts'
 
 const log = createLog({ level: 'CRITICAL', format: 'CONSOLE', file: null })
-const caller = { conn_id: 'c', address: '127.0.0.1', release: null, peer: { offer: () => {}, end: () => {} } }
+const peer = { offer: () => {}, end: () => {} }
+const { signal } = new AbortController()
+const caller = { conn_id: 'c', address: '127.0.0.1', release: null, peer, signal }
 const challenge = randomBytes(48)
 const keys = generateKeyPairSync('ed25519')
 const verify_key = Buffer.from(keys.publicKey.export({ format: 'jwk' }).x!, 'base64url')
@@ -132,4 +136,24 @@ test('a refusal says for the log who the client claims to be, as far as that is 
   assert.deepEqual(await claimedBy(answer), { client_api_version: '3.4', organization_id, device_id })
   assert.deepEqual(await claimedBy({ ...answer, device_id: 'a\nb' }), { client_api_version: '3.4' })
   assert.deepEqual(await claimedBy({ ...answer, handshake: 'x' }), {})
+})
+
+test('nobody works on for a client that leaves while its answer is judged', async () => {
+  const bus = new LocalBus()
+  const { promise: abandoned, resolve: abandon } = Promise.withResolvers<unknown>()
+  const client = new AbortController()
+  const isAsked = async ({ budget }: { budget: Budget }): Promise<never> => {
+    budget.signal.addEventListener('abort', () => abandon(budget.reason))
+    client.abort(new Unavailable('left'))
+    return new Promise(() => {})
+  }
+  const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: () => ({}) } as const
+  await serveInternal(service, { session_open: isAsked, session_open_invited: isAsked, organization_find: isAsked })
+  const hub = new EventHub(bus, log)
+  const judge = { bus, hub, log, guard: new AdministrationGuard(readTokens('s3cr3t'), log) }
+  const answer = encode(answerOf(signedMap(challenge)))
+  await assert.rejects(judgeAnswer(judge, { ...caller, signal: client.signal }, challenge, answer), /left/)
+  assert.ok((await abandoned) instanceof Unavailable)
+  assert.equal(hub.organization('Org')?.users.size, 0)
+  await hub.stop()
 })

@@ -26,8 +26,14 @@ import type { Organization, Peer, Session } from '../events/session.ts'
 import { Claimer } from '../invite/claimer.ts'
 
 export type Judge = { bus: Bus; hub: EventHub; log: Log; guard: AdministrationGuard }
-/** What is known about a connection before its answer. */
-export type Caller = { conn_id: string; address: string; release: Context['release']; peer: Peer }
+/** What is known about a connection before its answer; `signal` fires when it has gone. */
+export type Caller = {
+  conn_id: string
+  address: string
+  release: Context['release']
+  peer: Peer
+  signal: AbortSignal
+}
 /** An accepted client. Whoever gets it owes the hub an `exit` of `organization`, when there is one, and the claimer a `leave`. */
 export type Accepted = {
   context: Context
@@ -138,7 +144,12 @@ async function authenticated(
   let verdict: Verdict | undefined
   try {
     const { organization_id, device_id } = answer
-    const facts = await callInternal(judge.bus, 'session_open', { organization_id, device_id })
+    const facts = await callInternal(
+      judge.bus,
+      'session_open',
+      { organization_id, device_id },
+      { signal: hello.signal },
+    )
     const refused = judgeDevice(facts.organization, facts.device, challenge, answer, hello.api_version)
     if (refused) verdict = refused
     else {
@@ -214,7 +225,12 @@ async function invited(
   organization: Organization,
   { organization_id, token, invitation_type }: InvitedAnswer,
 ): Promise<Verdict> {
-  const facts = await callInternal(judge.bus, 'session_open_invited', { organization_id, token })
+  const facts = await callInternal(
+    judge.bus,
+    'session_open_invited',
+    { organization_id, token },
+    { signal: hello.signal },
+  )
   if (!facts.organization) return BAD_IDENTITY
   if (facts.organization.is_expired) return EXPIRED
   // Clients compare these two texts literally.
@@ -244,7 +260,12 @@ async function invited(
 }
 
 async function anonymous(judge: Judge, hello: Hello, { organization_id, rvk }: AnonymousAnswer): Promise<Verdict> {
-  const { organization } = await callInternal(judge.bus, 'organization_find', { organization_id, create: true })
+  const { organization } = await callInternal(
+    judge.bus,
+    'organization_find',
+    { organization_id, create: true },
+    { signal: hello.signal },
+  )
   if (!organization) return BAD_IDENTITY
   if (organization.is_expired) {
     tellExpired(judge, organization_id)
