@@ -16,7 +16,17 @@ export class OpenSockets {
   constructor(server: Server, most: number, quietLog: QuietLog) {
     this.#most = most
     server.maxConnections = most + limits.refused_sockets.value
-    server.on('connection', (socket: Socket) => this.#add(socket))
+    const [open, resting] = [this.#sockets, this.#resting]
+    // One for all: a closure for each would be a part of what an idle connection costs.
+    const onClose = function (this: Socket) {
+      open.delete(this)
+      resting.delete(this)
+    }
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket)
+      socket.on('close', onClose)
+      if (this.areTooMany) this.#makeRoom()
+    })
     server.on('secureConnection', (socket: Socket) => socket.once('close', () => this.#resting.delete(socket)))
     server.on('drop', () => quietLog.warn('drop', 'Connections closed unheard', { reason: 'too many connections' }))
   }
@@ -37,14 +47,6 @@ export class OpenSockets {
   }
   destroyAll(): void {
     for (const socket of this.#sockets) socket.destroy()
-  }
-  #add(socket: Socket): void {
-    this.#sockets.add(socket)
-    socket.once('close', () => {
-      this.#sockets.delete(socket)
-      this.#resting.delete(socket)
-    })
-    if (this.areTooMany) this.#makeRoom()
   }
   /** Ends the connection that has waited longest for a next request: its peer is prepared for that. */
   #makeRoom(): void {

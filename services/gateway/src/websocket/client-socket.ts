@@ -27,10 +27,14 @@ export type Owner = {
   socketClosed(): void
 }
 
-/** It knows its owner, so that its listeners need no closures. */
+/** The socket below knows which it carries. */
+const CARRIED = Symbol('client')
+type Carrier = Socket & { [CARRIED]?: ClientSocket }
+
+/** It knows its owner, so that its listeners need no closures: there may be many thousands, most of them idle. */
 export class ClientSocket extends WebSocket {
   #owner!: Owner
-  #raw!: Socket
+  #raw!: Carrier
   #inFlight!: InFlight
   #receiver!: Receiver
   #writes!: Writes
@@ -42,7 +46,8 @@ export class ClientSocket extends WebSocket {
   #isUnread = false
   /** Why the socket is not read: a command in progress, or no room. */
   #isBusy = false
-  #wantsRoom = false
+  /** Called when there is room, if it waits for that. */
+  #roomCame: (() => void) | undefined
 
   /** From now on `owner` is told. */
   belongTo(owner: Owner, raw: Socket, inFlight: InFlight, writes: Writes): void {
@@ -55,7 +60,8 @@ export class ClientSocket extends WebSocket {
     this.on('error', onError)
     this.on('close', onClose)
     // Behind the listener of `ws`: what it made of the bytes is known by then.
-    raw.on('data', () => this.#bytesCame())
+    this.#raw[CARRIED] = this
+    raw.on('data', onBytes)
   }
   get owner(): Owner {
     return this.#owner
@@ -112,14 +118,15 @@ export class ClientSocket extends WebSocket {
     if (this.bufferedAmount <= most) return true
     this.#isUnread = true
     this.#raw.setTimeout(CLIENT_SILENCE_MS)
-    if (this.#raw.listenerCount('timeout', this.#isSilent) === 0) this.#raw.on('timeout', this.#isSilent)
-    this.#outgoing ??= this.#inFlight.hold(this.#cut)
+    if (this.#raw.listenerCount('timeout', onTimeout) === 0) this.#raw.on('timeout', onTimeout)
+    this.#outgoing ??= this.#hold()
     this.#outgoing.send(this.bufferedAmount + this.#kept)
     return false
   }
   /** Nothing of the client is kept any more. */
   gone(): void {
-    this.#inFlight.forget(this.#roomCame)
+    if (this.#roomCame) this.#inFlight.forget(this.#roomCame)
+    this.#roomCame = undefined
     this.#kept = 0
     this.#isUnread = false
     this.#settle()
@@ -127,54 +134,63 @@ export class ClientSocket extends WebSocket {
     this.#incoming = undefined
   }
 
-  #bytesCame(): void {
+  /** What `ws` made of them is known. */
+  bytesCame(): void {
     const bytes = unfinishedBytes(this.#receiver)
     if (bytes === undefined) {
       this.#incoming?.end()
       this.#incoming = undefined
       return
     }
-    this.#incoming ??= this.#inFlight.hold(this.#cut)
+    this.#incoming ??= this.#hold()
     this.#incoming.receive(bytes)
     if (this.#isBusy) this.#incoming?.pause()
-    else if (!this.#wantsRoom && this.#inFlight.isTooMuch(bytes)) this.#waitForRoom()
+    else if (!this.#roomCame && this.#inFlight.isTooMuch(bytes)) this.#waitForRoom()
   }
   #waitForRoom(): void {
     if (this.readyState !== WebSocket.OPEN) return this.#cut('too many bytes in flight')
-    this.#wantsRoom = true
+    this.#roomCame = () => {
+      this.#roomCame = undefined
+      this.#readOn()
+    }
     this.#incoming?.pause()
     this.pause()
     this.#inFlight.whenRoom(this.#roomCame)
   }
-  readonly #roomCame = (): void => {
-    this.#wantsRoom = false
-    this.#readOn()
-  }
   #readOn(): void {
-    if (this.#isBusy || this.#wantsRoom) return
+    if (this.#isBusy || this.#roomCame) return
     this.#incoming?.goOn()
     this.resume()
   }
   #settle(): void {
     if (this.#isUnread) return
     if (this.#kept > limits.small_message.value) {
-      this.#outgoing ??= this.#inFlight.hold(this.#cut)
+      this.#outgoing ??= this.#hold()
       this.#outgoing.keep(this.#kept)
     } else if (this.#outgoing) {
       this.#outgoing.end()
       this.#outgoing = undefined
     }
   }
-  readonly #isSilent = (): void => {
-    if (this.#isUnread) this.#cut('too slow')
+  #hold(): Hold {
+    return this.#inFlight.hold(why => this.#cut(why))
   }
-  readonly #cut = (why: string): void => {
+  #cut(why: string): void {
     this.gone()
     this.#owner.cut(why)
     this.terminate()
   }
+  isSilent(): void {
+    if (this.#isUnread) this.#cut('too slow')
+  }
 }
 
+function onBytes(this: Carrier): void {
+  this[CARRIED]?.bytesCame()
+}
+function onTimeout(this: Carrier): void {
+  this[CARRIED]?.isSilent()
+}
 function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
   if (!(this instanceof ClientSocket)) return
   if (isBinary) this.messageCame(data as Buffer)

@@ -81,11 +81,13 @@ async function judged(
   }
   const opening = parse(answerOpening, answer)
   if (!opening.ok) return badAnswer(opening.errors)
-  const api_version = opening.value.client_api_version
+  // A copy: the decoder's array has room for more, and this lives as long as its connection.
+  const [major, revision] = opening.value.client_api_version
+  const api_version: ApiVersion = [major, revision]
   claimed.client_api_version = formatVersion(api_version)
   if (!settle(api_version)) return refuse('bad_protocol', noOverlap(api_version))
 
-  const known = answerSchema(api_version[0], answer.type)
+  const known = answerSchema(major, answer.type)
   if (!known) return badAnswer(new Map([['type', ['Unsupported value.']]]))
   const fields = parse<unknown>(known.schema, answer)
   if (!fields.ok) return badAnswer(fields.errors)
