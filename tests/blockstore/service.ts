@@ -8,7 +8,7 @@ import type { BlockstoreConfig } from '@parsec/blockstore/config'
 import { type BlockstoreDeps, type BlockstoreService, startBlockstore } from '@parsec/blockstore/main'
 import { admissionOf } from '@parsec/shared/bus/admission'
 import { LocalBus } from '@parsec/shared/bus/local'
-import { seal, serveInternal } from '@parsec/shared/bus/rpc'
+import { encodeContext, seal, serveInternal } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { decodeMap, encode } from '@parsec/shared/codec/msgpack'
 import { Uuid } from '@parsec/shared/codec/values'
@@ -114,13 +114,14 @@ export class TestService {
     fields: { [name: string]: Uuid | Buffer },
     signal: AbortSignal | undefined,
   ): Promise<Reply> {
-    const context = encode({
+    const context = encodeContext({
       kind: 'authenticated',
       conn_id: this.#conn_id,
       api_version: [2, 8],
       release: null,
       organization_id,
       organization: 1,
+      is_sequestered: false,
       user_id: 'alice',
       user: 1,
       device_id: 'alice@pc1',

@@ -82,16 +82,22 @@ const BIN_32 = 0xc6
 const BIN_HEADER_BYTES = 5
 const UINT_BYTES = 5
 
+/** A context as it travels, a character for each byte: something this small takes half as much memory as in a buffer. */
+export type EncodedContext = string
+export const encodeContext = (context: Context): EncodedContext => encode(context).toString('latin1')
+export const decodeContext = <C extends Context>(context: EncodedContext): C =>
+  decodeOwn(Buffer.from(context, 'latin1'))
+
 /**
  * The envelope of a client's message, up to the message itself, which follows as it came: `[form, encoded context,
- * request_id, milliseconds left, message]`. `context` is the encoded context, made once per connection.
+ * request_id, milliseconds left, message]`. `context` is made once per connection.
  */
-export function seal(context: Buffer, request_id: string, msLeft: number, message: Buffer): Buffer {
+export function seal(context: EncodedContext, request_id: string, msLeft: number, message: Buffer): Buffer {
   const id = encode(request_id)
   const head = Buffer.allocUnsafe(2 + BIN_HEADER_BYTES + context.length + id.length + UINT_BYTES + BIN_HEADER_BYTES)
   let at = head.writeUInt8(SPOKEN, head.writeUInt8(ARRAY_OF_5))
   at = writeBinHeader(head, at, context.length)
-  at += context.copy(head, at)
+  at += head.write(context, at, 'latin1')
   at += id.copy(head, at)
   at = head.writeUInt32BE(msLeft, head.writeUInt8(UINT_32, at))
   writeBinHeader(head, at, message.length)

@@ -1,5 +1,6 @@
 /** The commands that the gateway answers itself; `events_subscribe` and `events_listen` (spec 01 §10.3, §10.4). */
-import { decodeOwn, type Encodable } from '@parsec/shared/codec/msgpack'
+import { decodeContext, type EncodedContext } from '@parsec/shared/bus/rpc'
+import type { Encodable } from '@parsec/shared/codec/msgpack'
 import type { AuthenticatedContext, Context } from '@parsec/shared/protocol/context'
 import type { CommandName, Request } from '@parsec/shared/protocol/registry'
 import type { EventHub } from './hub.ts'
@@ -22,16 +23,16 @@ export interface LocalCaller {
 export class LocalCall {
   readonly request_id: string
   readonly caller: LocalCaller | null
-  readonly #context: Buffer
+  readonly #context: EncodedContext
   #abort: AbortController | undefined
-  constructor(context: Buffer, request_id: string, caller: LocalCaller | null) {
+  constructor(context: EncodedContext, request_id: string, caller: LocalCaller | null) {
     this.#context = context
     this.request_id = request_id
     this.caller = caller
   }
   /** Connections keep their context encoded, as nearly all commands need it; decoded here for the few that do not. */
   context<C extends Context>(): C {
-    return decodeOwn(this.#context)
+    return decodeContext(this.#context)
   }
   /** Aborts when the client leaves, or sends another message to a command that this cancels. */
   get signal(): AbortSignal {

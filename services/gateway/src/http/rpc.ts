@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Bus } from '@parsec/shared/bus/bus'
-import { callInternal } from '@parsec/shared/bus/rpc'
+import { callInternal, encodeContext } from '@parsec/shared/bus/rpc'
 import { verifyDetached } from '@parsec/shared/certificates/crypto'
 import { organizationId, parse } from '@parsec/shared/codec/fields'
 import { encode } from '@parsec/shared/codec/msgpack'
@@ -25,7 +25,6 @@ import { GONE, LATER, LocalCall, type LocalCommands, type LocalReply } from '../
 import type { EventHub } from '../events/hub.ts'
 import {
   beginning,
-  encodeContext,
   type Forwarder,
   fieldsAtFault,
   isSequestered,

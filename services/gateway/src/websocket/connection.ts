@@ -7,8 +7,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Bus } from '@parsec/shared/bus/bus'
+import { decodeContext, type EncodedContext, encodeContext } from '@parsec/shared/bus/rpc'
 import { parse } from '@parsec/shared/codec/fields'
-import { decodeOwn, encode, type Value } from '@parsec/shared/codec/msgpack'
+import { encode, type Value } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
 import { HANDSHAKE_MS } from '@parsec/shared/deadlines'
 import { Unavailable } from '@parsec/shared/errors'
@@ -31,7 +32,6 @@ import type { Peer } from '../events/session.ts'
 import { CLOSE_NORMAL, CLOSE_TOO_MANY, CLOSE_UNAVAILABLE, type ClientSocket, type Owner } from './client-socket.ts'
 import {
   beginning,
-  encodeContext,
   type Forwarder,
   fieldsAtFault,
   GENERIC_REPLIES,
@@ -84,7 +84,7 @@ type State =
 type Handshake = { challenge: Buffer; timer: NodeJS.Timeout; release: Context['release'] }
 /** From then on. */
 type Client = Pick<Accepted, 'organization' | 'session' | 'claimer'> & {
-  readonly context: Buffer
+  readonly context: EncodedContext
   readonly kind: Context['kind']
   readonly major: number
   readonly isSequestered: boolean
@@ -162,7 +162,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     )
   }
   get facts(): ConnectionFacts {
-    const context = this.#client && decodeOwn<Context>(this.#client.context)
+    const context = this.#client && decodeContext<Context>(this.#client.context)
     return {
       conn_id: this.conn_id,
       kind: this.kind,

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Bus } from '@parsec/shared/bus/bus'
-import { ask, seal, serviceShare } from '@parsec/shared/bus/rpc'
+import { ask, type EncodedContext, seal, serviceShare } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { CLIENT_MESSAGE, decodeMap, encode, type Value } from '@parsec/shared/codec/msgpack'
 import { type Asked, type CommandSpec, deadlineOf } from '@parsec/shared/protocol/command'
@@ -39,14 +39,6 @@ export const GENERIC_REPLIES = {
   unknown_command: encode({ status: 'unknown_command', reason: 'Unknown command' }),
 }
 
-/** A context as it travels in envelopes, in memory of its own: it lives as long as its connection. */
-export function encodeContext(context: Context): Buffer {
-  const encoded = encode(context)
-  const bytes = Buffer.allocUnsafeSlow(encoded.length)
-  encoded.copy(bytes)
-  return bytes
-}
-
 export const isSequestered = (context: Context): boolean => context.kind === 'authenticated' && context.is_sequestered
 
 export class Forwarder {
@@ -70,7 +62,7 @@ export class Forwarder {
    */
   forward(
     spec: CommandSpec,
-    context: Buffer,
+    context: EncodedContext,
     request_id: string,
     message: Buffer,
     asked: Asked,
