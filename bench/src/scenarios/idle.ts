@@ -6,9 +6,9 @@ import { kibibytes, mebibytes, type Row } from '../report.ts'
 import { startSplit } from '../server.ts'
 import type { Play, Scenario } from './scenario.ts'
 
-const BUDGET_BYTES = 18 * 1024
-/** The cost of a connection is the slope after these first ones, which pay for code and caches. */
-const FIRST = 100
+const BUDGET_BYTES = 12 * 1024
+/** The cost of a connection is the slope after these first ones, which pay for code, caches and what many handshakes at once need. */
+const FIRST = 1000
 /** A process is at rest when its memory has not changed by more than this between two looks. */
 const REST_BYTES = 1024 * 1024
 const LOOK_EVERY_MS = 1_000
