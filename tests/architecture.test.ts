@@ -134,6 +134,21 @@ test('every command is named by a conformance case', () => {
   )
 })
 
+test('a statement for many keys finds each by its index, whatever the planner believes', () => {
+  const statements = product.flatMap(file =>
+    read(file)
+      .split(/`(?:,|\)|\n)/)
+      .filter(text => text.includes('WITH ORDINALITY AS q'))
+      .map(text => ({ file, text: text.slice(text.indexOf('WITH ORDINALITY')) })),
+  )
+  assert.ok(statements.length > 2)
+  for (const { file, text } of statements) {
+    assert.doesNotMatch(text, /JOIN (?!LATERAL)|JOIN_CALLER/, file)
+    const subqueries = text.match(/JOIN LATERAL/g)?.length
+    assert.equal(text.match(/OFFSET 0/g)?.length, subqueries, `${file}: LATERAL without OFFSET 0`)
+  }
+})
+
 test('no file knows the machine or the registry that it was made with', () => {
   const machinePath = /(?:^|[\s'"`(=:])\/(?:work|home|root|Users)\/[\w.-]+/m
   const wrong = files.filter(file => {

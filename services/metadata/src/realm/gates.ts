@@ -23,6 +23,10 @@ export const GATES = fragment`realm.encryption_revision, realm.maintenance_type,
 
 /** The caller's place in `realm`, if any; the user's key follows: `${JOIN_CALLER} = ${user}`. */
 export const JOIN_CALLER = fragment`LEFT JOIN realm_user caller ON caller.realm = realm._id AND caller.user_`
+/** The same for many callers, of whom `q.user_` is one: by key, whatever the planner believes of the number of members. */
+export const CALLER_BY_KEY = fragment`LEFT JOIN LATERAL (
+    SELECT * FROM realm_user WHERE realm_user.realm = realm._id AND realm_user.user_ = q.user_ OFFSET 0
+  ) caller ON TRUE`
 
 export type Realm = RealmFacts & {
   realm: number

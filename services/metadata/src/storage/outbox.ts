@@ -21,7 +21,7 @@ import {
 import { Unavailable } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import type { Database } from '@parsec/shared/postgres/database'
-import { type Queryable, sql } from '@parsec/shared/postgres/sql'
+import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { Periodic } from './periodic.ts'
@@ -43,6 +43,9 @@ export const controlEvent = (organization_id: OrganizationID, control: ControlEv
   subject: subjects.controlEvents(organization_id),
   event: encode({ id: randomUUID(), organization_id, control } as Encodable),
 })
+
+/** For a row that is inserted by the statement of its change: `VALUES (subject, event) RETURNING _id` follows. */
+export const INTO_OUTBOX = fragment`INSERT INTO outbox (subject, event)`
 
 const SWEEP_BATCH = 500
 /** Key of the advisory lock of whoever sweeps: one replica at a time, so that the order stays. */
@@ -82,7 +85,7 @@ export class Outbox {
   /** Inserts rows in the transaction of the change; resolves to their keys. `(SELECT …)`: one plan for any number. */
   static insert(tx: Queryable, events: readonly OutboxEvent[]): Promise<{ _id: number }[]> {
     return tx.all(sql`
-      INSERT INTO outbox (subject, event)
+      ${INTO_OUTBOX}
       SELECT * FROM unnest((SELECT ${events.map(e => e.subject)}::text[]), (SELECT ${events.map(e => e.event)}::bytea[]))
       RETURNING _id`)
   }

@@ -5,7 +5,7 @@ import type { Database } from '@parsec/shared/postgres/database'
 import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { DeviceID } from '@parsec/shared/protocol/types'
-import { GATES, JOIN_CALLER, type RealmFacts } from '../realm/gates.ts'
+import { CALLER_BY_KEY, GATES, JOIN_CALLER, type RealmFacts } from '../realm/gates.ts'
 import { Gathering } from '../storage/gather.ts'
 
 /** `version`, or the newest one, or the newest up to `timestamp`. */
@@ -63,7 +63,9 @@ export class VlobReads {
 
 /** What a version says, for statements with its `atom`, the `device` of its author, and what the gates look at. */
 const VERSION = fragment`${GATES}, atom.version, atom.blob, atom.created_on, device.device_id AS author,
-  (SELECT certified_on FROM realm_user WHERE realm = vlob.realm AND user_ = device.user_) AS author_last_role_granted_on`
+  CASE WHEN device.user_ = caller.user_ THEN caller.certified_on
+    ELSE (SELECT certified_on FROM realm_user WHERE realm = vlob.realm AND user_ = device.user_)
+  END AS author_last_role_granted_on`
 
 /**
  * A revision that may be read has all versions, so the newest is found by its number. `OFFSET 0`: by key, whatever the
@@ -112,7 +114,8 @@ const findVersionAt = (db: Queryable, q: Item, timestamp: DateTime) =>
 
 /**
  * Several without an instant: `n` tells which, from 1. `OFFSET 0` and `(SELECT …)`: one plan, by key, for any number of
- * them.
+ * them, whatever the planner thinks of the tables. Joined freely, it reads all members of a realm for one of them, or all
+ * devices up to the author's.
  */
 const findVersions = (db: Queryable, items: readonly Item[]) =>
   db.all<FoundVersion & { n: number }>(sql`
@@ -124,10 +127,11 @@ const findVersions = (db: Queryable, items: readonly Item[]) =>
     CROSS JOIN LATERAL (
       SELECT * FROM vlob WHERE vlob.organization = q.organization AND vlob.vlob_id = q.vlob_id OFFSET 0
     ) vlob
-    JOIN realm ON realm._id = vlob.realm ${JOIN_CALLER} = q.user_
+    CROSS JOIN LATERAL (SELECT * FROM realm WHERE realm._id = vlob.realm OFFSET 0) realm
+    ${CALLER_BY_KEY}
     LEFT JOIN LATERAL (
       SELECT * FROM vlob_atom one WHERE one.vlob = vlob._id AND one.encryption_revision = q.encryption_revision
         AND one.version = coalesce(q.version, vlob.version)
       OFFSET 0
     ) atom ON TRUE
-    LEFT JOIN device ON device._id = atom.author`)
+    LEFT JOIN LATERAL (SELECT * FROM device WHERE device._id = atom.author OFFSET 0) device ON TRUE`)

@@ -16,7 +16,7 @@ import { lockRealmByKey } from '../realm/lock.ts'
 import type { SequesterBlobs } from '../sequester/blobs.ts'
 import { keptServices } from '../sequester/write.ts'
 import { BUSY, Gathering } from '../storage/gather.ts'
-import { Outbox } from '../storage/outbox.ts'
+import type { Outbox } from '../storage/outbox.ts'
 import {
   Batch,
   findPlaces,
@@ -148,8 +148,7 @@ export class VlobWrites {
           done.push(null)
         }
         if (batch.isEmpty) return
-        await batch.write(tx, now())
-        rows = Outbox.insert(tx, batch.events)
+        ;({ rows } = await batch.write(tx, now()))
       },
       () => !batch.isEmpty,
     )

@@ -3,10 +3,10 @@ import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import { noteEarly } from '../organization/tally.ts'
-import { GATES, JOIN_CALLER, type RealmFacts } from '../realm/gates.ts'
+import { CALLER_BY_KEY, GATES, JOIN_CALLER, type RealmFacts } from '../realm/gates.ts'
 import type { ServiceBlob } from '../sequester/blobs.ts'
 import { storeBlobs } from '../sequester/write.ts'
-import { clientEvent, type OutboxEvent } from '../storage/outbox.ts'
+import { clientEvent, INTO_OUTBOX, Outbox, type OutboxEvent } from '../storage/outbox.ts'
 
 /** A realm under its lock. */
 export type LockedRealm = RealmFacts & {
@@ -113,17 +113,19 @@ export class Batch {
     this.events.push(clientEvent(context.organization_id, recipients, fields, { place: checkpoint + steps }))
   }
 
-  async write(tx: Queryable, now: DateTime): Promise<void> {
+  /** Sends all of it; `rows`: those of the events in the outbox, which nobody needs to wait for before the commit. */
+  async write(tx: Queryable, now: DateTime): Promise<{ rows: Promise<{ _id: number }[]> }> {
     const [created, appended] = [this.#versions.filter(isFirst), this.#versions.filter(isLater)]
-    const [only] = appended
-    if (only && this.#versions.length === 1) void appendVersion(tx, only)
-    else {
-      if (appended.length > 0) void appendVersions(tx, appended)
-      void advance(tx, this.#versions)
-    }
-    noteEarly(tx, now, this.#versions.map(sizeOf))
     for (const { vlob, version, blobs } of appended) storeBlobs(tx, vlob, version, blobs)
-    if (created.length === 0) return
+    noteEarly(tx, now, this.#versions.map(sizeOf))
+    const [only] = appended
+    if (only && this.#versions.length === 1) return { rows: appendVersion(tx, only, this.events[0]!) }
+    if (appended.length > 0) void appendVersions(tx, appended)
+    void advance(tx, this.#versions)
+    if (created.length > 0) await this.#create(tx, created)
+    return { rows: Outbox.insert(tx, this.events) }
+  }
+  async #create(tx: Queryable, created: readonly Ordered[]): Promise<void> {
     const vlobs = await createVlobs(tx, created)
     if (vlobs.length < created.length) throw new Taken()
     for (const { vlob_id, blobs } of created)
@@ -166,13 +168,12 @@ const lockRealmOf = (tx: Queryable, { context, vlob_id }: Wanted) =>
 const lockRealmsOf = (tx: Queryable, wanted: readonly Wanted[]) =>
   tx.all<{ realm: number }>(sql`
     SELECT locked.realm FROM (
-      SELECT DISTINCT place.realm
+      SELECT DISTINCT CASE
+        WHEN q.realm_id IS NULL THEN (SELECT realm FROM vlob WHERE organization = q.organization AND vlob_id = q.vlob_id)
+        ELSE (SELECT _id FROM realm WHERE organization = q.organization AND realm_id = q.realm_id)
+      END AS realm
       FROM unnest((SELECT ${wanted.map(w => w.context.organization)}::bigint[]), (SELECT ${wanted.map(w => w.vlob_id)}::uuid[]),
         (SELECT ${wanted.map(w => w.realm_id)}::uuid[])) AS q (organization, vlob_id, realm_id)
-      CROSS JOIN LATERAL (
-        SELECT realm FROM vlob WHERE organization = q.organization AND vlob_id = q.vlob_id AND q.realm_id IS NULL
-        UNION ALL SELECT _id FROM realm WHERE organization = q.organization AND realm_id = q.realm_id OFFSET 0
-      ) place
     ) wanted
     CROSS JOIN LATERAL (SELECT _id AS realm FROM realm WHERE _id = wanted.realm FOR NO KEY UPDATE SKIP LOCKED) locked`)
 
@@ -200,16 +201,18 @@ const findAll = (tx: Queryable, wanted: readonly Wanted[]) =>
       SELECT * FROM vlob WHERE vlob.organization = q.organization AND vlob.vlob_id = q.vlob_id OFFSET 0
     ) vlob ON TRUE
     CROSS JOIN LATERAL (
-      SELECT * FROM realm WHERE realm._id = vlob.realm AND q.realm_id IS NULL
-      UNION ALL SELECT * FROM realm WHERE realm.organization = q.organization AND realm.realm_id = q.realm_id OFFSET 0
+      SELECT * FROM realm WHERE realm._id = CASE
+        WHEN q.realm_id IS NULL THEN vlob.realm
+        ELSE (SELECT _id FROM realm WHERE realm.organization = q.organization AND realm.realm_id = q.realm_id)
+      END OFFSET 0
     ) realm
-    ${JOIN_CALLER} = q.user_`)
+    ${CALLER_BY_KEY}`)
 
 // Effects
 
-/** The same as `appendVersions` and `advance` for the commonest case, for less. */
-const appendVersion = (tx: Queryable, v: Ordered & { vlob: number }) =>
-  tx.run(sql`
+/** The same as `appendVersions`, `advance` and the event's row for the commonest case, for less. */
+const appendVersion = (tx: Queryable, v: Ordered & { vlob: number }, { subject, event }: OutboxEvent) =>
+  tx.all<{ _id: number }>(sql`
     WITH atom AS (
       INSERT INTO vlob_atom (vlob, encryption_revision, version, blob, size, author, created_on)
       VALUES (${v.vlob}, ${v.encryption_revision}, ${v.version}, ${v.blob}, ${v.blob.length}, ${v.context.device}, ${v.timestamp})
@@ -222,8 +225,10 @@ const appendVersion = (tx: Queryable, v: Ordered & { vlob: number }) =>
     ), author AS (
       UPDATE realm_user SET last_vlob_update = greatest(last_vlob_update, ${v.timestamp})
       WHERE realm = ${v.realm} AND user_ = ${v.context.user}
+    ), newest AS (
+      UPDATE vlob SET version = ${v.version}, timestamp = ${v.timestamp}, changed = ${v.checkpoint} WHERE _id = ${v.vlob}
     )
-    UPDATE vlob SET version = ${v.version}, timestamp = ${v.timestamp}, changed = ${v.checkpoint} WHERE _id = ${v.vlob}`)
+    ${INTO_OUTBOX} VALUES (${subject}, ${event}) RETURNING _id`)
 
 const appendVersions = (tx: Queryable, versions: readonly (Ordered & { vlob: number })[]) => {
   const last = newest(versions, v => v.vlob)
