@@ -3,13 +3,16 @@
  * without dependencies, since it runs on whatever Node the machine has (≥ 20). Says nothing when all is there.
  */
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, copyFileSync, existsSync, readFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { accessSync, constants, copyFileSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 
 const ROOT = path.join(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '..')
 const LOCK = path.join(ROOT, 'package-lock.json')
 /** A copy of the lock file that the installed packages come from. */
 const INSTALLED = path.join(ROOT, 'node_modules', '.installed-lock.json')
+const METADATA = path.join(ROOT, 'services', 'metadata')
+const TEMPLATE = path.join(METADATA, 'pglite-template')
 const OLDEST_NODE = 24
 
 if (!existsSync(INSTALLED) || !readFileSync(INSTALLED).equals(readFileSync(LOCK))) {
@@ -17,15 +20,26 @@ if (!existsSync(INSTALLED) || !readFileSync(INSTALLED).equals(readFileSync(LOCK)
   console.error('Installing packages…')
   command('npm', ['ci', '--loglevel=error', '--no-audit', '--no-fund'])
   copyFileSync(LOCK, INSTALLED)
+  // It may be that of another PGlite.
+  if (isWritable(METADATA)) rmSync(TEMPLATE, { recursive: true, force: true })
 }
 const node = workingNode()
 // Without it a trial only takes longer to start.
-if (
-  !existsSync(path.join(ROOT, 'services/metadata/pglite-template')) &&
-  isWritable(path.join(ROOT, 'services/metadata'))
-) {
+if (templateDigest() !== schemaDigest() && isWritable(METADATA)) {
   console.error('Preparing the embedded database…')
-  command(node, ['--conditions=development', 'services/metadata/src/storage/pglite-template.ts'])
+  command(node, ['--conditions=development', 'services/metadata/src/storage/make-pglite-template.ts'])
+}
+
+/** As `schemaDigest` of `services/metadata/src/storage/migrations.ts`. */
+function schemaDigest() {
+  const folder = path.join(METADATA, 'migrations')
+  const hash = createHash('sha256')
+  for (const name of readdirSync(folder).sort()) hash.update(readFileSync(path.join(folder, name)))
+  return hash.digest('hex')
+}
+function templateDigest() {
+  const file = path.join(TEMPLATE, 'parsec-schema.sha256')
+  return existsSync(file) ? readFileSync(file, 'utf8') : null
 }
 
 /** The Node of the repository where it starts, else the machine's own when it is new enough. */

@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { copyFile, mkdtemp, readdir, realpath, rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { copyFile, mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -58,6 +59,15 @@ test('the command says its version and explains itself', async () => {
   const help = await shell.run(['backend', 'run', '--help'])
   assert.equal(help.exitCode, 0)
   assert.match(help.output, /--administration-token/)
+})
+
+test('a trial starts from a database that has the schema of the package', async () => {
+  const metadata = join(installed.folder, 'prefix/lib/node_modules/parsec-server/node_modules/@parsec/metadata')
+  const digest = createHash('sha256')
+  for (const name of (await readdir(join(metadata, 'migrations'))).sort())
+    digest.update(await readFile(join(metadata, 'migrations', name)))
+  const template = await readFile(join(metadata, 'pglite-template/parsec-schema.sha256'), 'utf8')
+  assert.equal(template, digest.digest('hex'))
 })
 
 /** A uid that no file knows, as containers have. */

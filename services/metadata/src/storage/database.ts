@@ -7,10 +7,10 @@ import { Worker } from 'node:worker_threads'
 import type { DatabaseConfig } from '@parsec/shared/config'
 import type { Log } from '@parsec/shared/log'
 import type { Patience } from '@parsec/shared/patience'
-import { Database } from '@parsec/shared/postgres/database'
+import type { Database } from '@parsec/shared/postgres/database'
 import { openPostgres } from '@parsec/shared/postgres/open'
-import { readDatabaseUrl } from '@parsec/shared/postgres/url'
-import { applyMigrations } from './migrations.ts'
+import { sql } from '@parsec/shared/postgres/sql'
+import { openEmbedded } from './embedded.ts'
 import { copyTemplate } from './pglite-template.ts'
 import { openTrialFolder } from './trial-folder.ts'
 
@@ -22,15 +22,13 @@ export async function openDatabase(config: DatabaseConfig, log: Log, patience?: 
   return { database, close: () => database.close() }
 }
 
-/** All connections to PGlite share one session, whose statements would get mixed up: there is only one. */
-const MOCKED_CONNECTIONS = 1
 async function openMocked(log: Log): Promise<OpenDatabase> {
   const trial = await openTrialFolder()
   const folder = trial.path
   const data = join(folder, 'data')
   copyTemplate(data)
   const worker = new Worker(new URL(import.meta.url.replace(/[^/]+(\.[tj]s)$/, 'pglite-worker$1')), {
-    workerData: { folder: data, path: join(folder, '.s.PGSQL.5432'), maxConnections: MOCKED_CONNECTIONS + 1 },
+    workerData: { folder, data },
   })
   const discard = async () => {
     await worker.terminate()
@@ -41,20 +39,9 @@ async function openMocked(log: Log): Promise<OpenDatabase> {
       worker.once('message', () => resolve())
       worker.once('error', reject)
     })
-    const database = new Database(
-      {
-        target: {
-          ...readDatabaseUrl(`postgresql://postgres@/postgres?host=${encodeURIComponent(folder)}&port=5432`),
-          embedded: true,
-        },
-        minConnections: 0,
-        maxConnections: MOCKED_CONNECTIONS,
-      },
-      log,
-    )
-    const report = await applyMigrations(database, log)
-    const failed = report.entries.find(entry => entry.state === 'failed')
-    if (failed) throw new Error(`${failed.file}: ${failed.message}`)
+    const database = await openEmbedded(folder, log)
+    // Trials whose data came from the same template are not the same deployment.
+    await database.run(sql`UPDATE deployment SET database_id = gen_random_uuid()`)
     return {
       database,
       close: async () => {

@@ -43,6 +43,12 @@ function readMigrations(): Migration[] {
     })
 }
 
+/** Tells one list of migrations from another, in whichever file they differ. `tools/setup.mjs` computes the same. */
+export const schemaDigest = (): string =>
+  readMigrations()
+    .reduce((hash, { text }) => hash.update(text), createHash('sha256'))
+    .digest('hex')
+
 /**
  * Applies what is missing to the operator's database, or with `dryRun` only reports it. Stops at the first failure. Throws
  * an `OperatorError` when the database is not one of this program, or was made by another build of it.

@@ -1,10 +1,7 @@
 /** A throw-away PostgreSQL behind a UNIX socket, in a worker thread so that it never blocks the event loop. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { PGlite } from '@electric-sql/pglite'
-import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
+import { servePglite } from './pglite.ts'
 
-const { folder, path, maxConnections } = workerData as { folder: string; path: string; maxConnections: number }
-const db = await PGlite.create({ dataDir: folder, relaxedDurability: true })
-const server = new PGLiteSocketServer({ db, path, maxConnections })
-await server.start()
+const { folder, data } = workerData as { folder: string; data: string }
+await servePglite(folder, data)
 parentPort?.postMessage('ready')
