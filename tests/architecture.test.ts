@@ -24,9 +24,12 @@ const product = files.filter(file => isProduct(file) && !file.endsWith('.test.ts
 const imports = new Map(product.map(file => [file, importsOf(file)]))
 
 function importsOf(file: string): string[] {
+  return targetsIn(read(file), file)
+}
+function targetsIn(text: string, file: string): string[] {
   const found: string[] = []
   const statements = /^(?:import|export)\b[^'";]*?from '([^']+)'|\bimport\('([^']+)'\)|^import '([^']+)'/gm
-  for (const match of read(file).matchAll(statements)) {
+  for (const match of text.matchAll(statements)) {
     const specifier = match[1] ?? match[2] ?? match[3]!
     if (specifier.startsWith('.')) found.push(relative(ROOT, join(ROOT, dirname(file), specifier)))
     else if (specifier.startsWith('@parsec/')) {
@@ -55,6 +58,38 @@ test('no import cycle', () => {
   for (const file of product) visit(file, [])
   assert.deepEqual(cycles, [])
 })
+
+/** What a process has read once it runs `file`: all that is not imported later, on demand. */
+function readAtOnce(file: string, found = new Set<string>()): Set<string> {
+  if (found.has(file)) return found
+  found.add(file)
+  for (const target of valueImportsOf(file)) readAtOnce(target, found)
+  return found
+}
+/** Without those of types only, of which nothing is left when the code runs. */
+function valueImportsOf(file: string): string[] {
+  const statements = /^(?:import|export)\b(?! type\b)[^'";]*?from '[^']+'/gm
+  const isValue = (statement: string) => !/\{(?:\s*type [^,}]+,?)*\s*\}/.test(statement)
+  const text = [...read(file).matchAll(statements)].map(([statement]) => statement).filter(isValue)
+  return targetsIn(text.join('\n'), file)
+}
+
+test('a server reads no code of other commands, of PGlite, or of what draws the pages of the API', () => {
+  const run = ['cli/src/main.ts', 'cli/src/commands/backend/run.ts', 'cli/src/server/workforce.ts']
+  const services = product.filter(file => /^services\/\w+\/src\/main\.ts$/.test(file))
+  const all = new Set([...run, ...services].flatMap(file => [...readAtOnce(file)]))
+  assert.ok(all.size > 200, `${all.size} files`)
+  const isForOthers = (file: string) =>
+    /^cli\/src\/(?:admin|check|commands|copy|scrub|sequester|takeover)\//.test(file) && !run.includes(file)
+  assert.deepEqual([...all].filter(isForOthers), [])
+  const packages =
+    /from '(@electric-sql\/|@fastify\/swagger|@aws-sdk\/|pkgcloud|@nats-io\/|@sentry\/|prom-client|nodemailer)/
+  assert.deepEqual(
+    [...all].filter(file => packages.test(withoutTypeImports(read(file)))),
+    [],
+  )
+})
+const withoutTypeImports = (text: string): string => text.replace(/^import type .*/gm, '')
 
 /** `libs/shared`, `services/<name>` or `cli`. */
 const packageOf = (file: string): string => (file.startsWith('cli/') ? 'cli' : file.split('/').slice(0, 2).join('/'))

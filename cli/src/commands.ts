@@ -1,51 +1,58 @@
-/** Every command by its words, as oclif finds them. */
+/** THE table of commands. A server carries the code of none but its own. */
+import { type CommandClass, CommandTree } from './command-line/tree.ts'
 
-import { ADMIN_COMMANDS } from './admin/commands.ts'
-import { CopyBlocks } from './commands/backend/blocks/copy.ts'
-import { Check } from './commands/backend/check.ts'
-import { DeleteOrganization } from './commands/backend/delete-organization.ts'
-import { Export } from './commands/backend/export.ts'
-import { HumanAccesses } from './commands/backend/human-accesses.ts'
-import { Import } from './commands/backend/import.ts'
-import { Init } from './commands/backend/init.ts'
-import { Migrate } from './commands/backend/migrate.ts'
-import { Run } from './commands/backend/run.ts'
-import { Scrub } from './commands/backend/scrub.ts'
-import { CreateService } from './commands/backend/sequester/create-service.ts'
-import { ExportRealm } from './commands/backend/sequester/export-realm.ts'
-import { ExtractRealmExport } from './commands/backend/sequester/extract-realm-export.ts'
-import { GenerateServiceCertificate } from './commands/backend/sequester/generate-service-certificate.ts'
-import { ImportServiceCertificate } from './commands/backend/sequester/import-service-certificate.ts'
-import { ListServices } from './commands/backend/sequester/list-services.ts'
-import { UpdateService } from './commands/backend/sequester/update-service.ts'
-import { Completion } from './commands/completion.ts'
+const admin = async (words: string): Promise<CommandClass> =>
+  (await import('./admin/commands.ts')).adminCommandClass(words)
 
-export const COMMANDS = {
-  'backend:run': Run,
-  'backend:migrate': Migrate,
-  'backend:check': Check,
-  'backend:init': Init,
-  'backend:scrub': Scrub,
-  'backend:import': Import,
-  'backend:export': Export,
-  'backend:delete_organization': DeleteOrganization,
-  'backend:blocks:copy': CopyBlocks,
-  'backend:human_accesses': HumanAccesses,
-  'backend:sequester:create_service': CreateService,
-  'backend:sequester:generate_service_certificate': GenerateServiceCertificate,
-  'backend:sequester:import_service_certificate': ImportServiceCertificate,
-  'backend:sequester:list_services': ListServices,
-  'backend:sequester:update_service': UpdateService,
-  'backend:sequester:export_realm': ExportRealm,
-  'backend:sequester:extract_realm_export': ExtractRealmExport,
-  ...ADMIN_COMMANDS,
-  completion: Completion,
+const COMMANDS = {
+  'backend run': async () => (await import('./commands/backend/run.ts')).Run,
+  'backend migrate': async () => (await import('./commands/backend/migrate.ts')).Migrate,
+  'backend check': async () => (await import('./commands/backend/check.ts')).Check,
+  'backend init': async () => (await import('./commands/backend/init.ts')).Init,
+  'backend scrub': async () => (await import('./commands/backend/scrub.ts')).Scrub,
+  'backend import': async () => (await import('./commands/backend/import.ts')).Import,
+  'backend export': async () => (await import('./commands/backend/export.ts')).Export,
+  'backend delete_organization': async () =>
+    (await import('./commands/backend/delete-organization.ts')).DeleteOrganization,
+  'backend blocks copy': async () => (await import('./commands/backend/blocks/copy.ts')).CopyBlocks,
+  'backend human_accesses': async () => (await import('./commands/backend/human-accesses.ts')).HumanAccesses,
+  'backend sequester create_service': async () =>
+    (await import('./commands/backend/sequester/create-service.ts')).CreateService,
+  'backend sequester generate_service_certificate': async () =>
+    (await import('./commands/backend/sequester/generate-service-certificate.ts')).GenerateServiceCertificate,
+  'backend sequester import_service_certificate': async () =>
+    (await import('./commands/backend/sequester/import-service-certificate.ts')).ImportServiceCertificate,
+  'backend sequester list_services': async () =>
+    (await import('./commands/backend/sequester/list-services.ts')).ListServices,
+  'backend sequester update_service': async () =>
+    (await import('./commands/backend/sequester/update-service.ts')).UpdateService,
+  'backend sequester export_realm': async () =>
+    (await import('./commands/backend/sequester/export-realm.ts')).ExportRealm,
+  'backend sequester extract_realm_export': async () =>
+    (await import('./commands/backend/sequester/extract-realm-export.ts')).ExtractRealmExport,
+  'admin org list': () => admin('admin org list'),
+  'admin org create': () => admin('admin org create'),
+  'admin org link': () => admin('admin org link'),
+  'admin org show': () => admin('admin org show'),
+  'admin org set': () => admin('admin org set'),
+  'admin org expire': () => admin('admin org expire'),
+  'admin org delete': () => admin('admin org delete'),
+  'admin user list': () => admin('admin user list'),
+  'admin user freeze': () => admin('admin user freeze'),
+  'admin user unfreeze': () => admin('admin user unfreeze'),
+  'admin user devices': () => admin('admin user devices'),
+  'admin usage': () => admin('admin usage'),
+  'admin stats': () => admin('admin stats'),
+  'admin connections': () => admin('admin connections'),
+  'admin services': () => admin('admin services'),
+  'admin nodes': () => admin('admin nodes'),
+  'admin warnings': () => admin('admin warnings'),
+  'admin mail-test': () => admin('admin mail-test'),
+  completion: async () => (await import('./commands/completion.ts')).completionOf(TREE),
 }
 
 /** Groups of commands: what they are for, and examples. */
-export const GROUPS_OF_COMMANDS: {
-  readonly [words: string]: { readonly description: string; readonly examples: readonly string[] }
-} = {
+const GROUPS = {
   '': {
     description: 'Parsec server: end-to-end encrypted file sharing, hosted by yourself.',
     examples: [
@@ -71,19 +78,19 @@ export const GROUPS_OF_COMMANDS: {
       'parsec admin services',
     ],
   },
-  'admin:org': {
+  'admin org': {
     description: 'Organizations: create, limit, close and delete them.',
     examples: ['parsec admin org list', 'parsec admin org create Acme'],
   },
-  'admin:user': {
+  'admin user': {
     description: 'Users of an organization: who they are, when they were here, and keeping them out.',
     examples: ['parsec admin user list Acme', 'parsec admin user freeze Acme alice@example.com'],
   },
-  'backend:blocks': {
+  'backend blocks': {
     description: 'Look after the blocks of a database.',
     examples: ['parsec backend blocks copy --help'],
   },
-  'backend:sequester': {
+  'backend sequester': {
     description:
       'Manage sequester services: holders of a key for which clients encrypt a copy of what they write, in organizations that were bootstrapped with a sequester authority.',
     examples: [
@@ -92,3 +99,5 @@ export const GROUPS_OF_COMMANDS: {
     ],
   },
 }
+
+export const TREE: CommandTree = new CommandTree(COMMANDS, GROUPS)

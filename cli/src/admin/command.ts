@@ -5,6 +5,7 @@ import { flag, type OptionTable, required, type Values, withDefault } from '../c
 import { EXIT_OK, type Output } from '../command-line/output.ts'
 import { ParsecCommand } from '../command-line/parsec-command.ts'
 import type { CommandSpec } from '../command-line/read.ts'
+import type { CommandClass } from '../command-line/tree.ts'
 import type { ValueType } from '../command-line/values.ts'
 import { AdminApi, type Json, tokenOf } from './api.ts'
 import { type Column, csv, plain, table } from './table.ts'
@@ -60,7 +61,7 @@ export type AdminCommand<O extends OptionTable = OptionTable> = CommandHelp & {
 export const adminCommand = <const O extends OptionTable>(command: AdminCommand<O>): AdminCommand => command
 
 /** The command as the command line finds it. */
-export function classOf(command: AdminCommand): typeof ParsecCommand {
+export function classOf(command: AdminCommand): CommandClass {
   const spec = { ...command, options: { ...command.options, ...connection, ...form } }
   return class extends ParsecCommand<typeof spec.options> {
     static override summary = command.summary
@@ -77,5 +78,5 @@ export function classOf(command: AdminCommand): typeof ParsecCommand {
         output.err(`Warning: ${service} ${replica} on ${plain(host)} did not answer: what it knows is missing above.\n`)
       return EXIT_OK
     }
-  } as unknown as typeof ParsecCommand
+  }
 }

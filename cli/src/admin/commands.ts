@@ -4,9 +4,8 @@ import { organizationCommands } from './organizations.ts'
 import { serverCommands } from './server.ts'
 import { userCommands } from './users.ts'
 
-export const adminCommands: readonly AdminCommand[] = [...organizationCommands, ...userCommands, ...serverCommands]
+const adminCommands: readonly AdminCommand[] = [...organizationCommands, ...userCommands, ...serverCommands]
 
-/** As oclif names them: `admin:org:list`. */
-export const ADMIN_COMMANDS = Object.fromEntries(
-  adminCommands.map(command => [command.path.split(' ').slice(1).join(':'), classOf(command)]),
-)
+/** By the words behind `parsec`. */
+export const adminCommandClass = (words: string) =>
+  classOf(adminCommands.find(({ path }) => path === `parsec ${words}`)!)

@@ -1,51 +1,35 @@
 /**
  * `/administration/docs`: the API as pages for people, and its document at `/administration/docs/json`. No token is asked
- * for: it holds nothing that the source does not.
+ * for: it holds nothing that the source does not. Few servers are ever asked for it, so nothing is read or made before.
  */
-import swagger from '@fastify/swagger'
-import swaggerUi from '@fastify/swagger-ui'
+import { readFile } from 'node:fs/promises'
 import { serverVersion } from '@parsec/shared/version'
-import { type FastifyInstance, type FastifyRequest, fastify } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { openApiDocument } from './openapi.ts'
+import { type PageFile, pageFile, sendFile } from './page-file.ts'
 
-const PREFIX = '/administration/docs'
+const FOLDER = new URL('../api-docs/', import.meta.url)
+/** Of the package only these files are used. */
+const SWAGGER_UI = new URL('static/', import.meta.resolve('@fastify/swagger-ui/package.json'))
+const FILES: { readonly [path: string]: URL } = {
+  '/docs': new URL('index.html', FOLDER),
+  '/docs/': new URL('index.html', FOLDER),
+  '/docs/static/start.js': new URL('start.js', FOLDER),
+  '/docs/static/swagger-ui.css': new URL('swagger-ui.css', SWAGGER_UI),
+  '/docs/static/swagger-ui-bundle.js': new URL('swagger-ui-bundle.js', SWAGGER_UI),
+}
 /** Without `upgrade-insecure-requests`, which leaves the page blank on a host without TLS. */
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; font-src data:; base-uri 'none'; frame-ancestors 'none'"
-/** What of a page's answer is passed on. */
-const KEPT_HEADERS = ['content-type', 'location', 'cache-control', 'etag', 'last-modified', 'content-security-policy']
 
-export function docsRoutes(app: FastifyInstance, pages: FastifyInstance): void {
-  const handler = (request: FastifyRequest) => {
-    const { 'if-none-match': known } = request.headers
-    return pages.inject({
-      method: 'GET',
-      url: request.raw.url!,
-      headers: known === undefined ? {} : { 'if-none-match': known },
-    })
-  }
-  for (const path of ['/docs', '/docs/*'])
-    app.get(path, async (request, reply) => {
-      const page = await handler(request)
-      if (page.statusCode === 404) return reply.callNotFound()
-      for (const name of KEPT_HEADERS) if (page.headers[name] !== undefined) reply.header(name, page.headers[name])
-      return reply.code(page.statusCode).send(page.rawPayload)
-    })
-}
-
-/**
- * A server without a port of its own, that answers what is put into it. It is made at the start: later its packages may
- * have been replaced by those of another release.
- */
-export async function openPages(): Promise<FastifyInstance> {
-  const pages = fastify()
-  const document = openApiDocument(serverVersion()) as never
-  await pages.register(swagger, { mode: 'static', specification: { document } })
-  await pages.register(swaggerUi, {
-    routePrefix: PREFIX,
-    staticCSP: POLICY,
-    uiConfig: { tryItOutEnabled: false, validatorUrl: null },
+export function docsRoutes(app: FastifyInstance): void {
+  for (const [path, file] of Object.entries(FILES))
+    app.get(path, async (request, reply) =>
+      sendFile(request, reply, pageFile(file.pathname, await readFile(file)), POLICY),
+    )
+  let document: PageFile | undefined
+  app.get('/docs/json', (request, reply) => {
+    document ??= pageFile('openapi.json', Buffer.from(JSON.stringify(openApiDocument(serverVersion()))))
+    return sendFile(request, reply, document, POLICY)
   })
-  await pages.ready()
-  return pages
 }

@@ -13,7 +13,7 @@ import type { Service } from '@parsec/shared/service'
 import { traced } from '@parsec/shared/tracing'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { consoleRoutes, openConsole } from './console.ts'
-import { docsRoutes, openPages } from './docs-pages.ts'
+import { docsRoutes } from './docs-pages.ts'
 import { endpoints } from './endpoints.ts'
 import { organizationRoutes } from './organizations.ts'
 import { answer, audit } from './route.ts'
@@ -26,12 +26,12 @@ const BEARER = 'Bearer '
 
 /** Registers the routes under `/administration`; the caller listens. Closing the HTTP server ends the calls in progress. */
 export async function startAdmin({ bus, log, guard, http }: AdminDeps): Promise<Service> {
-  const [pages, files] = await Promise.all([openPages(), openConsole()])
+  const files = await openConsole()
   const roll = await Roll.open(bus, log)
   await http.app.register(
     async app => {
       consoleRoutes(app, files)
-      docsRoutes(app, pages)
+      docsRoutes(app)
     },
     { prefix: '/administration' },
   )

@@ -84,6 +84,7 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
     trustProxy: isTrusted,
     routerOptions: { maxParamLength: limits.request_head.value },
     return503OnClosing: false,
+    schemaController: NO_SCHEMAS,
     serverFactory: handler => {
       const onRequest = (request: http.IncomingMessage, response: http.ServerResponse) => {
         const startedAt = performance.now()
@@ -165,6 +166,12 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
     },
   }
 }
+
+/** Routes check what they take by themselves; that the framework would compile schemas is not even loaded. */
+const refuseSchema = () => () => {
+  throw new Error('routes have no schemas')
+}
+const NO_SCHEMAS = { compilersFactory: { buildValidator: refuseSchema, buildSerializer: refuseSchema } }
 
 const OPTIONS = {
   maxHeaderSize: limits.request_head.value,
