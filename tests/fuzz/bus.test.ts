@@ -40,11 +40,11 @@ const NONSENSE: readonly Buffer[] = [
 
 /** Malformed, each in another way; some are told at once, others wait for those before them. */
 const eventsOf = (organization_id: string, user_id: string): Encodable[] => {
-  const realm_id = Uuid.random()
   const places = [1, 7, 9, -1, 2 ** 50, 'x']
-  const fields = [
-    { event: 'realm.vlobs_updated', realm_id },
-    { event: 'realm.roles_updated', realm_id, role: 'OWNER' },
+  // Each of a realm of its own, so that each waits for those that it seems to follow.
+  const fields = () => [
+    { event: 'realm.vlobs_updated', realm_id: Uuid.random() },
+    { event: 'realm.roles_updated', realm_id: Uuid.random(), role: 'OWNER' },
     { event: 'message.received', index: 5 },
     { event: 'nothing' },
     {},
@@ -63,8 +63,8 @@ const eventsOf = (organization_id: string, user_id: string): Encodable[] => {
   const id = () => randomBytes(8).toString('hex')
   return [
     ...places.flatMap(place =>
-      fields.flatMap(field =>
-        recipients.map(to => ({ id: id(), organization_id, recipients: to, fields: field, place })),
+      recipients.flatMap(to =>
+        fields().map(field => ({ id: id(), organization_id, recipients: to, fields: field, place })),
       ),
     ),
     ...controls.map(control => ({ id: id(), organization_id, control: { control } })),

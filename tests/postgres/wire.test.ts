@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { after, before, test } from 'node:test'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { limits } from '@parsec/shared/limits'
 import { WireClient } from '@parsec/shared/postgres/wire'
 import pg from 'pg'
 import { createDatabase } from '../harness/backing.ts'
@@ -140,6 +141,26 @@ test('a block of 8 MiB goes to the database and back as bytes', async () => {
   )
   assert.ok(rows[0]!.bytes.equals(block))
   assert.ok(rows[0]!.digest.equals(createHash('sha256').update(block).digest()))
+})
+
+test('a result beyond its limit fails its statement only, whether its rows are many or large, and is not kept', async () => {
+  const client = await wire()
+  const mib = 1024 * 1024
+  const row = "$1::bigint AS size, repeat('x', $1::int) AS text FROM generate_series(1, $2::int)"
+  const most = limits.result.value
+  for (const [size, count] of [
+    [1, 1_000_000],
+    [mib, most / mib],
+    [most, 1],
+  ] as const) {
+    const [large, next] = await Promise.allSettled([
+      client.query(named(`SELECT ${row}`, [size, count])),
+      client.query(named('SELECT $1::int AS n', [5])),
+    ])
+    assert.match(String((large as PromiseRejectedResult).reason), /^RangeError: result of more than/)
+    assert.deepEqual((next as PromiseFulfilledResult<pg.QueryResult>).value.rows, [{ n: 5 }])
+  }
+  assert.equal((await client.query(named(`SELECT ${row}`, [mib, 100]))).rows.length, 100)
 })
 
 test('statements of one turn: outside a transaction each stands alone', async () => {

@@ -19,6 +19,7 @@ const MSGPACK = 'libs/shared/src/codec/msgpack.test.ts'
 const REQUESTS = 'libs/shared/src/protocol/requests.test.ts'
 const ANSWERS = 'tests/growth/answers.test.ts'
 const CERTIFICATES = 'libs/shared/src/certificates/inflated.test.ts'
+const WIRE = 'tests/postgres/wire.test.ts'
 const BUS = 'libs/shared/src/bus/bus.test.ts'
 const ADMISSION = 'libs/shared/src/bus/admission.test.ts'
 const GATHER = 'services/metadata/src/storage/gather.test.ts'
@@ -464,6 +465,13 @@ export const limits = {
     what: 'a reply on the bus, in as many messages as it needs',
     beyond: 'the command fails, and its connection is closed',
     test: [BUS, 'a reply may be larger than a message, up to its own limit'],
+  },
+  result: {
+    value: 128 * 1024 * 1024,
+    unit: 'bytes',
+    what: 'rows that a statement of the database gives, with what they cost in memory',
+    beyond: 'the rest is passed over, the command fails, and its connection is closed',
+    test: [WIRE, 'a result beyond its limit fails its statement only'],
   },
   light_commands: {
     value: 512,

@@ -9,6 +9,7 @@
 import type { EventEmitter } from 'node:events'
 import type { Duplex } from 'node:stream'
 import pg from 'pg'
+import { limits } from '../limits.ts'
 import { type Decode, decoderOf, type Parameter, parameterOf } from './wire-values.ts'
 
 type Statement = { readonly name?: string; readonly text: string; readonly values?: readonly unknown[] }
@@ -170,6 +171,8 @@ function writeBind(w: Writer, name: string, parameters: readonly Parameter[]): v
 /** PostgreSQL's own limit of a value: no message is longer. */
 const MAX_MESSAGE_BYTES = 1024 * 1024 * 1024
 const HEAD_BYTES = 5
+/** What a row costs beside its bytes. */
+const ROW_BYTES = 128
 /** The server does not know the prepared statement any more, or its result would have another shape now. */
 const OUTDATED = new Set(['26000', '0A000'])
 const NOTHING = Buffer.alloc(0)
@@ -182,6 +185,8 @@ type Running = {
   readonly isScript: boolean
   columns: readonly Column[] | undefined
   rows: object[]
+  /** Of its rows. */
+  bytes: number
   result?: WireResult
   error?: unknown
 }
@@ -204,6 +209,8 @@ class Wire {
   /** The beginning of a message; when it is long, in memory for the whole, of which `have` bytes are there. */
   #message = NOTHING
   #have = 0
+  /** Bytes to come of a row that nobody wants. */
+  #unwanted = 0
 
   constructor(client: pg.Client) {
     this.#client = client
@@ -224,7 +231,7 @@ class Wire {
   send({ name = '', text, values = [] }: Statement, done: Done): void {
     if (this.#lost) return void process.nextTick(done, this.#lost)
     const isScript = name === '' && values.length === 0
-    const running: Running = { name, done, isScript, columns: this.#prepared.get(name), rows: [] }
+    const running: Running = { name, done, isScript, columns: this.#prepared.get(name), rows: [], bytes: 0 }
     if (isScript) this.#sendScript(text, running)
     else this.#sendStatement(text, values.map(parameterOf), running)
     if (this.#isFlushing) return
@@ -283,12 +290,18 @@ class Wire {
 
   #receive(chunk: Buffer): void {
     try {
-      const rest = this.#messages(this.#continued(chunk))
+      const rest = this.#messages(this.#continued(this.#wanted(chunk)))
       if (rest.length > 0) this.#keep(rest)
     } catch (error) {
       // What comes next cannot be told any more.
       this.#stream.destroy(error as Error)
     }
+  }
+  #wanted(chunk: Buffer): Buffer {
+    if (this.#unwanted === 0) return chunk
+    const passed = Math.min(chunk.length, this.#unwanted)
+    this.#unwanted -= passed
+    return chunk.subarray(passed)
   }
   /** Adds what belongs to the message that has begun; returns what follows it, or the head of a short beginning. */
   #continued(chunk: Buffer): Buffer {
@@ -321,19 +334,26 @@ class Wire {
   }
   #keep(rest: Buffer): void {
     const length = rest.length < HEAD_BYTES ? HEAD_BYTES : 1 + lengthOf(rest, 0)
+    if (length > HEAD_BYTES && rest[0] === FROM_SERVER.dataRow && !hasRoom(this.#running, length)) {
+      this.#unwanted = length - rest.length
+      return
+    }
     this.#message = Buffer.allocUnsafeSlow(length)
     this.#have = rest.copy(this.#message)
   }
 
+  get #running(): Running | undefined {
+    return this.#groups[0]![this.#current]
+  }
   #take(code: number, b: Buffer, at: number, end: number): void {
-    const running = this.#groups[0]![this.#current]
+    const running = this.#running
     switch (code) {
       case FROM_SERVER.rowDescription:
         return this.#describe(running, this.#columns(b, at, running?.isScript === true))
       case FROM_SERVER.noData:
         return this.#describe(running, [])
       case FROM_SERVER.dataRow:
-        return readRow(running, b, at)
+        return readRow(running, b, at, end)
       case FROM_SERVER.commandComplete:
         return this.#complete(running, b.toString('latin1', at, end - 1))
       case FROM_SERVER.emptyQuery:
@@ -426,9 +446,19 @@ function lengthOf(b: Buffer, at: number): number {
   return length
 }
 
+/** Whether the result may have a row of so many bytes more; else its statement has failed, and keeps nothing of it. */
+function hasRoom(running: Running | undefined, bytes: number): running is Running {
+  if (!running || running.error !== undefined) return false
+  if (running.bytes + bytes + ROW_BYTES <= limits.result.value) return true
+  running.error = new RangeError(`result of more than ${limits.result.value} bytes`)
+  running.rows = []
+  return false
+}
+
 /** A value that cannot be read fails its statement only. */
-function readRow(running: Running | undefined, b: Buffer, at: number): void {
-  if (!running || running.error !== undefined) return
+function readRow(running: Running | undefined, b: Buffer, at: number, end: number): void {
+  if (!hasRoom(running, end - at)) return
+  running.bytes += end - at + ROW_BYTES
   try {
     running.rows.push(rowOf(b, at, running.columns ?? []))
   } catch (error) {
