@@ -228,15 +228,15 @@ function methodsByPath(app: FastifyInstance): Map<string, Set<string>> {
 function refuseOtherMethods(app: FastifyInstance, methods: Map<string, Set<string>>): void {
   for (const [url, known] of [...methods]) {
     const allow = [...new Set([...known, 'OPTIONS'])].join(', ')
-    if (!known.has('OPTIONS')) app.options(url, (_request, reply) => reply.header('allow', allow).send())
-    const others = app.supportedMethods.filter(method => !known.has(method) && method !== 'OPTIONS') as HTTPMethods[]
+    const others = app.supportedMethods.filter(method => !known.has(method)) as HTTPMethods[]
     if (others.length === 0) continue
-    app.route({
-      method: others,
-      url,
-      handler: (_request, reply) =>
-        sendPage(reply.header('allow', allow), 405, 'Method not allowed', 'This cannot be done here.'),
-    })
+    const handler = ({ method }: FastifyRequest, reply: FastifyReply) => {
+      reply.header('allow', allow)
+      return method === 'OPTIONS'
+        ? reply.send()
+        : sendPage(reply, 405, 'Method not allowed', 'This cannot be done here.')
+    }
+    app.route({ method: others, url, handler })
   }
 }
 
