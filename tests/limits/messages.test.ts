@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import type { Socket } from 'node:net'
 import { after, test } from 'node:test'
+import { CLIENT_SILENCE_MS, CLIENT_SWEEP_MS } from '@parsec/shared/deadlines'
 import { limits } from '@parsec/shared/limits'
 import { Connection, clientOf, pack, unpack } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
@@ -17,6 +18,23 @@ after(async () => {
   await client.end()
   await cluster.stop()
 })
+
+const socketOf = (connection: Connection) => Reflect.get(connection.ws, '_socket') as Socket
+/** A frame of a client, whose mask is zero, of which `missing` bytes never come. */
+const frame = (opcode: number, bytes: number, missing = 0) =>
+  Buffer.concat([Buffer.from([opcode, 0x80 | bytes, 0, 0, 0, 0]), Buffer.alloc(bytes - missing)])
+/** How a message begins: with half a frame, half of its head, half of its fragments, or a ping between these. */
+const HALVES = [frame(0x82, 100, 50), Buffer.from([0x82]), frame(0x02, 100), [frame(0x02, 100), frame(0x89, 5)]].map(
+  parts => Buffer.concat([parts].flat()),
+)
+/** Their time runs while the other tests are served. */
+const stalled: Connection[] = []
+const { alice: staller } = await client.org()
+for (const half of HALVES)
+  for (const connection of [await Connection.socket(cluster.url), await client.connect(staller)]) {
+    socketOf(connection).write(half)
+    stalled.push(connection)
+  }
 
 /** A message of so many bytes is answered with `status`; the connection stays. */
 async function isAnswered(connection: Connection, bytes: number, status: string) {
@@ -61,7 +79,7 @@ test('a client that sends a thousand messages ahead is cut (DESIGN §11)', async
   const { alice } = await client.org()
   const connection = await client.connect(alice)
   const send = (count: number) => {
-    const socket = Reflect.get(connection.ws, '_socket') as Socket
+    const socket = socketOf(connection)
     socket.cork()
     for (let i = 0; i < count; i++) connection.send(pack({ cmd: 'ping', ping: 'x' }))
     socket.uncork()
@@ -94,4 +112,9 @@ test('a request line has at most 16 KiB, and then 431', async () => {
     })
   assert.equal(await statusOf(`/${'x'.repeat(15 * KIB)}`), 404)
   assert.equal(await statusOf(`/${'x'.repeat(17 * KIB)}`), 431)
+})
+
+test('whoever begins a message and stalls is cut, known or not, whatever of it has come (DESIGN §11)', async () => {
+  const end = CLIENT_SILENCE_MS + 20 * CLIENT_SWEEP_MS
+  for (const connection of stalled) assert.equal(await connection.untilClosed(end), 1006)
 })

@@ -221,7 +221,7 @@ export const CLOSE_FRAME_STOPPING_MS = 1_500
 export const TCP_KEEPALIVE_MS = 120_000
 /** A client that is sending a message or should read a reply: in all, plus the time that its bytes take at the slowest rate. */
 export const CLIENT_PATIENCE_MS = 30_000
-/** … without any byte. */
+/** … without any byte. That none of a reply is read is noticed after twice that at the latest. */
 export const CLIENT_SILENCE_MS = 20_000
 /** … while the process holds as many bytes as it may. */
 export const CROWDED_PATIENCE_MS = 5_000
