@@ -13,8 +13,9 @@ import { ADMINISTRATION_TOKEN, type Deployment } from './server.ts'
 const ORGANIZATION = 'Growth'
 const BLOB_BYTES = 300
 const VERSIONS = 3
-/** Of the re-encryption batches that are asked for. */
-const BATCH = 10
+/** Of the re-encryption batches that are asked for; so many versions that they do not end. */
+const BATCH = 2
+const REENCRYPTED = 1_000
 const ATTEMPTS = 5
 /** Enough to be gathered. */
 const TOGETHER = 8
@@ -75,6 +76,7 @@ export class GrowthWorld {
       timestamp: DateTime.now(),
       per_participant_message: { author: randomBytes(10) },
     })
+    await world.#query(versions(vlobOf(reencrypted_id), reencrypted_id, REENCRYPTED))
     await world.#query(
       `INSERT INTO organization (organization_id, bootstrap_token, user_profile_outsider_allowed, created_on)
        VALUES ('Beside', '', TRUE, now())`,
@@ -192,7 +194,6 @@ export class GrowthWorld {
     const { realm_id, vlob_id, reencrypted_id } = this.#ids
     const series = (factor = 1) => `generate_series(${(from - 1) * factor + 1}, ${to * factor}) AS n`
     const author = `FROM device author JOIN user_ ON user_._id = author.user_ WHERE author.device_id = 'author@bench'`
-    const realmKey = (id: Uuid) => `(SELECT _id FROM realm WHERE realm_id = '${id.hex}')`
     for (const statement of [
       `WITH made AS (
          INSERT INTO user_ (organization, user_id, folded_user_id, profile, user_certificate, redacted_user_certificate, user_certifier, created_on)
@@ -215,11 +216,7 @@ export class GrowthWorld {
        INSERT INTO realm_role (realm, user_, role, certificate, certifier, certified_on)
        SELECT made._id, author.user_, 'READER', '\\x00', author._id, now() FROM made, (SELECT author.* ${author}) author`,
       versions(`SELECT _id FROM vlob WHERE vlob_id = '${vlob_id.hex}'`, realm_id, (to - from + 1) * 5),
-      versions(
-        `SELECT min(_id) FROM vlob WHERE realm = ${realmKey(reencrypted_id)}`,
-        reencrypted_id,
-        (to - from + 1) * 5,
-      ),
+      versions(vlobOf(reencrypted_id), reencrypted_id, (to - from + 1) * 5),
       `WITH realm AS (
          UPDATE realm SET checkpoint = checkpoint + ${(to - from + 1) * 5} WHERE realm_id = '${realm_id.hex}' RETURNING *
        ), made AS (
@@ -266,6 +263,10 @@ export class GrowthWorld {
     this.#wire.close()
   }
 }
+
+/** The only one, or the first, of a realm. */
+const vlobOf = (realm_id: Uuid): string =>
+  `SELECT min(vlob._id) FROM vlob JOIN realm ON realm._id = vlob.realm WHERE realm_id = '${realm_id.hex}'`
 
 /** More versions of a vlob, as changes of its realm. */
 const versions = (vlob: string, realm_id: Uuid, count: number): string => `
