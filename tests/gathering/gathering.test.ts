@@ -8,7 +8,7 @@ import { after, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import { createDatabase } from '../harness/backing.ts'
-import { type Connection, clientOf, type Reply, Time, type Uuid } from '../harness/client.ts'
+import { type Connection, clientOf, type Reply, Time, Uuid } from '../harness/client.ts'
 import { Cluster, migrate } from '../harness/launch.ts'
 
 const CONNECTIONS = 16
@@ -119,6 +119,59 @@ test('creates of one id at once: one ok, the others already_exists', async () =>
   )
   const statuses = replies.map(reply => reply.status).toSorted()
   assert.deepEqual(statuses, [...Array(CONNECTIONS - 1).fill('already_exists'), 'ok'])
+})
+
+const createBlock = (connection: Connection, realm_id: Uuid, block_id = new Uuid(), bytes = 100): Promise<Reply> =>
+  connection.cmd('block_create', { block_id, realm_id, block: randomBytes(bytes) })
+
+test('a realm whose roles somebody changes keeps no block of another realm waiting', async () => {
+  const elsewhere = await client.realm(owner, alice)
+  const holder = new pg.Client({ connectionString: database.url })
+  await holder.connect()
+  try {
+    await holder.query('BEGIN')
+    await holder.query('SELECT pg_advisory_xact_lock(1380272461, _id::int) FROM realm WHERE realm_id = $1', [
+      `${realm_id}`,
+    ])
+    const answered: string[] = []
+    const waiting = writers.map(async ({ connection }) => {
+      const { status } = await createBlock(connection, realm_id)
+      answered.push(status)
+    })
+    for (let n = 0; n < 5; n++) assert.equal((await createBlock(owner, elsewhere)).status, 'ok')
+    assert.deepEqual(answered, [])
+    const { rows } = await holder.query<{ n: number }>(
+      "SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    )
+    assert.ok(rows[0]!.n <= 1, `${rows[0]!.n} connections wait for the lock`)
+    await holder.query('COMMIT')
+    await Promise.all(waiting)
+    assert.deepEqual(answered, Array(CONNECTIONS).fill('ok'))
+  } finally {
+    await holder.end()
+  }
+})
+
+test('blocks that are created at once are each there once, and counted once', async () => {
+  const realms = [await client.realm(owner, alice), await client.realm(owner, alice)]
+  const [shared, ...ids] = Array.from({ length: 40 }, () => new Uuid())
+  const created = ids.map((id, i) =>
+    createBlock(writers[i % CONNECTIONS]!.connection, realms[i % 2]!, id, 100 + Math.floor(i / 2)),
+  )
+  const contended = writers.map(({ connection }) => createBlock(connection, realms[0]!, shared, 1000))
+  for (const { status } of await Promise.all(created)) assert.equal(status, 'ok')
+  const statuses = (await Promise.all(contended)).map(reply => reply.status).toSorted()
+  assert.deepEqual(statuses, [...Array(CONNECTIONS - 1).fill('already_exists'), 'ok'])
+  const missing = await createBlock(owner, new Uuid())
+  assert.equal(missing.status, 'not_found')
+  for (const [i, realm_id] of realms.entries()) {
+    const sizes = ids.flatMap((_, n) => (n % 2 === i ? [100 + Math.floor(n / 2)] : []))
+    const { blocks_size } = await owner.ok('realm_stats', { realm_id })
+    assert.equal(
+      blocks_size,
+      sizes.reduce((sum, size) => sum + size, i === 0 ? 1000 : 0),
+    )
+  }
 })
 
 test('a command that the database fails, fails alone', async () => {

@@ -494,10 +494,17 @@ export const limits = {
     beyond: 'the others go into the next one, organizations in turn',
     test: [GATHER, 'a batch takes from each organization in turn, from each in order, up to its bounds'],
   },
+  gathered_blocks: {
+    value: 64,
+    unit: 'items',
+    what: 'blocks that are checked by one statement, or added to their realms in one transaction',
+    beyond: 'the others go into the next one, organizations in turn',
+    test: [GATHER, 'a batch takes from each organization in turn, from each in order, up to its bounds'],
+  },
   gathered_bytes: {
     value: 2 * 1024 * 1024,
     unit: 'bytes',
-    what: 'their blobs together, but at least one version',
+    what: 'the blobs of such versions together, but at least one version',
     beyond: 'the others go into the next one, organizations in turn',
     test: [GATHER, 'one that is larger than a batch goes alone'],
   },

@@ -9,6 +9,7 @@ import type { Log } from '@parsec/shared/log'
 import type { Transactional } from '@parsec/shared/postgres/database'
 import type { InternalName } from '@parsec/shared/protocol/internal'
 import type { CallerOf, CommandName } from '@parsec/shared/protocol/registry'
+import type { Blocks } from './block/gathered-blocks.ts'
 import type { Mailer } from './invite/mail.ts'
 import type { Outbox } from './storage/outbox.ts'
 import type { Sessions } from './user/sessions.ts'
@@ -23,6 +24,7 @@ export type Deps = {
   outbox: Outbox
   /** What commands do together, each in its own budget. */
   sessions: Sessions
+  blocks: Blocks
   vlobReads: VlobReads
   vlobWrites: VlobWrites
   /** Who may begin a transaction: no organization takes all connections, though all its writers wait for one lock. */

@@ -1,6 +1,5 @@
 /** Every request that the service answers, a line for each domain. */
 import { adminRequests } from './administration/requests.ts'
-import { refusingClaimed } from './block/claimed.ts'
 import { blockRequests } from './block/requests.ts'
 import { ping } from './events/commands.ts'
 import { invite } from './invite/commands.ts'
@@ -40,7 +39,7 @@ export const internalHandlers = {
   ...sessionRequests,
   ...administrationRequests,
   ...adminRequests,
-  ...refusingClaimed(blockRequests),
+  ...blockRequests,
   ...legacyInvitationRequests,
   ...conduitRequests,
   ...presenceRequests,

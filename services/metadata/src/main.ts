@@ -12,6 +12,7 @@ import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { Database } from '@parsec/shared/postgres/database'
 import type { Service } from '@parsec/shared/service'
 import { figuresSampling } from './administration/figures.ts'
+import { Blocks } from './block/gathered-blocks.ts'
 import type { Deps } from './context.ts'
 import { commandHandlers, internalHandlers } from './handlers.ts'
 import { Mailer } from './invite/mail.ts'
@@ -49,6 +50,7 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
     outbox,
     turns,
     sessions: new Sessions(database),
+    blocks: new Blocks({ db: database, now: DateTime.now }),
     vlobReads: new VlobReads(database),
     vlobWrites: new VlobWrites({ db: database, outbox, now: DateTime.now }),
     config,

@@ -33,3 +33,21 @@ export const shareRealm = (tx: Queryable, organization: number, realm_id: Uuid) 
   tx.run(sql`
     SELECT pg_advisory_xact_lock_shared(${BESIDE}) FROM realm
     WHERE organization = ${organization} AND realm_id = ${realm_id}`)
+
+/** For commits of blocks: the realms whose lock can be had at once, with no queue before it. */
+export function tryToShareRealms(tx: Queryable, wanted: readonly RealmKey[]): Promise<{ realm: number }[]> {
+  return wanted.length === 1 ? tryToShareRealm(tx, wanted[0]!) : tryToShareAll(tx, wanted)
+}
+type RealmKey = { organization: number; realm_id: Uuid }
+const tryToShareRealm = (tx: Queryable, { organization, realm_id }: RealmKey) =>
+  tx.all<{ realm: number }>(sql`
+    SELECT realm._id AS realm FROM realm
+    WHERE organization = ${organization} AND realm_id = ${realm_id} AND pg_try_advisory_xact_lock_shared(${BESIDE})`)
+const tryToShareAll = (tx: Queryable, wanted: readonly RealmKey[]) =>
+  tx.all<{ realm: number }>(sql`
+    SELECT realm._id AS realm FROM (
+      SELECT DISTINCT (SELECT _id FROM realm WHERE organization = q.organization AND realm_id = q.realm_id) AS _id
+      FROM unnest((SELECT ${wanted.map(w => w.organization)}::bigint[]), (SELECT ${wanted.map(w => w.realm_id)}::uuid[]))
+        AS q (organization, realm_id)
+    ) realm
+    WHERE pg_try_advisory_xact_lock_shared(${BESIDE})`)
