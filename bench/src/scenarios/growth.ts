@@ -13,6 +13,8 @@ import type { Play, Scenario } from './scenario.ts'
 const UNITS = [20, 200, 2_000]
 const WARM_UP = 20
 const ROUNDS = 12
+/** … while one seems to grow: the cheapest of more rounds is nearer to what it costs. */
+const MOST_ROUNDS = 60
 const TIMES = 15
 /** Of those whose rows and blocks are counted. */
 const COUNTED = 5
@@ -58,7 +60,8 @@ async function costs(places: readonly Place[], name: string): Promise<Cost[]> {
   }
   for (const place of places) await times(place, WARM_UP)
   const seen = places.map(() => Number.POSITIVE_INFINITY)
-  for (let round = 0; round < ROUNDS; round++)
+  const seemsToGrow = () => seen.at(-1)! > seen[0]! * BUDGET
+  for (let round = 0; round < ROUNDS || (round < MOST_ROUNDS && seemsToGrow()); round++)
     for (const [i, place] of places.entries())
       seen[i] = Math.min(seen[i]!, await microseconds(place, () => times(place, TIMES)))
   const all: Cost[] = []
