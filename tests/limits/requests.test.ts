@@ -1,6 +1,9 @@
 /** Requests that are too large for what they mean, on the wire: each is answered shortly, and the next one as usual. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
 import { after, test } from 'node:test'
+import { limits } from '@parsec/shared/limits'
 import { Connection, certificate, clientOf, Device, pack, SigningKey, Time, Uuid, unpack } from '../harness/client.ts'
 import { Cluster } from '../harness/launch.ts'
 
@@ -156,4 +159,25 @@ test('a label that inflates from two kilobytes is refused at bootstrap', async (
   })
   assert.equal(reply.status, 'invalid_certification')
   assert.doesNotMatch(String(reply.reason), /timestamp/)
+})
+
+test('one address may have so many handshakes at once, and then 503 (DESIGN §9)', async () => {
+  const open: Socket[] = []
+  /** The status of an upgrade. */
+  const upgrade = async (): Promise<string> => {
+    const socket = connect({ host: '127.0.0.1', port: Number(new URL(cluster.url).port) }).on('error', () => {})
+    open.push(socket)
+    socket.write(
+      `GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${Buffer.alloc(16).toString('base64')}\r\n\r\n`,
+    )
+    const [head] = await once(socket, 'data')
+    return String(head).split(' ', 2)[1]!
+  }
+  const most = limits.half_open_handshakes.value
+  for (let n = 0; n < most; n += 256)
+    assert.deepEqual([...new Set(await Promise.all(Array.from({ length: 256 }, upgrade)))], ['101'])
+  assert.equal(await upgrade(), '503')
+  for (const socket of open) socket.destroy()
+  while ((await upgrade()) !== '101');
+  open.at(-1)!.destroy()
 })

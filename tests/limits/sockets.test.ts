@@ -13,7 +13,6 @@ import { Cluster } from '../harness/launch.ts'
 import { makeCertificate } from '../hosting/installation.ts'
 
 const MAX_CONNECTIONS = 300
-const HALF_OPEN = 256
 
 const folder = await mkdtemp(join(tmpdir(), 'parsec-tls-'))
 const lines: string[] = []
@@ -82,20 +81,6 @@ test('refused upgrades and malformed requests are destroyed within seconds, whoe
   // The pool may open a connection to the database in the meantime; 150 sockets it does not.
   await until(async () => (await descriptors()) <= before + 10)
   for (const peer of peers) peer.socket.destroy()
-})
-
-test('one address may have 256 handshakes at once, and then 503 (DESIGN §9)', async () => {
-  const peers = Array.from({ length: HALF_OPEN }, () => new Peer(upgrade('/ws')))
-  await until(() => peers.every(peer => peer.heard.startsWith('HTTP/1.1 101')))
-  const tooMany = new Peer(upgrade('/ws'))
-  await until(() => tooMany.heard.startsWith('HTTP/1.1 503'))
-  for (const peer of [...peers, tooMany]) peer.socket.destroy()
-  await until(async () => {
-    const peer = new Peer(upgrade('/ws'))
-    await until(() => peer.heard !== '')
-    peer.socket.destroy()
-    return peer.heard.startsWith('HTTP/1.1 101')
-  })
 })
 
 test('sockets of any kind count, and one too many is told so: 503', async () => {

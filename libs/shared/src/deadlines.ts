@@ -20,6 +20,12 @@ export const DELETION_WORK_MS = 5_000
 export const DELETION_CALL_MS = 20_000
 /** What of these a service leaves for the way of its answer. */
 export const ANSWER_MARGIN_MS = 250
+/**
+ * How fast requests end is learned while some wait: nobody is refused for it before the first time has passed, since many
+ * may end together; what is older than the second counts less.
+ */
+export const LANE_LEARNING_MS = 500
+export const LANE_REMEMBERED_MS = 1_000
 
 // What metadata asks outside
 

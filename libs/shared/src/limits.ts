@@ -353,11 +353,11 @@ export const limits = {
     test: [SOCKETS, 'sockets of any kind count'],
   },
   half_open_handshakes: {
-    value: 256,
+    value: 4096,
     unit: 'items',
     what: 'handshakes of one address at once; proxies and offices share an address',
     beyond: '503',
-    test: [SOCKETS, 'one address may have 256 handshakes at once'],
+    test: ['tests/limits/requests.test.ts', 'one address may have so many handshakes at once'],
   },
   // Events
   queued_events: {
@@ -481,7 +481,7 @@ export const limits = {
     test: [ADMISSION, 'no organization fills the lane: the rest is for the others'],
   },
   waiting_commands: {
-    value: 4,
+    value: 16,
     unit: 'times',
     what: 'commands that wait for their turn at one replica, compared with those that may be in progress',
     beyond: 'refused at once as not available: the connection is closed with 1013',

@@ -1,6 +1,6 @@
 /** Admission: lanes, turns by organization, and what is refused at once. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mock, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Budget } from '../budget.ts'
 import { Unavailable } from '../errors.ts'
@@ -91,6 +91,29 @@ test('what cannot begin in time is refused at once', async () => {
   await assert.rejects(work.ask('c2', new Budget(0)), Unavailable)
   await work.end('a3', 'b2')
   await Promise.all(running)
+})
+
+test('a crowd that comes at once is let in, however long its first ones take to end; a lane that stays slow is not', async () => {
+  let now = performance.now()
+  const clock = mock.method(performance, 'now', () => now)
+  try {
+    const work = new Work({ width: 4, share: 4, queue: 200 })
+    const names = Array.from({ length: 50 }, (_, i) => `a${i}`)
+    const crowd = names.map(name => {
+      now += 5
+      return work.ask(name, new Budget(5000))
+    })
+    assert.equal(work.admission.figures().light.refused, 0)
+    now += 1000
+    await work.end('a0', 'a1', 'a2', 'a3')
+    // Forty-two wait, and four a second end.
+    await assert.rejects(work.ask('a50', new Budget(5000)), /too much to do/)
+    const other = work.ask('b0', new Budget(5000))
+    await work.end(...names.slice(4, 8), 'b0', ...names.slice(8))
+    await Promise.all([...crowd, other])
+  } finally {
+    clock.mock.restore()
+  }
 })
 
 test('when the service stops, what runs is told and nothing begins any more', async () => {

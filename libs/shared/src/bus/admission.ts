@@ -5,6 +5,7 @@
  */
 
 import type { Budget } from '../budget.ts'
+import { LANE_LEARNING_MS, LANE_REMEMBERED_MS } from '../deadlines.ts'
 import { Unavailable } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Lane } from '../protocol/command.ts'
@@ -14,9 +15,6 @@ export type GateOptions = { width: number; share: number; queue: number }
 export type GateFigures = { running: number; waiting: number; refused: number; waitedSeconds: number }
 
 type Waiter = { start(): void }
-
-/** Weight of the newest interval between two ends in the mean. */
-const NEWEST = 0.2
 
 /** Lets in so many at once, in turns by `key`. */
 export class Gate {
@@ -28,9 +26,9 @@ export class Gate {
   #waiting = 0
   #refused = 0
   #waitedMs = 0
-  #lastEnd = 0
-  /** Mean milliseconds between two ends while somebody waits. */
-  #interval = 0
+  /** So many have ended since then, while somebody waits. */
+  #ends = 0
+  #since = 0
 
   constructor(options: GateOptions) {
     this.#options = options
@@ -53,9 +51,12 @@ export class Gate {
     if (count === 0) this.#runningOf.delete(key)
     else this.#runningOf.set(key, count)
     if (this.#waiting === 0) return
-    const now = performance.now()
-    this.#interval += NEWEST * (now - this.#lastEnd - this.#interval)
-    this.#lastEnd = now
+    this.#ends++
+    const passed = performance.now() - this.#since
+    if (passed > LANE_REMEMBERED_MS) {
+      this.#since += passed / 2
+      this.#ends /= 2
+    }
     this.#startNext()
   }
   figures(): GateFigures {
@@ -69,13 +70,17 @@ export class Gate {
 
   #wait(key: string, budget: Budget): Promise<void> {
     const now = performance.now()
-    if (this.#waiting === 0) this.#lastEnd = now
+    if (this.#waiting === 0) {
+      this.#since = now
+      this.#ends = 0
+    }
     const own = this.#queues.get(key)?.size ?? 0
     const turns = (own + 1) * Math.max(this.#queues.size, 1)
-    const expected = turns * Math.max(this.#interval, now - this.#lastEnd)
+    const passed = now - this.#since
+    const isTooSlow = passed > LANE_LEARNING_MS && (turns * passed) / Math.max(this.#ends, 1) > budget.msLeft
     const { queue } = this.#options
     // An organization may fill half of the queue.
-    if (this.#waiting >= queue || own >= queue / 2 || (this.#waiting > 0 && expected > budget.msLeft)) {
+    if (this.#waiting >= queue || own >= queue / 2 || isTooSlow) {
       this.#refused++
       return Promise.reject(new Unavailable('too much to do'))
     }
