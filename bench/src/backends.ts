@@ -2,11 +2,12 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { query } from './backing.ts'
 
-/** Milliseconds by process; a process that began since an earlier look has spent everything since. Linux, same host. */
+/** Milliseconds by process, without a vacuum that comes along; a process that began since an earlier look has spent everything since. Linux, same host. */
 export async function backendsCpuMs(databaseUrl: string): Promise<ReadonlyMap<number, number>> {
   const rows = await query(
     databaseUrl,
-    'SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+    `SELECT pid FROM pg_stat_activity
+     WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`,
   )
   return new Map(rows.map(({ pid }) => [Number(pid), onProcessorMs(Number(pid))]))
 }
