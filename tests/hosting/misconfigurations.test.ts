@@ -37,6 +37,28 @@ describe('a start that fails', { concurrency: ATONCE }, () => {
     })
 })
 
+describe('a command that does not exist', () => {
+  for (const [argv, line] of [
+    [['backend', 'rnu'], "Error: No such command 'rnu'. Did you mean run?"],
+    [['backedn', 'run'], "Error: No such command 'backedn'. Did you mean backend?"],
+    [['admin', 'user', 'lst'], "Error: No such command 'lst'. Did you mean list?"],
+    [['backend', 'toString'], "Error: No such command 'toString'."],
+  ] as const)
+    test(argv.join(' '), async () => {
+      const child = await made.shell.run(argv)
+      assert.equal(child.output.trimEnd().split('\n').at(-1), line)
+      assert.equal(child.exitCode, 2)
+    })
+})
+
+test('what is MOCKED says what becomes of it', async () => {
+  const { output } = await made.shell.run(['backend', 'run', '--help'])
+  const help = output.replaceAll(/\s+/g, ' ')
+  assert.match(help, /MOCKED keeps everything in memory, for trials only/)
+  assert.match(help, /`MOCKED` \(memory, for trials\)/)
+  assert.match(help, /MOCKED writes mails as files into a temporary folder/)
+})
+
 test('docs/operations.md has the table', async () => {
   const page = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8')
   assert.ok(page.includes(table()), `put this into docs/operations.md:\n\n${table()}\n`)

@@ -23,14 +23,16 @@ export type Scene = {
 
 export type Mistake = {
   readonly what: string
-  /** Options instead of those of a server that would start; `null` leaves one out. */
-  readonly options: (scene: Scene) => { readonly [option: string]: string | null }
+  /** Options instead of those of a server that would start; `null` leaves one out, `true` is for one without a value. */
+  readonly options: (scene: Scene) => { readonly [option: string]: string | true | null }
   readonly exit: 1 | 2
   readonly line: string
   readonly remedy: string
 }
 
 const url = (scene: Scene, at: string, password = scene.PASSWORD) => `postgresql://${scene.USER}:${password}@${at}`
+/** A trial, which needs nothing else. */
+const TRIAL = { dev: true, db: null, blockstore: null, 'administration-token': null }
 const ONCE = { 'maximum-database-connection-attempts': '0' }
 
 export const MISTAKES: readonly Mistake[] = [
@@ -54,6 +56,27 @@ export const MISTAKES: readonly Mistake[] = [
     exit: 2,
     line: "Error: Invalid value for '--port' / '-P': 'http' is not a valid integer.",
     remedy: 'See the types in configuration.md.',
+  },
+  {
+    what: 'a port that there is not',
+    options: () => ({ port: '-5' }),
+    exit: 2,
+    line: "Error: Invalid value for '--port' / '-P': -5 is not in the range 0<=x<=65535.",
+    remedy: 'Give one from 1 to 65535, or 0 for any that is free.',
+  },
+  {
+    what: 'a port that there is not, for a trial',
+    options: () => ({ ...TRIAL, port: '99999' }),
+    exit: 2,
+    line: "Error: Invalid value for '--port' / '-P': 99999 is not in the range 0<=x<=65535.",
+    remedy: 'The same.',
+  },
+  {
+    what: 'an address for clients that is one for browsers',
+    options: () => ({ 'backend-addr': 'http://parsec.example.com' }),
+    exit: 2,
+    line: "Error: Invalid value for '--backend-addr': must look like parsec://hostname[:port][?no_ssl=true], not http://parsec.example.com",
+    remedy: 'Write `parsec://` in the place of `https://`; for a server without TLS add `?no_ssl=true`.',
   },
   {
     what: 'the token is empty',
@@ -225,6 +248,13 @@ export const MISTAKES: readonly Mistake[] = [
     remedy: 'Put `nats://` or `tls://` before it.',
   },
   {
+    what: 'an address of NATS for another protocol',
+    options: () => ({ 'nats-url': 'http://nats.example.com:4222' }),
+    exit: 2,
+    line: "Error: Invalid value for '--nats-url': must look like nats://[user:password@]host[:port], several separated by commas.",
+    remedy: 'Put `nats://` or `tls://` before it.',
+  },
+  {
     what: 'the log file cannot be written',
     options: ({ FOLDER }) => ({ 'log-file': `${FOLDER}/no/such/folder/log` }),
     exit: 1,
@@ -267,21 +297,18 @@ export async function setScene(folder: string, database: TestDatabase): Promise<
 
 /** The words of a command line for a server that would start, but for one mistake; upper case names are variables. */
 export function commandLine(mistake: Mistake, scene: Scene): { argv: string[]; env: { [name: string]: string } } {
-  const given: { [option: string]: string | null } = {
+  const given: { [option: string]: string | true | null } = {
     port: '0',
     db: 'MOCKED',
     blockstore: 'MOCKED',
     'administration-token': 'TOKEN-OF-NOBODY',
     ...mistake.options(scene),
   }
-  const pairs = Object.entries(given).filter((pair): pair is [string, string] => pair[1] !== null)
+  const pairs = Object.entries(given).filter((pair): pair is [string, string | true] => pair[1] !== null)
+  const options = pairs.filter(([name]) => /^[a-z]/.test(name))
   return {
-    argv: [
-      'backend',
-      'run',
-      ...pairs.filter(([name]) => /^[a-z]/.test(name)).map(([name, text]) => `--${name}=${text}`),
-    ],
-    env: Object.fromEntries(pairs.filter(([name]) => /^[A-Z]/.test(name))),
+    argv: ['backend', 'run', ...options.map(([name, text]) => (text === true ? `--${name}` : `--${name}=${text}`))],
+    env: Object.fromEntries(pairs.filter((pair): pair is [string, string] => /^[A-Z]/.test(pair[0]))),
   }
 }
 

@@ -23,10 +23,11 @@ const SMALL_PAYLOAD = 64 * 1024
 
 const own = {} as { postgres: TestDatabase; nats: TestNats; database: Database }
 const errors: { event: string; keys: LogKeys }[] = []
+const warnings: string[] = []
 const log: Log = {
   debug() {},
   info() {},
-  warning() {},
+  warning: event => void warnings.push(event),
   error: (event, keys = {}) => void errors.push({ event, keys }),
   critical: (event, keys = {}) => void errors.push({ event, keys }),
   child: () => log,
@@ -104,6 +105,23 @@ test('an event that a lost connection took along is told again, though the next 
   await other.drain()
   await Promise.all([bus.drain(), ears.drain()])
   await proxy.close()
+})
+
+test('a replica that ends without its bus says that events wait only when some do', async () => {
+  const proxy = await TcpProxy.start(own.nats.url)
+  const bus = await connect(proxy.url)
+  const [told, silent] = [new Outbox(own.database, bus, log), new Outbox(own.database, bus, log)]
+  await commit(told, event('kept'))
+  await proxy.close()
+  await until('without its bus', () => !bus.connected)
+  const warned = () => warnings.filter(warning => warning === 'Events wait in the outbox').length
+  const before = warned()
+  await silent.drain()
+  assert.equal(warned(), before)
+  await told.drain()
+  assert.equal(warned(), before + 1)
+  await own.postgres.query('DELETE FROM outbox')
+  await bus.drain()
 })
 
 test('sweeps of two replicas tell in the order of the rows', async () => {
