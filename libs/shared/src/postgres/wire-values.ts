@@ -90,6 +90,8 @@ function instantBytes({ second, microsecond }: DateTime): Buffer {
 /** In binary when the first item tells the type for certain: a number may be of several. */
 function arrayParameter(list: readonly unknown[]): Parameter {
   const first = list.find(item => item !== null)
+  // What gathered statements have most of
+  if (typeof first === 'number') return `{${list.map(item => item ?? 'NULL').join()}}`
   const items = list.map(parameterOf)
   const element =
     first instanceof Uint8Array
@@ -102,7 +104,8 @@ function arrayParameter(list: readonly unknown[]): Parameter {
   return element === undefined ? arrayText(items as (string | null)[]) : arrayBytes(element, items as (Buffer | null)[])
 }
 const arrayText = (items: readonly (string | null)[]): string =>
-  `{${items.map(item => (item === null ? 'NULL' : `"${item.replace(/[\\"]/g, '\\$&')}"`)).join()}}`
+  `{${items.map(item => (item === null ? 'NULL' : `"${QUOTED.test(item) ? item.replace(/[\\"]/g, '\\$&') : item}"`)).join()}}`
+const QUOTED = /[\\"]/
 function arrayBytes(element: number, items: readonly (Uint8Array | null)[]): Buffer {
   const bytes = Buffer.allocUnsafe(items.reduce((size, item) => size + 4 + (item?.length ?? 0), 20))
   let at = 0

@@ -56,6 +56,32 @@ const findAll = (tx: Queryable, wanted: readonly Wanted[]) =>
     ) realm
     ${CALLER_BY_KEY}`)
 
+/** A block that exists, and what the gates look at. */
+export type BlockKey = Pick<Wanted, 'context' | 'block_id'>
+export type Found = RealmFacts & { size: number; missed_nodes: number[] | null }
+
+/** Undefined when there is no such block. */
+export const findBlock = (db: Queryable, { context, block_id }: BlockKey) =>
+  db.one<Found>(sql`
+    SELECT block.size, block.missed_nodes, ${GATES}
+    FROM block JOIN realm ON realm._id = block.realm ${JOIN_CALLER} = ${context.user}
+    WHERE block.organization = ${context.organization} AND block.block_id = ${block_id} AND block.deleted_on IS NULL`)
+
+/** `n`: which of the keys it is for, from 1; those without a block are missing. */
+export const findBlocks = (db: Queryable, keys: readonly BlockKey[]) =>
+  db.all<Found & { n: number }>(sql`
+    SELECT q.n, block.size, block.missed_nodes, ${GATES}
+    FROM unnest((SELECT ${keys.map(k => k.context.organization)}::bigint[]), (SELECT ${keys.map(k => k.block_id)}::uuid[]),
+      (SELECT ${keys.map(k => k.context.user)}::bigint[]))
+      WITH ORDINALITY AS q (organization, block_id, user_, n)
+    CROSS JOIN LATERAL (
+      SELECT * FROM block WHERE block.organization = q.organization AND block.block_id = q.block_id
+        AND block.deleted_on IS NULL
+      OFFSET 0
+    ) block
+    CROSS JOIN LATERAL (SELECT * FROM realm WHERE realm._id = block.realm OFFSET 0) realm
+    ${CALLER_BY_KEY}`)
+
 /** A block that is stored. */
 export type NewBlock = Wanted & { size: number; missed_nodes: readonly number[]; realm: number }
 

@@ -7,7 +7,7 @@ import { sql } from '@parsec/shared/postgres/sql'
 import type { InternalName } from '@parsec/shared/protocol/internal'
 import type { InternalHandlers } from '../context.ts'
 import { isDoomed } from '../organization/deletion.ts'
-import { GATES, JOIN_CALLER, type RealmFacts, readRefusal } from '../realm/gates.ts'
+import { readRefusal } from '../realm/gates.ts'
 import { createRefusal } from './gathered-blocks.ts'
 
 export const blockRequests: InternalHandlers<Extract<InternalName, `block_${string}`>> = {
@@ -48,12 +48,10 @@ export const blockRequests: InternalHandlers<Extract<InternalName, `block_${stri
 
   block_removal: async ({ db }, { organization_id }) => ({ is_allowed: await isDoomed(db, organization_id) }),
 
-  block_access: async ({ db, now }, { context, block_id }) => {
-    const realm = await db.one<RealmFacts & { size: number; missed_nodes: number[] | null }>(sql`
-      SELECT block.size, block.missed_nodes, ${GATES}
-      FROM block JOIN realm ON realm._id = block.realm ${JOIN_CALLER} = ${context.user}
-      WHERE block.organization = ${context.organization} AND block.block_id = ${block_id} AND block.deleted_on IS NULL`)
-    if (!realm) return { status: 'not_found' }
-    return readRefusal(realm, now()) ?? { status: 'ok', size: realm.size, missed_nodes: realm.missed_nodes ?? [] }
+  block_access: async (ctx, { context, block_id }) => {
+    const block = await ctx.blocks.find(ctx, { context, block_id })
+    if (!block) return { status: 'not_found' }
+    const { size, missed_nodes } = block
+    return readRefusal(block, ctx.now()) ?? { status: 'ok', size, missed_nodes: missed_nodes ?? [] }
   },
 }

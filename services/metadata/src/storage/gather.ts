@@ -154,3 +154,13 @@ export class Gathering<Item, Answer> {
     else await this.#serveTogether([entry])
   }
 }
+
+/** Rows of a statement for many keys in the order of these: `n` tells which, from 1. Undefined for a key without a row. */
+export function inOrder<Row extends { n: number }>(
+  keys: readonly unknown[],
+  rows: readonly Row[],
+): (Row | undefined)[] {
+  const ordered: (Row | undefined)[] = keys.map(() => undefined)
+  for (const row of rows) ordered[row.n - 1] = row
+  return ordered
+}

@@ -5,7 +5,7 @@ import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
 import type { DeviceID, OrganizationID } from '@parsec/shared/protocol/types'
 import { EXPIRATION, type Expiration } from '../organization/expiration.ts'
-import { Gathering } from '../storage/gather.ts'
+import { Gathering, inOrder } from '../storage/gather.ts'
 
 export type OrganizationRow = Omit<OrganizationFacts, 'is_expired'> & Expiration
 export const ORGANIZATION = fragment`organization._id AS organization, organization.root_verify_key IS NOT NULL AS is_bootstrapped,
@@ -26,10 +26,7 @@ export class Sessions {
     this.#gathering = new Gathering<SessionKey, Session | undefined>({
       alone: (key, budget) => findSession(db.within(budget), key),
       few: FEW,
-      together: async (keys, budget) => {
-        const found = new Map((await findSessions(db.within(budget), keys)).map(row => [row.n, row]))
-        return keys.map((_, i) => found.get(i + 1))
-      },
+      together: async (keys, budget) => inOrder(keys, await findSessions(db.within(budget), keys)),
       maxItems: MAX_ITEMS,
       maxBytes: Infinity,
       lanes: 1,

@@ -6,7 +6,7 @@ import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { DeviceID } from '@parsec/shared/protocol/types'
 import { CALLER_BY_KEY, GATES, JOIN_CALLER, type RealmFacts } from '../realm/gates.ts'
-import { Gathering } from '../storage/gather.ts'
+import { Gathering, inOrder } from '../storage/gather.ts'
 
 /** `version`, or the newest one, or the newest up to `timestamp`. */
 export type VersionKey = {
@@ -40,10 +40,7 @@ export class VlobReads {
     this.#gathering = new Gathering({
       alone: (item, budget) => findVersion(db.within(budget), item),
       few: FEW,
-      together: async (items, budget) => {
-        const found = new Map((await findVersions(db.within(budget), items)).map(row => [row.n, row]))
-        return items.map((_, i) => found.get(i + 1))
-      },
+      together: async (items, budget) => inOrder(items, await findVersions(db.within(budget), items)),
       maxItems: MAX_ITEMS,
       maxBytes: Infinity,
       lanes: LANES,

@@ -15,7 +15,7 @@ import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import { lockRealmByKey } from '../realm/lock.ts'
 import type { SequesterBlobs } from '../sequester/blobs.ts'
 import { keptServices } from '../sequester/write.ts'
-import { BUSY, Gathering } from '../storage/gather.ts'
+import { BUSY, Gathering, inOrder } from '../storage/gather.ts'
 import type { Outbox } from '../storage/outbox.ts'
 import {
   Batch,
@@ -136,9 +136,9 @@ export class VlobWrites {
           Promise.all(items.map(item => keptServices(tx, item.context, item.sequester_blob))),
         ])
         const isLocked = new Set(locked.map(({ realm }) => realm))
-        const found = new Map(places.map(place => [place.n, place]))
+        const found = inOrder(items, places)
         for (const [i, item] of items.entries()) {
-          const place = found.get(i + 1)
+          const place = found[i]
           if (place && !isLocked.has(place.realm)) {
             item.realm = place.realm
             done.push(BUSY)
