@@ -144,6 +144,8 @@ test('every variable of the systemd unit is one of the server', async () => {
 describe('compose.yaml', async () => {
   type Service = {
     image: string
+    restart?: string
+    logging?: { options: { [name: string]: string } }
     command?: string[]
     environment?: { [name: string]: string }
     secrets?: string[]
@@ -185,6 +187,14 @@ describe('compose.yaml', async () => {
       for (const other of Object.keys(depends_on)) assert.ok(other in services, other)
       for (const port of ports) assert.match(port, /^127\.0\.0\.1:/)
     }
+  })
+
+  test('no log grows without end, and what is checked from another container is the server', () => {
+    for (const [name, { restart, logging }] of Object.entries(services))
+      if (restart === 'unless-stopped') assert.match(logging?.options['max-size'] ?? '', /^\d+m$/, name)
+    const addr = services['check']!.environment!['PARSEC_BACKEND_ADDR']!
+    const { PARSEC_PORT } = services['server']!.environment!
+    assert.equal(addr, `\${PARSEC_BACKEND_ADDR:-parsec://server:${PARSEC_PORT}?no_ssl=true}`)
   })
 
   test('its script makes every secret once, in a folder that only its owner may enter', async () => {
