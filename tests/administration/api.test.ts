@@ -280,7 +280,7 @@ test('services, nodes, warnings, activity and figures are told', async () => {
 
 test('a mail shows whether mails leave', async () => {
   assert.equal((await api.ok('sendTestMail', {}, { to: 'admin@example.com' })).to, 'admin@example.com')
-  assert.deepEqual(await api.refused('sendTestMail', {}, { to: 'no address' }), [502, 'mail_failed'])
+  assert.deepEqual(await api.refused('sendTestMail', {}, { to: 'no address' }), [400, 'bad_data'])
 })
 
 test('who was here is told within seconds after leaving', async () => {

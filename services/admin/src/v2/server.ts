@@ -148,6 +148,9 @@ const history = endpoint(
   async ({ bus }, { query: { days } }) => callInternal(bus, 'admin_history', { days }),
 )
 
+/** What SMTP can carry. */
+const MAIL_ADDRESS = /^[!-;=?-~]+@[!-;=?-~]+$/
+
 const mailTest = endpoint(
   {
     method: 'POST',
@@ -155,7 +158,7 @@ const mailTest = endpoint(
     operationId: 'sendTestMail',
     tag: 'Server',
     summary: 'Send a mail to see whether mails leave',
-    body: z.object({ to: z.string().min(3).max(254) }),
+    body: z.object({ to: z.string().min(3).max(254).regex(MAIL_ADDRESS, 'Not an address like admin@example.com.') }),
     answer: z.object({ to: z.string(), ms: count() }),
     refusals: { 409: ['mail_not_configured'], 502: ['mail_failed'] },
     example: { body: { to: 'admin@example.com' }, answer: { to: 'admin@example.com', ms: 230 } },
