@@ -244,6 +244,8 @@ export const ORGANIZATION_LINGER_MS = 10_000
 export const FIRST_EVENT_MS = 50
 /** For a missing event: longer than another replica needs to sweep the outbox of a dead one. Then clients connect anew. */
 export const EVENT_GAP_MS = 5_000
+/** For one turn of telling an event to many; with what one delivery takes it stays under 10. */
+export const FAN_OUT_TURN_MS = 5
 /** Between two signs of life of a claimer; metadata believes each for a minute. */
 export const CLAIMER_RENEW_MS = 20_000
 /** Between two looks at an exchange without having been told: no lost order may leave two people waiting for each other. */

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { FAN_OUT_TURN_MS } from '@parsec/shared/deadlines'
 import { limits } from '@parsec/shared/limits'
-import { DELIVERIES_PER_TURN, FanOut } from './fan-out.ts'
+import { DELIVERIES_PER_TURN, FanOut, LOOK_EVERY } from './fan-out.ts'
 
 const nextTurn = () => new Promise<void>(resolve => setImmediate(resolve))
+const noTimePasses = () => 0
 const numbers = (count: number) => Array.from({ length: count }, (_, i) => i)
 
 test('few are told at once, many in slices of one turn of the event loop', async () => {
@@ -11,6 +13,7 @@ test('few are told at once, many in slices of one turn of the event loop', async
   const out = new FanOut<string, number, string>(
     n => told.push(n),
     () => {},
+    noTimePasses,
   )
   out.tell('a', [], 'nobody')
   out.tell('a', [1, 2], 'event')
@@ -27,11 +30,26 @@ test('few are told at once, many in slices of one turn of the event loop', async
   assert.equal(told.length, 1002 + DELIVERIES_PER_TURN)
 })
 
+test('deliveries that take long are told in shorter slices', async () => {
+  const told: number[] = []
+  const out = new FanOut<string, number, string>(
+    n => told.push(n),
+    () => {},
+    () => told.length * FAN_OUT_TURN_MS,
+  )
+  const turns: number[] = []
+  out.tell('a', numbers(100), 'event')
+  for (turns.push(told.length); told.length < 100; turns.push(told.length)) await nextTurn()
+  assert.deepEqual(turns.slice(0, 3), [LOOK_EVERY, 2 * LOOK_EVERY, 3 * LOOK_EVERY])
+  assert.deepEqual(told, numbers(100))
+})
+
 test('each recipient hears events in their order, and a small group does not wait for a large one', async () => {
   const told: string[] = []
   const out = new FanOut<string, string, number>(
     (who, event) => told.push(`${who}${event}`),
     () => {},
+    noTimePasses,
   )
   const large = numbers(5000).map(() => 'L')
   for (const event of [1, 2]) out.tell('large', large, event)
