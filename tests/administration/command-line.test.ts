@@ -69,6 +69,7 @@ test('mistakes end with one line that says what to do', async () => {
   const cases: readonly (readonly [words: readonly string[], code: number, text: RegExp])[] = [
     [['org', 'show'], 2, /Missing argument 'ORGANIZATION'/],
     [['org', 'show', 'no such'], 2, /'ORGANIZATION': 'no such' is not a valid organization id/],
+    [['org', 'set', 'nobody'], 1, /nothing to change: give one of --active-users-limit, /],
     [['org', 'show', 'nobody'], 1, /there is no such organization/],
     [['org', 'create', id], 1, /its first user has bootstrapped it/],
     [['org', 'show', id, 'more'], 2, /unexpected extra argument \(more\)/],

@@ -119,8 +119,14 @@ export const organizationCommands = [
       'parsec admin org set Acme --active-users-limit none',
     ],
     options: { organization, ...settings },
-    run: async (api, { organization, ...values }) =>
-      one(await api.send('PATCH', organizationPath(organization!), settingsOf(values))),
+    async run(api, { organization, ...values }) {
+      const change = settingsOf(values)
+      if (Object.keys(change).length === 0) {
+        const names = Object.values(settings).map(({ name }) => `--${name}`)
+        throw new OperatorError(`nothing to change: give one of ${names.join(', ')}`)
+      }
+      return one(await api.send('PATCH', organizationPath(organization!), change))
+    },
   }),
   adminCommand({
     path: 'parsec admin org expire',
