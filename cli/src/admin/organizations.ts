@@ -121,7 +121,7 @@ export const organizationCommands = [
     options: { organization, ...settings },
     async run(api, { organization, ...values }) {
       const change = settingsOf(values)
-      if (Object.keys(change).length === 0) {
+      if (Object.values(change).every(value => value === undefined)) {
         const names = Object.values(settings).map(({ name }) => `--${name}`)
         throw new OperatorError(`nothing to change: give one of ${names.join(', ')}`)
       }
