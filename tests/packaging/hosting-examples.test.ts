@@ -15,7 +15,7 @@ import { createDatabase, isListening, startNats, type TestDatabase, type TestNat
 import { Child } from '../harness/child.ts'
 import { startFront } from '../harness/front.ts'
 import { freePort } from '../harness/ports.ts'
-import { assertWorks, Shell } from '../hosting/installation.ts'
+import { assertWorks, Shell, until } from '../hosting/installation.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const S3 = fileURLToPath(new URL('../conformance/lib/s3-faulty.mjs', import.meta.url))
@@ -154,6 +154,12 @@ test('--dev needs nothing and leaves nothing (R22)', async () => {
   const { shell } = installed
   const port = await freePort()
   const server = await shell.serve(port, ['backend', 'run', '--dev', '--port', `${port}`])
+  await until('it says what to do next', () => server.output.includes('Ctrl-C stops.'))
+  const [, consoleUrl = ''] = /The console is at (\S+),/.exec(server.output) ?? []
+  assert.equal((await fetch(consoleUrl)).status, 200)
+  const [, variable, token = '', words = ''] = /^ {2}(\w+)=(\S+) parsec (.*)$/m.exec(server.output) ?? []
+  const next = await shell.run(words.split(' '), { [variable!]: token })
+  assert.match(next.output, /^parsec:\/\/localhost:\d+\/Acme\?action=bootstrap_organization/)
   await assertWorks(`ws://127.0.0.1:${port}`, 's3cr3t')
   await endsWell(server)
   assert.deepEqual(

@@ -29,6 +29,9 @@ function expand(word: string, environment: Environment): string {
 
 export const MAX_PORT = 65_535
 
+/** The administration token of `--dev`, which everybody knows. */
+export const TRIAL_TOKEN = 's3cr3t'
+
 /**
  * What `--dev` adds as if it were typed: only options that were not, whatever the environment says. The address names
  * the port in force and is plain unless TLS is configured.
@@ -47,7 +50,7 @@ export function devArguments(
     ['debug', 'true'],
     ['db', 'MOCKED'],
     ['blockstore', 'MOCKED'],
-    ['administration-token', 's3cr3t'],
+    ['administration-token', TRIAL_TOKEN],
     // A port that is none is reported as such, not as a bad address.
     ...(port === undefined
       ? []

@@ -11,6 +11,7 @@ import { MAX_CLIENT_MESSAGE_BYTES, MAX_ENVELOPE_BYTES } from '@parsec/shared/bus
 import { ABANDON_DRAIN_MS } from '@parsec/shared/deadlines'
 import { OperatorError, Unavailable } from '@parsec/shared/errors'
 import type { AdministrationGuard } from '@parsec/shared/http/administration-guard'
+import { inBrackets } from '@parsec/shared/http/netloc'
 import type { HttpServer } from '@parsec/shared/http/server'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, type Monitor, noMetrics } from '@parsec/shared/metrics'
@@ -81,7 +82,7 @@ export class ServerProcess {
     this.#listening = true
     if (address && http)
       this.#log.info(
-        `Running on ${http.tls ? 'https' : 'http'}://${urlHost(http.host)}:${address.port} (CTRL + C to quit)`,
+        `Running on ${http.tls ? 'https' : 'http'}://${inBrackets(http.host)}:${address.port} (CTRL + C to quit)`,
       )
     return address
   }
@@ -258,5 +259,3 @@ async function connectNats(
     throw new OperatorError(`--nats-url: ${describe(error)}`, { cause: error })
   }
 }
-
-const urlHost = (host: string): string => (host.includes(':') && !host.startsWith('[') ? `[${host}]` : host)

@@ -7,7 +7,7 @@ import { devArguments, type Environment } from '../../command-line/argv.ts'
 import { EXIT_OK, type Output } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import { type RunValues, runOptions } from '../../options.ts'
-import { banner } from '../../server/banner.ts'
+import { banner, trialSteps } from '../../server/banner.ts'
 import { useProxies } from '../../server/proxy.ts'
 import { ServerProcess } from '../../server/server-process.ts'
 import { SERVICES } from '../../server/services.ts'
@@ -93,9 +93,7 @@ async function serveAlone({ settings, log, watched, output, failure }: Role): Pr
   output.out(banner(settings))
   server =
     settings.workers > 1 ? await makeWorkforce(settings, watched) : new ServerProcess(settings, watched, log.warnings)
-  const ready = settings.dev
-    ? () => output.out('Ready. Nothing is kept: all data is in memory. Ctrl-C stops.\n')
-    : noted
+  const ready = settings.dev ? () => output.out(trialSteps(settings)) : noted
   await serve({ server, drainMs: () => settings.drainMs, ready, stop, failure })
   sayIfHeard('bye ;-)\n')
 }
