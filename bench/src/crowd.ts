@@ -12,14 +12,14 @@ export type CrowdOpenJob = { job: 'crowd: open'; url: string; identities: readon
 export type CrowdListenJob = { job: 'crowd: listen' }
 export type Version = { vlob: string; version: number }
 /**
- * The author writes these versions, each list one after another on a connection of its own, or pings when there are
- * none; done when the crowd has heard `deliveries` events. `again`: whoever has one asks for the next.
+ * The author writes these versions, those of a step at once, each on a connection of its own; or pings when there are
+ * none. A step is over when the crowd has heard `deliveries` events. `again`: whoever has one asks for the next.
  */
 export type CrowdTellJob = {
   job: 'crowd: tell'
   url: string
   author: Identity
-  versions: readonly (readonly Version[])[]
+  steps: readonly (readonly Version[])[]
   deliveries: number
   again: boolean
 }
@@ -61,26 +61,25 @@ async function subscribe(url: string, identity: Identity): Promise<Wire> {
   return wire
 }
 
-async function tell({ url, author, versions, deliveries, again }: CrowdTellJob): Promise<void> {
+async function tell({ url, author, steps, deliveries, again }: CrowdTellJob): Promise<void> {
   const key = signingKeyOf(author)
-  const wires = await Promise.all(Array.from({ length: Math.max(versions.length, 1) }, () => connect(url, author, key)))
-  const delivered = new Promise<void>((done, failed) => {
-    Object.assign(heard, { again, missing: deliveries, done, failed })
-  })
-  const written =
-    versions.length > 0
-      ? wires.map((wire, i) => write(wire, versions[i]!))
-      : wires.map(wire => wire.request({ cmd: 'ping', ping: 'crowd' }))
-  await Promise.all([delivered, ...written])
+  const writers = Math.max(1, ...steps.map(step => step.length))
+  const wires = await Promise.all(Array.from({ length: writers }, () => connect(url, author, key)))
+  const heardOf = (say: () => Promise<unknown>[]) => {
+    const delivered = new Promise<void>((done, failed) => {
+      Object.assign(heard, { again, missing: deliveries, done, failed })
+    })
+    return Promise.all([delivered, ...say()])
+  }
+  if (steps.length === 0) await heardOf(() => wires.map(wire => wire.request({ cmd: 'ping', ping: 'crowd' })))
+  for (const step of steps) await heardOf(() => step.map((version, i) => write(wires[i]!, version)))
   for (const wire of wires) wire.close()
 }
 
-async function write(wire: Wire, versions: readonly Version[]): Promise<void> {
-  for (const { vlob, version } of versions) {
-    const vlob_id = Uuid.parse(vlob)!
-    const blob = Buffer.alloc(300)
-    const timestamp = DateTime.now()
-    const about = { encryption_revision: 1, vlob_id, version, timestamp, blob, sequester_blob: null }
-    await wire.request({ cmd: 'vlob_update', ...about })
-  }
+function write(wire: Wire, { vlob, version }: Version): Promise<unknown> {
+  const vlob_id = Uuid.parse(vlob)!
+  const blob = Buffer.alloc(300)
+  const timestamp = DateTime.now()
+  const about = { encryption_revision: 1, vlob_id, version, timestamp, blob, sequester_blob: null }
+  return wire.request({ cmd: 'vlob_update', ...about })
 }

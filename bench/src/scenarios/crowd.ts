@@ -22,7 +22,7 @@ const REALMS = 100
 const EACH = SUBSCRIBERS / REALMS
 /** Writers at once: a gateway that sleeps and wakes for each event would look dearer than it is. */
 const WRITERS = 10
-/** Of each, in a realm of which only one hears. */
+/** Of each, in a realm of which only one hears. Each waits for the events of all: no queue runs over. */
 const UPDATES_TO_ONE = 50
 const EVENT_BUDGET_US = 100
 const DELIVERY_BUDGET_US = 20
@@ -38,7 +38,7 @@ export const crowd: Scenario = {
   run,
 }
 
-/** By writer: those in realms of which many hear, and one each in the realm of which one hears. */
+/** Those in realms of which many hear, as many at once as there are writers; and as many in the realm of which one hears. */
 type Vlobs = { readonly shared: readonly (readonly string[])[]; readonly lonely: readonly string[] }
 /** Microseconds: an event for one, who asks for the next; a delivery to one of many, and their asking again. */
 type Costs = { one: number; delivery: number; asking: number; ping: number; turn: number }
@@ -62,28 +62,27 @@ async function run({ stage, settings, nodeOptions }: Play): Promise<Row[]> {
       return (threadsMs(pid) - before) * 1000
     }
     const state = { shared: 1, lonely: 1 }
-    const tell = (versions: readonly (readonly Version[])[], deliveries: number, again = false) =>
-      load.run({ job: 'crowd: tell', url: elsewhere, author, versions, deliveries, again })
+    const tell = (steps: readonly (readonly Version[])[], deliveries: number, again = false) =>
+      load.run({ job: 'crowd: tell', url: elsewhere, author, steps, deliveries, again })
     const measure = async (): Promise<Costs> => {
       const listen = () => spent(() => load.run({ job: 'crowd: listen' }))
       const asking = await listen()
-      const toOne = vlobs.lonely.map(vlob =>
-        Array.from({ length: UPDATES_TO_ONE }, (_, i) => ({ vlob, version: state.lonely + i + 1 })),
-      )
-      state.lonely += UPDATES_TO_ONE
-      const updates = WRITERS * UPDATES_TO_ONE
-      const one = await spent(() => tell(toOne, updates, true))
+      const toOne = Array.from({ length: UPDATES_TO_ONE }, () => {
+        state.lonely++
+        return vlobs.lonely.map(vlob => ({ vlob, version: state.lonely }))
+      })
+      const one = await spent(() => tell(toOne, WRITERS, true))
       state.shared++
       const toMany = vlobs.shared.map(some => some.map(vlob => ({ vlob, version: state.shared })))
       await longestTurnMs(monitorPort)
-      const delivery = await spent(() => tell(toMany, SUBSCRIBERS))
+      const delivery = await spent(() => tell(toMany, WRITERS * EACH))
       const turns = [await longestTurnMs(monitorPort)]
       await listen()
       await longestTurnMs(monitorPort)
       const ping = await spent(() => tell([], SUBSCRIBERS))
       turns.push(await longestTurnMs(monitorPort))
       return {
-        one: one / updates,
+        one: one / (UPDATES_TO_ONE * WRITERS),
         delivery: delivery / SUBSCRIBERS,
         asking: asking / SUBSCRIBERS,
         ping: ping / SUBSCRIBERS,
@@ -115,8 +114,8 @@ async function populate(
     realms.push(realm_id.hex)
     return realm_id
   }
-  const shared: string[][] = Array.from({ length: WRITERS }, () => [])
-  for (let n = 0; n < REALMS; n++) shared[n % WRITERS]!.push(await newVlob(await newRealm()))
+  const shared: string[][] = Array.from({ length: REALMS / WRITERS }, () => [])
+  for (let n = 0; n < REALMS; n++) shared[n % shared.length]!.push(await newVlob(await newRealm()))
   const lonelyRealm = await newRealm()
   const lonely: string[] = []
   for (let n = 0; n < WRITERS; n++) lonely.push(await newVlob(lonelyRealm))
