@@ -116,7 +116,7 @@ export class Connection implements Peer, LocalCaller, Owner {
   #handshake: Handshake | undefined
   #client: Client | undefined
   #command: Command | undefined
-  /** Tells the services that work for the client that it has gone; made for its handshake and with its first command. */
+  /** Tells the services that work for the client that it has gone. An idle connection has none. */
   #gone: AbortController | undefined
   /** How the connection ends after the command in progress. */
   #leaving: Farewell | undefined
@@ -220,7 +220,6 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#state = 'judged'
     const { writes } = this.#all
     let verdict: Judgement
-    // Not kept for the commands: an idle connection has none.
     this.#gone = new AbortController()
     const { signal } = this.#gone
     writes.expect()
@@ -298,7 +297,7 @@ export class Connection implements Peer, LocalCaller, Owner {
   async #forward(command: Command, spec: CommandSpec, bytes: Buffer, message: Asked['message']): Promise<void> {
     const { forwarder, writes } = this.#all
     const { context, isSequestered: sequestered } = this.#client!
-    const { signal } = (this.#gone ??= new AbortController())
+    const { signal } = (this.#gone = new AbortController())
     let reply: Buffer
     writes.expect()
     try {
@@ -311,6 +310,7 @@ export class Connection implements Peer, LocalCaller, Owner {
       if (command === this.#command) this.#fail(command.cmd, error)
       return
     } finally {
+      this.#gone = undefined
       writes.came()
     }
     if (command !== this.#command) return
