@@ -4,7 +4,7 @@ import { mock, test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Budget } from '../budget.ts'
 import { Unavailable } from '../errors.ts'
-import { Admission, type GateOptions } from './admission.ts'
+import { Admission, admissionOf, type GateOptions } from './admission.ts'
 
 const LONG_MS = 60_000
 const WIDE: GateOptions = { width: 100, share: 100, queue: 100 }
@@ -114,6 +114,14 @@ test('a crowd that comes at once is let in, however long its first ones take to 
   } finally {
     clock.mock.restore()
   }
+})
+
+test('heavy requests of a thousand devices of one organization wait for their turn', async () => {
+  const admission = admissionOf(1)
+  const served = Array.from({ length: 1000 }, () =>
+    admission.run('heavy', 'a', new Budget(LONG_MS), async () => 'done'),
+  )
+  assert.equal(new Set(await Promise.all(served)).size, 1)
 })
 
 test('when the service stops, what runs is told and nothing begins any more', async () => {

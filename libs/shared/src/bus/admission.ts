@@ -167,8 +167,8 @@ export class Admission {
   }
 }
 
-/** The queue of a narrow lane. */
-const MIN_QUEUE = 64
+/** The queue of a narrow lane: all devices of an organization may come back at once, each with its heavy requests. */
+const MIN_QUEUE = 4096
 
 /**
  * Lanes of a service that runs at most `heavy` heavy requests; an organization may have half of each. The light one is
