@@ -161,6 +161,18 @@ test('who is busy goes to the patient, and keeps nobody waiting', async () => {
   assert.equal(await locked, 'LOCKED')
 })
 
+test('who cannot even be asked for fails alone, and the next are served', async () => {
+  const alone = (item: Item): Promise<Answer> => {
+    if (item === 'x') throw new TypeError('nonsense')
+    return Promise.resolve(`${item}!`)
+  }
+  const { add } = stage({ alone, few: 3 })
+  const [bad, good] = [add('x'), add('a')]
+  await assert.rejects(bad, /nonsense/)
+  assert.equal(await good, 'a!')
+  assert.equal(await add('b'), 'b!')
+})
+
 test('few are served one by one', async () => {
   const alone: string[] = []
   const { add, next } = stage({

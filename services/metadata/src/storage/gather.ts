@@ -150,8 +150,12 @@ export class Gathering<Item, Answer> {
   async #serveAlone(entry: Entry<Item, Answer>): Promise<void> {
     const { alone } = this.#gathered
     if (entry.isOver) return
-    if (alone) await alone(entry.item, entry.budget).then(entry.resolve, entry.reject)
-    else await this.#serveTogether([entry])
+    if (!alone) return this.#serveTogether([entry])
+    try {
+      entry.resolve(await alone(entry.item, entry.budget))
+    } catch (error) {
+      entry.reject(error)
+    }
   }
 }
 
