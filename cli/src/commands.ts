@@ -4,6 +4,28 @@ import { type CommandClass, CommandTree } from './command-line/tree.ts'
 const admin = async (words: string): Promise<CommandClass> =>
   (await import('./admin/commands.ts')).adminCommandClass(words)
 
+/** By name, since a server shall not read their code: that of all of them is read with the first. */
+const ADMIN = [
+  'admin org list',
+  'admin org create',
+  'admin org link',
+  'admin org show',
+  'admin org set',
+  'admin org expire',
+  'admin org delete',
+  'admin user list',
+  'admin user freeze',
+  'admin user unfreeze',
+  'admin user devices',
+  'admin usage',
+  'admin stats',
+  'admin connections',
+  'admin services',
+  'admin nodes',
+  'admin warnings',
+  'admin mail-test',
+]
+
 const COMMANDS = {
   'backend run': async () => (await import('./commands/backend/run.ts')).Run,
   'backend migrate': async () => (await import('./commands/backend/migrate.ts')).Migrate,
@@ -30,24 +52,7 @@ const COMMANDS = {
     (await import('./commands/backend/sequester/export-realm.ts')).ExportRealm,
   'backend sequester extract_realm_export': async () =>
     (await import('./commands/backend/sequester/extract-realm-export.ts')).ExtractRealmExport,
-  'admin org list': () => admin('admin org list'),
-  'admin org create': () => admin('admin org create'),
-  'admin org link': () => admin('admin org link'),
-  'admin org show': () => admin('admin org show'),
-  'admin org set': () => admin('admin org set'),
-  'admin org expire': () => admin('admin org expire'),
-  'admin org delete': () => admin('admin org delete'),
-  'admin user list': () => admin('admin user list'),
-  'admin user freeze': () => admin('admin user freeze'),
-  'admin user unfreeze': () => admin('admin user unfreeze'),
-  'admin user devices': () => admin('admin user devices'),
-  'admin usage': () => admin('admin usage'),
-  'admin stats': () => admin('admin stats'),
-  'admin connections': () => admin('admin connections'),
-  'admin services': () => admin('admin services'),
-  'admin nodes': () => admin('admin nodes'),
-  'admin warnings': () => admin('admin warnings'),
-  'admin mail-test': () => admin('admin mail-test'),
+  ...Object.fromEntries(ADMIN.map(words => [words, () => admin(words)])),
   completion: async () => (await import('./commands/completion.ts')).completionOf(TREE),
 }
 

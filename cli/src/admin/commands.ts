@@ -4,7 +4,7 @@ import { organizationCommands } from './organizations.ts'
 import { serverCommands } from './server.ts'
 import { userCommands } from './users.ts'
 
-const adminCommands: readonly AdminCommand[] = [...organizationCommands, ...userCommands, ...serverCommands]
+export const adminCommands: readonly AdminCommand[] = [...organizationCommands, ...userCommands, ...serverCommands]
 
 /** By the words behind `parsec`. */
 export const adminCommandClass = (words: string) =>
