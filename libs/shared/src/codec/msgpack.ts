@@ -45,6 +45,8 @@ export type DecodeLimits = {
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+/** Texts up to here are worth a loop in JavaScript instead of a call of Node's. */
+const SHORT = 24
 const EXT_DATETIME = 1
 const EXT_UUID = 2
 
@@ -170,7 +172,8 @@ class Reader {
   }
   #uint(length: 1 | 2 | 4): number {
     const start = this.#take(length)
-    return length === 1 ? this.#bytes[start]! : this.#bytes.readUIntBE(start, length)
+    if (length === 1) return this.#bytes[start]!
+    return length === 2 ? this.#bytes.readUInt16BE(start) : this.#bytes.readUInt32BE(start)
   }
   #bin(length: number): Buffer {
     if (length > this.#maxBin) throw new MalformedMessage('bin too long')
@@ -179,12 +182,8 @@ class Reader {
   }
   #text(length: number): string {
     const start = this.#take(length)
-    if (length < 24) {
-      // Most texts are short and ASCII: field names, ids, enumerations.
-      let ascii = true
-      for (let i = start; i < start + length; i++) if (this.#bytes[i]! >= 0x80) ascii = false
-      if (ascii) return this.#bytes.toString('latin1', start, start + length)
-    }
+    const known = length < SHORT ? shortText(this.#bytes, start, start + length) : undefined
+    if (known !== undefined) return known
     try {
       return utf8.decode(this.#bytes.subarray(start, start + length))
     } catch {
@@ -245,6 +244,32 @@ class Reader {
     const start = this.#take(length)
     return new Extension(type, this.#bytes.subarray(start, start + length))
   }
+}
+
+/** Short texts that were read last, each at a place that its bytes tell. A power of two. */
+const REMEMBERED_TEXTS = 1024
+const remembered: string[] = new Array(REMEMBERED_TEXTS).fill('')
+
+/**
+ * The text of a few bytes that are all ASCII, else undefined. Nearly all are names of fields and enumerations that come
+ * again and again: what was read before is not made anew.
+ */
+function shortText(bytes: Buffer, start: number, end: number): string | undefined {
+  let hash = end - start
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i]!
+    if (byte >= 0x80) return undefined
+    hash = (hash * 31 + byte) | 0
+  }
+  const place = hash & (REMEMBERED_TEXTS - 1)
+  const text = remembered[place]!
+  if (isText(text, bytes, start, end)) return text
+  return (remembered[place] = bytes.latin1Slice(start, end))
+}
+function isText(text: string, bytes: Buffer, start: number, end: number): boolean {
+  if (text.length !== end - start) return false
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) !== bytes[start + i]) return false
+  return true
 }
 
 /** Objects that are equal by value need one identity as map keys; scalars are their own. */
@@ -377,7 +402,9 @@ class Writer {
   #tagged(tag: number, value: number, length: 1 | 2 | 4): void {
     const at = this.#room(1 + length)
     this.#bytes[at] = tag
-    this.#bytes.writeUIntBE(value, at + 1, length)
+    if (length === 1) this.#bytes[at + 1] = value
+    else if (length === 2) this.#bytes.writeUInt16BE(value, at + 1)
+    else this.#bytes.writeUInt32BE(value, at + 1)
   }
   #uuid(id: Uuid): void {
     const at = this.#room(18)
@@ -425,18 +452,28 @@ class Writer {
     this.#bytes.writeDoubleBE(value, at + 1)
   }
   #text(text: string): void {
-    const length = text.length < 24 ? shortAscii(text) : -1
-    if (length >= 0) {
-      const at = this.#room(1 + length)
-      this.#bytes[at] = 0xa0 | length
-      this.#bytes.write(text, at + 1, length, 'latin1')
-      return
-    }
+    if (text.length < SHORT && this.#shortAscii(text)) return
     if (!text.isWellFormed()) throw new TypeError('text with a lone surrogate')
     const bytes = Buffer.byteLength(text)
     this.#length(bytes, 0xa0, 32, 0xda, 0xd9)
     const at = this.#room(bytes)
     this.#bytes.write(text, at, bytes, 'utf8')
+  }
+  /** False, and nothing is written, when a character is none of ASCII. */
+  #shortAscii(text: string): boolean {
+    const { length } = text
+    const at = this.#room(1 + length)
+    const bytes = this.#bytes
+    bytes[at] = 0xa0 | length
+    for (let i = 0; i < length; i++) {
+      const code = text.charCodeAt(i)
+      if (code >= 0x80) {
+        this.#at = at
+        return false
+      }
+      bytes[at + 1 + i] = code
+    }
+    return true
   }
   #bin(bin: Uint8Array): void {
     const length = bin.length
@@ -464,10 +501,4 @@ class Writer {
     else if (n < 0x1_0000) this.#tagged(tag16, n, 2)
     else this.#tagged(tag16 + 1, n, 4)
   }
-}
-
-/** The length of a text that is all ASCII, else -1. */
-function shortAscii(text: string): number {
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) >= 0x80) return -1
-  return text.length
 }

@@ -65,15 +65,14 @@ export class DateTime {
   /** Whole seconds since 1970-01-01T00:00:00Z, and the microseconds from there: 0 to 999 999. */
   readonly second: number
   readonly microsecond: number
-  /** `us`: a safe integer of microseconds since 1970-01-01T00:00:00Z. */
-  constructor(us: number) {
+  /** `us`: a safe integer of microseconds since 1970-01-01T00:00:00Z, or since `second`, an integer too. */
+  constructor(us: number, second = 0) {
     this.microsecond = ((us % US_PER_SECOND) + US_PER_SECOND) % US_PER_SECOND
-    this.second = (us - this.microsecond) / US_PER_SECOND
+    this.second = second + (us - this.microsecond) / US_PER_SECOND
   }
   /** From seconds and any number of microseconds, both integers. */
   static of(second: number, microsecond: number): DateTime {
-    const time = new DateTime(microsecond)
-    return Object.assign(time, { second: second + time.second })
+    return new DateTime(microsecond, second)
   }
   /**
    * The system's clock: its millisecond, with microseconds from the monotonic clock as long as the two agree. Each call
