@@ -51,7 +51,7 @@ export class TestService {
       ({ status: known(block_id) ? 'already_exists' : 'ok' }) as const
     const admission = admissionOf(1)
     await serveInternal(
-      { bus: test.bus, service: 'metadata', log, admission, scope: () => ({}) },
+      { bus: test.bus, service: 'metadata', log, admission, scope: <C>(call: C) => call },
       {
         block_check: (_ctx, request) => check(request),
         block_commit: async (_ctx, request) => {

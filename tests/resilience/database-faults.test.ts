@@ -94,14 +94,13 @@ const terminate = async () =>
 
 test('when a budget is over its caller is free, the queue is left, and what runs is cancelled', async () => {
   const database = use({ maxConnections: 2 })
-  const stop = new AbortController()
-  const budget = new Budget(60_000, stop.signal)
+  const budget = new Budget(60_000)
   const asked = Array.from({ length: 8 }, () => database.within(budget).one(sql`SELECT ${SLEEP}`))
   const inTransaction = database.within(budget).transaction(tx => tx.one(sql`SELECT ${SLEEP}`))
   const rejected = Promise.all([...asked, inTransaction].map(work => assert.rejects(work, /enough/)))
   await until(async () => (await sleeping()) === 2)
   assert.equal(database.statistics.waiting, 7)
-  stop.abort(new Unavailable('enough'))
+  budget.cancel(new Unavailable('enough'))
   await rejected
   assert.equal(database.statistics.waiting, 0)
   budget.end()
@@ -112,12 +111,12 @@ test('a short statement that nobody waits for any more costs no connection', asy
   const database = use({ maxConnections: 1 })
   const pid = async () => (await database.one<{ pid: number }>(sql`SELECT pg_backend_pid() AS pid`))!.pid
   const before = await pid()
-  const stop = new AbortController()
+  const budget = new Budget(60_000)
   const work = database
-    .within(new Budget(60_000, stop.signal))
+    .within(budget)
     .transaction(tx => tx.run(sql`UPDATE thing SET name = 'lost' WHERE _id = 2`).then(() => new Promise(() => {})))
   await until(async () => database.statistics.idle === 0)
-  stop.abort(new Unavailable('enough'))
+  budget.cancel(new Unavailable('enough'))
   await assert.rejects(work, /enough/)
   assert.equal(await pid(), before)
   assert.deepEqual(await database.one(sql`SELECT name FROM thing WHERE _id = 2`), { name: 'two' })

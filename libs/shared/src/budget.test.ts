@@ -22,7 +22,6 @@ test('the signal fires when the time is over', async () => {
 
 test('a budget that was over before anybody asked for its signal has an aborted one', () => {
   assert.equal(new Budget(0).signal.aborted, true)
-  assert.equal(new Budget(LONG_MS, AbortSignal.abort(stopped)).signal.reason, stopped)
   const cancelled = new Budget(LONG_MS)
   cancelled.cancel(stopped)
   assert.equal(cancelled.signal.reason, stopped)
@@ -30,22 +29,42 @@ test('a budget that was over before anybody asked for its signal has an aborted 
 })
 
 test('the first reason counts: a caller that gives up, a process that stops', () => {
-  const stopping = new AbortController()
-  const budget = new Budget(LONG_MS, stopping.signal)
+  const budget = new Budget(LONG_MS)
   const { signal } = budget
   assert.equal(signal.aborted, false)
-  stopping.abort(stopped)
+  budget.cancel(stopped)
   budget.cancel(new Unavailable('given up'))
   assert.equal(signal.reason, stopped)
   assert.equal(budget.reason, stopped)
 })
 
 test('work that is done is not aborted any more', () => {
-  const stopping = new AbortController()
-  const budget = new Budget(LONG_MS, stopping.signal)
+  const budget = new Budget(LONG_MS)
   const { signal } = budget
   budget.end()
-  stopping.abort(stopped)
   budget.cancel(stopped)
   assert.equal(signal.aborted, false)
+})
+
+test('listeners are told once, and not those that have left', () => {
+  const budget = new Budget(LONG_MS)
+  const told: string[] = []
+  const [first, second, left] = ['first', 'second', 'left'].map(name => () => void told.push(name))
+  for (const listener of [first!, left!, second!]) budget.addEventListener('abort', listener)
+  budget.removeEventListener('abort', left!)
+  budget.cancel(stopped)
+  budget.cancel(new Unavailable('again'))
+  budget.addEventListener('abort', left!)
+  assert.deepEqual(told, ['first', 'second'])
+  assert.equal(budget.aborted, true)
+})
+
+test('what races is freed by the end of the budget, or goes on beside it', async () => {
+  const budget = new Budget(LONG_MS)
+  assert.equal(await budget.race(Promise.resolve('done')), 'done')
+  await assert.rejects(budget.race(Promise.reject(new Error('failed'))), /failed/)
+  const racing = budget.race(new Promise(() => {}))
+  budget.cancel(stopped)
+  await assert.rejects(racing, stopped)
+  await assert.rejects(budget.race(new Promise(() => {})), stopped)
 })

@@ -2,51 +2,49 @@
  * How long a request may still take (DESIGN §11). It starts in the gateway from the protocol table's deadline, travels
  * in the envelope as the milliseconds that are left, and every wait on the way takes its share from it.
  *
- * A budget is made for every command, so it costs nothing until somebody asks for its signal.
+ * A budget is made for every command, so it costs nothing until somebody listens to its end.
  */
+import { Cancel } from './cancellation.ts'
 import { Unavailable } from './errors.ts'
 
-export class Budget {
+/** Aborted when the time is over, when the caller has given up, or when the process stops; not after `end`. */
+export class Budget extends Cancel {
   readonly #ms: number
   readonly #end: number
-  readonly #parents: readonly AbortSignal[]
-  #reason: Unavailable | undefined
   #controller: AbortController | undefined
   #timer: NodeJS.Timeout | undefined
   #ended = false
 
-  /** `ms`: milliseconds from now. `signals`: other reasons to stop, each aborted with an `Unavailable`. */
-  constructor(ms: number, ...signals: AbortSignal[]) {
+  /** `ms`: milliseconds from now. */
+  constructor(ms: number) {
+    super()
     this.#ms = ms
     this.#end = performance.now() + ms
-    this.#parents = signals
   }
 
-  /**
-   * Fires when the time is over, when the caller has given up, or when the process stops. Its reason is an
-   * `Unavailable`, so what waits may simply reject with it.
-   */
+  /** Why there is nothing left; whatever waits may simply reject with it. */
+  override get reason(): Unavailable | undefined {
+    const reason = super.reason
+    if (reason || this.#ended || performance.now() < this.#end) return reason
+    return this.#overdue()
+  }
+  override addEventListener(type: 'abort', listener: () => void): void {
+    if (this.#ended) return
+    super.addEventListener(type, listener)
+    this.#timer ??= setTimeout(() => this.cancel(this.#overdue()), this.msLeft).unref()
+  }
+  /** The same for those who want an `AbortSignal`. */
   get signal(): AbortSignal {
     if (this.#controller) return this.#controller.signal
-    const { signal } = (this.#controller = new AbortController())
-    const reason = this.reason
-    if (reason) this.#controller.abort(reason)
-    else if (!this.#ended) {
-      this.#timer = setTimeout(() => this.cancel(this.#overdue()), this.msLeft).unref()
-      for (const parent of this.#parents) parent.addEventListener('abort', this.#onParent, { once: true })
-    }
-    return signal
-  }
-  /** Why there is nothing left: what the signal fires with. */
-  get reason(): Unavailable | undefined {
-    if (this.#reason || this.#ended) return this.#reason
-    const parent = this.#parents.find(parent => parent.aborted)
-    if (parent) return parent.reason as Unavailable
-    return performance.now() < this.#end ? undefined : this.#overdue()
+    const controller = (this.#controller = new AbortController())
+    const { reason } = this
+    if (reason) controller.abort(reason)
+    else this.addEventListener('abort', () => controller.abort(this.reason))
+    return controller.signal
   }
   /** Milliseconds that are left; 0 when there are none. */
   get msLeft(): number {
-    return this.#reason ? 0 : Math.max(this.#end - performance.now(), 0)
+    return super.reason ? 0 : Math.max(this.#end - performance.now(), 0)
   }
   /** Milliseconds since it began. */
   get msPassed(): number {
@@ -57,35 +55,38 @@ export class Budget {
     return Math.min(ms, this.msLeft)
   }
 
-  /** What becomes of `work`, or a rejection with the signal's reason when that comes first; the work itself goes on. */
+  /** What becomes of `work`, or a rejection with the reason when that comes first; the work itself goes on. */
   race<T>(work: Promise<T>): Promise<T> {
-    const { signal } = this
     return new Promise((resolve, reject) => {
-      const giveUp = () => reject(signal.reason)
-      const settle = () => signal.removeEventListener('abort', giveUp)
-      work.finally(settle).then(resolve, reject)
-      if (signal.aborted) giveUp()
-      else signal.addEventListener('abort', giveUp, { once: true })
+      const giveUp = () => reject(this.reason)
+      const settle = () => this.removeEventListener('abort', giveUp)
+      if (this.aborted) giveUp()
+      else this.addEventListener('abort', giveUp)
+      work.then(
+        value => {
+          settle()
+          resolve(value)
+        },
+        error => {
+          settle()
+          reject(error)
+        },
+      )
     })
   }
 
   /** Nobody wants the work any more. */
-  cancel(reason: Unavailable): void {
-    if (this.#ended || this.#reason) return
-    this.#reason = reason
-    this.#controller?.abort(reason)
+  override cancel(reason: Unavailable): void {
+    if (this.#ended) return
+    super.cancel(reason)
     this.end()
   }
-  /** The work is done: the signal does not fire any more. */
+  /** The work is done. */
   end(): void {
-    if (this.#ended) return
     this.#ended = true
-    if (!this.#controller) return
     clearTimeout(this.#timer)
-    for (const parent of this.#parents) parent.removeEventListener('abort', this.#onParent)
   }
 
-  readonly #onParent = (event: Event): void => this.cancel((event.target as AbortSignal).reason as Unavailable)
   #overdue(): Unavailable {
     return new Unavailable(`not done within ${Math.round(this.#ms)} ms`)
   }

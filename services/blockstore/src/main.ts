@@ -53,7 +53,7 @@ export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreS
   const handlers = blockHandlers({ bus, store, stopping: stopping.signal, storeDeadlineMs })
   const admission = admissionOf(1)
   metrics.lanes('blockstore', () => admission.figures())
-  const service = { bus, service: 'blockstore', log, admission, scope: () => ({}) } as const
+  const service = { bus, service: 'blockstore', log, admission, scope: <C>(call: C) => call } as const
   const serving = await Promise.all([
     serveCommands(service, handlers),
     serveInternal(service, removalRequests({ bus, store, stopping: stopping.signal })),

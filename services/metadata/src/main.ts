@@ -13,7 +13,6 @@ import type { Database } from '@parsec/shared/postgres/database'
 import type { Service } from '@parsec/shared/service'
 import { figuresSampling } from './administration/figures.ts'
 import { Blocks } from './block/gathered-blocks.ts'
-import type { Deps } from './context.ts'
 import { commandHandlers, internalHandlers } from './handlers.ts'
 import { Mailer } from './invite/mail.ts'
 import { presenceSweep } from './invite/presence.ts'
@@ -65,7 +64,7 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
   }
   const presence = presenceSweep(own, database)
   const sampling = figuresSampling(own, database)
-  const scope = (budget: Budget): Deps => ({ ...own, budget, db: database.within(budget) })
+  const scope = <C extends { budget: Budget }>(call: C) => ({ ...own, ...call, db: database.within(call.budget) })
   const service = { bus, service: 'metadata', log, admission, scope } as const
   const serving: Subscription[] = []
   try {

@@ -85,10 +85,9 @@ export class Gate {
       return Promise.reject(new Unavailable('too much to do'))
     }
     return new Promise((resolve, reject) => {
-      const { signal } = budget
       const waiter: Waiter = {
         start: () => {
-          signal.removeEventListener('abort', onAbort)
+          budget.removeEventListener('abort', onAbort)
           this.#waitedMs += performance.now() - now
           resolve()
         },
@@ -96,10 +95,10 @@ export class Gate {
       const onAbort = () => {
         this.#forget(key, waiter)
         this.#refused++
-        reject(signal.reason)
+        reject(budget.reason)
       }
-      if (signal.aborted) return reject(signal.reason)
-      signal.addEventListener('abort', onAbort, { once: true })
+      if (budget.aborted) return reject(budget.reason)
+      budget.addEventListener('abort', onAbort)
       let waiting = this.#queues.get(key)
       if (!waiting) this.#queues.set(key, (waiting = new Set()))
       waiting.add(waiter)

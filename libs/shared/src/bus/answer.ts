@@ -1,43 +1,62 @@
 /** How all drivers wait for the answer to a request. */
+import type { Cancellation } from '../cancellation.ts'
 import { Unavailable } from '../errors.ts'
 
-/** Either settles the wait; afterwards both do nothing. */
-export type Answer = { resolve(reply: Buffer): void; reject(error: unknown): void }
+/** How long somebody waits: `timeoutMs`, and for no longer than nobody aborts. */
+export type Patience = { readonly timeoutMs: number; readonly signal?: Cancellation | undefined }
 
 /**
- * Asks, and waits until the answer is there, `timeoutMs` have passed (`Unavailable`) or `signal` aborts (its reason).
- * `over` is called whenever the wait ends, `givenUp` when it ends without an answer, after its rejection.
+ * A request that waits until its answer is there, `timeoutMs` have passed (`Unavailable`) or `signal` aborts (its reason).
+ * What comes first counts; afterwards `resolve` and `reject` do nothing.
  */
-export function answerTo(
-  subject: string,
-  { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal | undefined },
-  ask: (answer: Answer) => void,
-  { over, givenUp }: { over(): void; givenUp(): void },
-): Promise<Buffer> {
-  if (signal?.aborted) return Promise.reject(signal.reason)
-  return new Promise((resolve, reject) => {
-    const settle = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
-      over()
-    }
-    const giveUp = (reason: unknown) => {
-      settle()
-      reject(reason)
-      givenUp()
-    }
-    const onAbort = () => giveUp(signal!.reason)
-    const timer = setTimeout(() => giveUp(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`)), timeoutMs)
-    signal?.addEventListener('abort', onAbort, { once: true })
-    ask({
-      resolve: reply => {
-        settle()
-        resolve(reply)
-      },
-      reject: error => {
-        settle()
-        reject(error)
-      },
+export class Answer {
+  readonly promise: Promise<Buffer>
+  readonly #signal: Cancellation | undefined
+  readonly #timer: NodeJS.Timeout
+  #resolve!: (reply: Buffer) => void
+  #reject!: (reason: unknown) => void
+  #isOver = false
+
+  constructor(subject: string, { timeoutMs, signal }: Patience) {
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
     })
-  })
+    this.#signal = signal
+    this.#timer = setTimeout(
+      () => this.#giveUp(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`)),
+      timeoutMs,
+    )
+    signal?.addEventListener('abort', this.#onAbort)
+  }
+  /** The wait has ended, however it did. */
+  protected over(): void {}
+  /** It has ended without an answer, and the asker knows. */
+  protected givenUp(): void {}
+
+  get isOver(): boolean {
+    return this.#isOver
+  }
+  resolve(reply: Buffer): void {
+    if (this.#isOver) return
+    this.#settle()
+    this.#resolve(reply)
+  }
+  reject(error: unknown): void {
+    if (this.#isOver) return
+    this.#settle()
+    this.#reject(error)
+  }
+
+  readonly #onAbort = (): void => this.#giveUp(this.#signal!.reason)
+  #giveUp(reason: unknown): void {
+    this.reject(reason)
+    this.givenUp()
+  }
+  #settle(): void {
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.over()
+  }
 }

@@ -5,13 +5,14 @@
  *
  * Subjects are tokens joined by dots; in a pattern `*` stands for one token and a final `>` for one or more.
  */
+import type { Cancellation } from '../cancellation.ts'
 import { limits } from '../limits.ts'
 
 export type RequestOptions = {
   /** After so many milliseconds without an answer the request fails with `Unavailable`. */
   timeoutMs: number
   /** Aborting rejects the request with the signal's reason, and the server is told. */
-  signal?: AbortSignal
+  signal?: Cancellation | undefined
   /** The caller gives the payload and its tail away and will not touch them again, so that they need not be copied. */
   owned?: boolean
   /** More of the message, behind the payload: for bytes that need not be copied only to stand behind others. */

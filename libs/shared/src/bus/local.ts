@@ -3,7 +3,7 @@
  * that code which leans on shared memory or on synchronous delivery fails here too and not only on NATS.
  */
 import { RemoteFailure, Unavailable } from '../errors.ts'
-import { type Answer, answerTo } from './answer.ts'
+import { Answer, type Patience } from './answer.ts'
 import {
   type Bus,
   type Caller,
@@ -19,7 +19,7 @@ import { matches } from './subjects.ts'
 const MAX_PAYLOAD = 64 * 1024 * 1024
 
 type Serving = { pattern: string; queue: string; server: Server; inFlight: InFlight }
-type Message = { payload: Buffer; tail: Buffer | undefined }
+type Message = { serving: Serving; subject: string; payload: Buffer; tail: Buffer | undefined; asked: Asked }
 type Listening = { pattern: string; listener: Listener }
 
 export class LocalBus implements Bus {
@@ -31,6 +31,8 @@ export class LocalBus implements Bus {
   #bySubject = new Map<string, { servers: Serving[]; listeners: Listening[] }>()
   #open = true
   #turn = 0
+  /** Requests of this turn of the event loop. */
+  #asked: Message[] = []
   readonly #inFlight = new InFlight()
 
   constructor(maxPayload = MAX_PAYLOAD) {
@@ -48,48 +50,34 @@ export class LocalBus implements Bus {
     if (!this.#open) return Promise.reject(new Unavailable('the bus is closed'))
     const size = payload.length + (tail?.length ?? 0)
     if (size > this.maxPayload) return Promise.reject(new RangeError(`message of ${size} bytes on ${subject}`))
-    const caller: Caller = { onGone: undefined, traceparent }
-    let isOver = false
-    const ask = (answer: Answer) => {
-      const { servers } = this.#route(subject)
-      if (servers.length === 0) return answer.reject(new Unavailable(`nobody serves ${subject}`))
-      const serving = servers[this.#turn++ % servers.length]!
-      const own = owned ? bufferOf : (bytes: Uint8Array) => Buffer.from(bytes)
-      const message = { payload: own(payload), tail: tail && own(tail) }
-      setImmediate(() => {
-        if (isOver) return
-        const sets = [serving.inFlight, this.#inFlight]
-        const answered = () => {
-          for (const set of sets) set.leave()
-        }
-        for (const set of sets) set.enter()
-        this.#answer(serving, message, subject, caller).then(
-          reply => {
-            answered()
-            answer.resolve(reply)
-          },
-          error => {
-            answered()
-            answer.reject(error)
-          },
-        )
-      })
-    }
-    return answerTo(subject, { timeoutMs, signal }, ask, {
-      over: () => {
-        isOver = true
-      },
-      givenUp: () => caller.onGone?.(),
-    })
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    const { servers } = this.#route(subject)
+    if (servers.length === 0) return Promise.reject(new Unavailable(`nobody serves ${subject}`))
+    const serving = servers[this.#turn++ % servers.length]!
+    const own = owned ? bufferOf : (bytes: Uint8Array) => Buffer.from(bytes)
+    const asked = new Asked(subject, { timeoutMs, signal }, traceparent)
+    if (this.#asked.length === 0) setImmediate(this.#deliver)
+    this.#asked.push({ serving, subject, payload: own(payload), tail: tail && own(tail), asked })
+    return asked.promise
   }
-  async #answer({ server }: Serving, { payload, tail }: Message, subject: string, caller: Caller): Promise<Buffer> {
+  readonly #deliver = (): void => {
+    const messages = this.#asked
+    this.#asked = []
+    for (const message of messages) if (!message.asked.isOver) void this.#answer(message)
+  }
+  async #answer({ serving, subject, payload, tail, asked }: Message): Promise<void> {
+    serving.inFlight.enter()
+    this.#inFlight.enter()
     try {
-      const reply = await server(payload, subject, tail, caller)
+      const reply = await serving.server(payload, subject, tail, asked)
       if (reply.length > MAX_REPLY_BYTES) throw new RangeError(`reply of ${reply.length} bytes on ${subject}`)
-      return reply
+      asked.resolve(reply)
     } catch (error) {
-      if (error instanceof Unavailable) throw new Unavailable(error.message)
-      throw new RemoteFailure(`${subject}: ${error instanceof Error ? error.message : String(error)}`)
+      if (error instanceof Unavailable) asked.reject(new Unavailable(error.message))
+      else asked.reject(new RemoteFailure(`${subject}: ${error instanceof Error ? error.message : String(error)}`))
+    } finally {
+      serving.inFlight.leave()
+      this.#inFlight.leave()
     }
   }
 
@@ -173,6 +161,19 @@ export class LocalBus implements Bus {
       this.#bySubject.set(subject, route)
     }
     return route
+  }
+}
+
+/** A request, and to its server whoever waits for the answer. */
+class Asked extends Answer implements Caller {
+  onGone: (() => void) | undefined
+  readonly traceparent: string | undefined
+  constructor(subject: string, patience: Patience, traceparent: string | undefined) {
+    super(subject, patience)
+    this.traceparent = traceparent
+  }
+  protected override givenUp(): void {
+    this.onGone?.()
   }
 }
 

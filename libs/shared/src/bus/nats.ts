@@ -29,7 +29,7 @@ import {
 } from '../deadlines.ts'
 import { RemoteFailure, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { type Answer, answerTo } from './answer.ts'
+import { Answer, type Patience } from './answer.ts'
 import {
   type Bus,
   type Caller,
@@ -66,9 +66,28 @@ const TRACE_HEADER = 'traceparent'
 const MAX_ERROR_TEXT = 512
 const NO_RESPONDERS = 503
 
-type Waiting = Answer & { subject: string; assembly?: Assembly }
 type Outgoing = { subject: string; payload: Uint8Array; reply?: string; headers?: MsgHdrs; isReply: boolean }
 type Serving = { close(): Promise<void> }
+
+/** A request that a replica has got, under the last token of the subject for its reply. */
+class Asked extends Answer {
+  readonly subject: string
+  assembly: Assembly | undefined
+  readonly #forget: () => void
+  readonly #tellServer: () => void
+  constructor(subject: string, patience: Patience, forget: () => void, tellServer: () => void) {
+    super(subject, patience)
+    this.subject = subject
+    this.#forget = forget
+    this.#tellServer = tellServer
+  }
+  protected override over(): void {
+    this.#forget()
+  }
+  protected override givenUp(): void {
+    this.#tellServer()
+  }
+}
 
 export class NatsBus implements Bus {
   readonly isShared = true
@@ -77,7 +96,7 @@ export class NatsBus implements Bus {
   /** With its dot. */
   readonly #prefix: string
   readonly #inbox: string
-  readonly #waiting = new Map<string, Waiting>()
+  readonly #waiting = new Map<string, Asked>()
   readonly #serving = new Set<Serving>()
   readonly #flushing = new Set<(error: Unavailable) => void>()
   readonly #statusListeners = new Set<(connected: boolean) => void>()
@@ -141,21 +160,19 @@ export class NatsBus implements Bus {
   ): Promise<Buffer> {
     const refusal = this.#refusal() ?? this.#tooLarge(subject, payload.length + (tail?.length ?? 0))
     if (refusal) return Promise.reject(refusal)
+    if (signal?.aborted) return Promise.reject(signal.reason)
     const token = (++this.#requests).toString(36)
-    const ask = (answer: Answer) => {
-      this.#waiting.set(token, { subject, ...answer })
-      this.#send({
-        subject: this.#prefix + subject,
-        payload: tail ? Buffer.concat([payload, tail]) : payload,
-        reply: this.#inbox + token,
-        isReply: false,
-        ...(traceparent && { headers: traceHeader(traceparent) }),
-      })
-    }
-    return answerTo(subject, { timeoutMs, signal }, ask, {
-      over: () => this.#waiting.delete(token),
-      givenUp: () => this.#tellServer(subject, GONE, token),
+    const forget = () => this.#waiting.delete(token)
+    const asked = new Asked(subject, { timeoutMs, signal }, forget, () => this.#tellServer(subject, GONE, token))
+    this.#waiting.set(token, asked)
+    this.#send({
+      subject: this.#prefix + subject,
+      payload: tail ? Buffer.concat([payload, tail]) : payload,
+      reply: this.#inbox + token,
+      isReply: false,
+      ...(traceparent && { headers: traceHeader(traceparent) }),
     })
+    return asked.promise
   }
   #onReply(message: Msg): void {
     const waiting = this.#waiting.get(message.subject.slice(this.#inbox.length))
@@ -167,7 +184,7 @@ export class NatsBus implements Bus {
     else if (isPiece(head)) this.#onPiece(waiting, message, head, payload)
     else waiting.reject(failureOf(waiting.subject, head, payload.toString()))
   }
-  #onPiece(waiting: Waiting, message: Msg, head: MsgHdrs, payload: Buffer): void {
+  #onPiece(waiting: Asked, message: Msg, head: MsgHdrs, payload: Buffer): void {
     waiting.assembly ??= new Assembly()
     const token = message.subject.slice(this.#inbox.length)
     try {

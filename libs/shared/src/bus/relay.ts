@@ -6,17 +6,38 @@
  * subscription is active when all others know of it.
  */
 import type { Duplex } from 'node:stream'
+import { Cancel } from '../cancellation.ts'
 import { RELAY_ANSWER_MS } from '../deadlines.ts'
 import { RemoteFailure, Unavailable } from '../errors.ts'
-import { type Answer, answerTo } from './answer.ts'
+import { Answer, type Patience } from './answer.ts'
 import type { Bus, Listener, RequestOptions, Server, Subscription } from './bus.ts'
 import { LocalBus } from './local.ts'
 import { Patterns } from './patterns.ts'
 import { FRAME, type Frame, type FrameKind, frame, Link } from './relay-link.ts'
 
 type Peer = { listening: Patterns; serving: Patterns }
-type Waiting = Answer & { peer: number }
 type Kind = 'listen' | 'serve'
+
+const NOBODY_WAITS = new Unavailable('nobody waits any more')
+
+/** A request that another worker has got. */
+class Asked extends Answer {
+  readonly peer: number
+  readonly #forget: () => void
+  readonly #tellPeer: () => void
+  constructor(subject: string, patience: Patience, peer: number, forget: () => void, tellPeer: () => void) {
+    super(subject, patience)
+    this.peer = peer
+    this.#forget = forget
+    this.#tellPeer = tellPeer
+  }
+  protected override over(): void {
+    this.#forget()
+  }
+  protected override givenUp(): void {
+    this.#tellPeer()
+  }
+}
 
 export class RelayBus implements Bus {
   /** Those who are on it have the same settings as this process. */
@@ -25,10 +46,10 @@ export class RelayBus implements Bus {
   readonly #link: Link
   readonly #peers = new Map<number, Peer>()
   readonly #own = { listen: new Patterns(), serve: new Patterns() }
-  readonly #waiting = new Map<number, Waiting>()
+  readonly #waiting = new Map<number, Asked>()
   readonly #flushing = new Map<number, { resolve(): void; reject(error: Unavailable): void }>()
   /** What others have asked, to be given up when they are no more. */
-  readonly #answering = new Map<string, { peer: number; given: AbortController }>()
+  readonly #answering = new Map<string, { peer: number; given: Cancel }>()
   readonly #statusListeners = new Set<(connected: boolean) => void>()
   readonly #welcome = Promise.withResolvers<void>()
   #lastId = 0
@@ -78,24 +99,24 @@ export class RelayBus implements Bus {
     const whole = tail ? Buffer.concat([payload, tail]) : payload
     if (whole.length > this.maxPayload)
       return Promise.reject(new RangeError(`message of ${whole.length} bytes on ${subject}`))
+    if (signal?.aborted) return Promise.reject(signal.reason)
     const id = this.#nextId()
-    const ask = (answer: Answer) => {
-      this.#waiting.set(id, { peer, ...answer })
-      this.#link.send(frame(FRAME.request, { peer, id, timeoutMs, subject, payload: whole }))
-    }
-    return answerTo(subject, { timeoutMs, signal }, ask, {
-      over: () => this.#waiting.delete(id),
-      givenUp: () => this.#link.send(frame(FRAME.gone, { peer, id })),
-    })
+    const forget = () => this.#waiting.delete(id)
+    const asked = new Asked(subject, { timeoutMs, signal }, peer, forget, () =>
+      this.#link.send(frame(FRAME.gone, { peer, id })),
+    )
+    this.#waiting.set(id, asked)
+    this.#link.send(frame(FRAME.request, { peer, id, timeoutMs, subject, payload: whole }))
+    return asked.promise
   }
   /** Asked by another worker. */
   async #answer({ peer, id, timeoutMs, subject, payload }: Frame): Promise<void> {
-    const given = new AbortController()
+    const given = new Cancel()
     const key = `${peer} ${id}`
     this.#answering.set(key, { peer, given })
     const reply = (kind: FrameKind, bytes: Uint8Array) => this.#link.send(frame(kind, { peer, id, payload: bytes }))
     try {
-      reply(FRAME.reply, await this.#local.request(subject, payload, { timeoutMs, signal: given.signal }))
+      reply(FRAME.reply, await this.#local.request(subject, payload, { timeoutMs, signal: given }))
     } catch (error) {
       const kind = error instanceof RemoteFailure ? FRAME.failed : FRAME.unavailable
       reply(kind, Buffer.from(error instanceof Error ? error.message : String(error)))
@@ -208,7 +229,7 @@ export class RelayBus implements Bus {
       case FRAME.failed:
         return this.#waiting.get(id)?.reject(new RemoteFailure(payload.toString()))
       case FRAME.gone:
-        return this.#answering.get(`${peer} ${id}`)?.given.abort(new Unavailable('nobody waits any more'))
+        return this.#answering.get(`${peer} ${id}`)?.given.cancel(NOBODY_WAITS)
       case FRAME.welcome:
         return this.#welcome.resolve()
       case FRAME.left:
@@ -217,9 +238,9 @@ export class RelayBus implements Bus {
   }
   #forget(gone: number): void {
     this.#peers.delete(gone)
-    for (const { peer, reject } of [...this.#waiting.values()])
-      if (peer === gone) reject(new Unavailable('the worker that was asked has gone'))
-    for (const { peer, given } of this.#answering.values()) if (peer === gone) given.abort()
+    for (const asked of [...this.#waiting.values()])
+      if (asked.peer === gone) asked.reject(new Unavailable('the worker that was asked has gone'))
+    for (const { peer, given } of this.#answering.values()) if (peer === gone) given.cancel(NOBODY_WAITS)
   }
   #lose(): void {
     if (this.#isLost) return
@@ -228,11 +249,11 @@ export class RelayBus implements Bus {
     const lost = new Unavailable('the other workers are lost')
     this.#welcome.reject(lost)
     this.#failAll(lost)
-    for (const { given } of this.#answering.values()) given.abort()
+    for (const { given } of this.#answering.values()) given.cancel(NOBODY_WAITS)
     for (const listener of this.#statusListeners) listener(false)
   }
   #failAll(error: Unavailable): void {
-    for (const { reject } of [...this.#waiting.values(), ...this.#flushing.values()]) reject(error)
+    for (const waiting of [...this.#waiting.values(), ...this.#flushing.values()]) waiting.reject(error)
   }
 
   #peer(number: number): Peer {

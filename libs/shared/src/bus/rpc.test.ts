@@ -14,7 +14,7 @@ const LONG = { timeoutMs: 60_000 }
 const silent: Log = { debug() {}, info() {}, warning() {}, error() {}, critical() {}, child: () => silent }
 const bus = new LocalBus()
 after(() => bus.drain())
-const serving = { bus, log: silent, admission: admissionOf(1), scope: () => ({}) }
+const serving = { bus, log: silent, admission: admissionOf(1), scope: <C>(call: C) => call }
 const asked: unknown[] = []
 const found = { organization: null, spontaneous: false }
 await serveInternal(

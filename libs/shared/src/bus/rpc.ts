@@ -6,6 +6,7 @@
  * reply, and within one process does not copy them either.
  */
 import { Budget } from '../budget.ts'
+import type { Cancellation } from '../cancellation.ts'
 import { parse } from '../codec/fields.ts'
 import { CLIENT_MESSAGE, decode, decodeMap, decodeOwn, type Encodable, encode } from '../codec/msgpack.ts'
 import { ANSWER_MARGIN_MS } from '../deadlines.ts'
@@ -43,13 +44,13 @@ export type InternalHandlers<N extends InternalName, Scope = unknown> = {
   readonly [K in N]: (ctx: InternalCall & Scope, request: InternalRequest<K>) => Promise<InternalReply<K>>
 }
 
-/** What a service serves with. `scope` makes what handlers get besides the call, within its budget. */
+/** What a service serves with. `scope` adds to a call what its handlers get besides, within the call's budget. */
 export type Serving<Scope> = {
   bus: Bus
   service: ServiceName
   log: Log
   admission: Admission
-  scope: (budget: Budget) => Scope
+  scope: <C extends { budget: Budget }>(call: C) => Scope & C
 }
 
 /**
@@ -76,6 +77,9 @@ export const maxClientMessage = (bus: Bus): number =>
   Math.min(MAX_CLIENT_MESSAGE_BYTES, bus.maxPayload - MAX_ENVELOPE_BYTES)
 
 const ARRAY_OF_5 = 0x95
+/** The tag of a text of so many bytes. */
+const REQUEST_ID_BYTES = 16
+const TEXT_OF_16 = 0xa0 | REQUEST_ID_BYTES
 const UINT_32 = 0xce
 const BIN_32 = 0xc6
 /** The tag and length of a bin; a number with its tag. */
@@ -93,18 +97,24 @@ export const decodeContext = <C extends Context>(context: EncodedContext): C =>
  * request_id, milliseconds left, message]`. `context` is made once per connection.
  */
 export function seal(context: EncodedContext, request_id: string, msLeft: number, message: Buffer): Buffer {
-  const id = encode(request_id)
-  const head = Buffer.allocUnsafe(2 + BIN_HEADER_BYTES + context.length + id.length + UINT_BYTES + BIN_HEADER_BYTES)
-  let at = head.writeUInt8(SPOKEN, head.writeUInt8(ARRAY_OF_5))
-  at = writeBinHeader(head, at, context.length)
-  at += head.write(context, at, 'latin1')
-  at += id.copy(head, at)
-  at = head.writeUInt32BE(msLeft, head.writeUInt8(UINT_32, at))
-  writeBinHeader(head, at, message.length)
+  const idAt = CONTEXT_AT + context.length
+  const head = Buffer.allocUnsafe(idAt + 1 + REQUEST_ID_BYTES + UINT_BYTES + BIN_HEADER_BYTES)
+  head[0] = ARRAY_OF_5
+  head[1] = SPOKEN
+  writeTagged(head, 2, BIN_32, context.length)
+  head.write(context, CONTEXT_AT, 'latin1')
+  head[idAt] = TEXT_OF_16
+  head.write(request_id, idAt + 1, REQUEST_ID_BYTES, 'latin1')
+  writeTagged(head, head.length - BIN_HEADER_BYTES - UINT_BYTES, UINT_32, msLeft)
+  writeTagged(head, head.length - BIN_HEADER_BYTES, BIN_32, message.length)
   return head
 }
-const writeBinHeader = (head: Buffer, at: number, length: number): number =>
-  head.writeUInt32BE(length, head.writeUInt8(BIN_32, at))
+function writeTagged(head: Buffer, at: number, tag: number, value: number): void {
+  head[at] = tag
+  head.writeUInt32BE(value, at + 1)
+}
+/** Where the context begins in an envelope of `seal`. */
+const CONTEXT_AT = 2 + BIN_HEADER_BYTES
 
 type Envelope = [form: number, context: Buffer, request_id: string, msLeft: number, message: Buffer]
 
@@ -112,13 +122,12 @@ type Envelope = [form: number, context: Buffer, request_id: string, msLeft: numb
 function open(envelope: Buffer, message: Buffer | undefined): Envelope {
   requireUnderstood(envelope[1])
   if (!message) return decode(envelope, { maxBinBytes: MAX_CLIENT_MESSAGE_BYTES }) as Envelope
-  const contextAt = 2 + BIN_HEADER_BYTES
-  const idAt = contextAt + envelope.readUInt32BE(contextAt - 4)
   const leftAt = envelope.length - BIN_HEADER_BYTES - UINT_BYTES
+  const idAt = leftAt - REQUEST_ID_BYTES
   return [
     SPOKEN,
-    envelope.subarray(contextAt, idAt),
-    decode(envelope.subarray(idAt, leftAt)) as string,
+    envelope.subarray(CONTEXT_AT, idAt - 1),
+    envelope.toString('latin1', idAt, leftAt),
     envelope.readUInt32BE(leftAt + 1),
     message,
   ]
@@ -127,28 +136,34 @@ function open(envelope: Buffer, message: Buffer | undefined): Envelope {
 /** Contexts that a replica remembers for certain; up to twice as many, those that were used last. */
 const REMEMBERED_CONTEXTS = 1_000
 
+/** So many bytes of a context hold its kind and the id of its connection: they are enough to find it by. */
+const CONTEXT_KEY_BYTES = 64
+
+type Remembered = { bytes: Buffer; context: Context }
+
 /** A connection sends the same context with each of its commands: it is decoded once. Handlers must not change it. */
 class Contexts {
-  #recent = new Map<string, Context>()
-  #older = new Map<string, Context>()
+  #recent = new Map<string, Remembered>()
+  #older = new Map<string, Remembered>()
   read(bytes: Buffer): Context {
-    const key = bytes.toString('latin1')
-    let context = this.#recent.get(key)
-    if (context) return context
+    const key = bytes.toString('latin1', 0, CONTEXT_KEY_BYTES)
+    const recent = this.#recent.get(key)
+    if (recent?.bytes.equals(bytes)) return recent.context
     if (this.#recent.size >= REMEMBERED_CONTEXTS) {
       this.#older = this.#recent
       this.#recent = new Map()
     }
-    context = this.#older.get(key) ?? decoded(bytes)
-    this.#recent.set(key, context)
-    return context
+    const older = this.#older.get(key)
+    const remembered = older?.bytes.equals(bytes) ? older : decoded(bytes)
+    this.#recent.set(key, remembered)
+    return remembered.context
   }
 }
 /** From a copy of its own: a context must keep neither its first command in memory nor a share of Node's pool. */
-function decoded(bytes: Buffer): Context {
+function decoded(bytes: Buffer): Remembered {
   const own = Buffer.allocUnsafeSlow(bytes.length)
   bytes.copy(own)
-  return Object.freeze(decodeOwn<Context>(own))
+  return { bytes: own, context: Object.freeze(decodeOwn<Context>(own)) }
 }
 
 /** Any handler: which context and request it gets, the protocol table says. */
@@ -164,12 +179,12 @@ export async function serveCommands<N extends CommandName, Scope extends object>
     commandsOf(service).map(spec => {
       const handler = byName.get(spec.name)
       if (!handler) throw new Error(`${service} has no handler for ${spec.name}`)
-      return [spec.name, { spec, handler }] as const
+      return [subjects.command(service, spec.name), { spec, handler }] as const
     }),
   )
   const contexts = new Contexts()
   const serve: Server = async (payload, subject, tail, caller) => {
-    const entry = table.get(subjects.nameOf(subject))
+    const entry = table.get(subject)
     if (!entry) throw new Unavailable(`${subjects.nameOf(subject)} is not known to this release`)
     const [, sender, request_id, msLeft, message] = open(payload, tail)
     const { spec, handler } = entry
@@ -179,11 +194,10 @@ export async function serveCommands<N extends CommandName, Scope extends object>
     const request = parse(spec.request, decodeMap(message, CLIENT_MESSAGE))
     if (!request.ok) return encode({ status: 'bad_message', reason: 'Invalid message.', errors: request.errors })
     const budget = budgetOf(caller, msLeft)
-    const call = { context, request_id, budget, log: log.child({ conn_id: context.conn_id, request_id }) }
+    const { conn_id } = context
+    const call = scope({ context, request_id, budget, log: log.child({ conn_id, request_id }) })
     try {
-      const reply = await admission.run(spec.lane, organizationOf(context), budget, () =>
-        handler({ ...scope(budget), ...call }, request.value),
-      )
+      const reply = await admission.run(spec.lane, organizationOf(context), budget, () => handler(call, request.value))
       return encode(reply as Encodable)
     } catch (error) {
       reportFailure(call.log, spec.name, error)
@@ -211,7 +225,7 @@ export async function serveInternal<N extends InternalName, Scope extends object
     const key = request.organization_id ?? request.context?.organization_id ?? ''
     try {
       const reply = await admission.run(internalRequests[name as N].lane, key, budget, () =>
-        handler({ ...scope(budget), log, budget }, request),
+        handler(scope({ log, budget }), request),
       )
       return encode(reply as Encodable)
     } catch (error) {
@@ -250,14 +264,14 @@ function budgetOf(caller: Caller, msLeft: number): Budget {
 const CALLER_GONE = new Unavailable('nobody waits for the answer any more')
 
 /** Bounds of an internal request, besides its own deadline: what is left of the budget, and a reason to give up. */
-export type Within = { budget?: Budget | undefined; signal?: AbortSignal | undefined }
+export type Within = { budget?: Budget | undefined; signal?: Cancellation | undefined }
 
 /** Asks the service that answers `name`. Rejects with `Unavailable` or `RemoteFailure`. */
 export async function callInternal<N extends InternalName>(
   bus: Bus,
   name: N,
   request: InternalRequest<N>,
-  { budget, signal = budget?.signal }: Within = {},
+  { budget, signal = budget }: Within = {},
 ): Promise<InternalReply<N>> {
   const { service, deadlineMs } = internalRequests[name]
   const timeoutMs = budget ? budget.share(deadlineMs) : deadlineMs
@@ -265,7 +279,7 @@ export async function callInternal<N extends InternalName>(
   const reply = await ask(bus, subjects.internal(service, name), encode(message), {
     timeoutMs,
     owned: true,
-    ...(signal && { signal }),
+    signal,
   })
   return decodeOwn(reply)
 }

@@ -45,8 +45,8 @@ export type DecodeLimits = {
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-/** Texts up to here are worth a loop in JavaScript instead of a call of Node's. */
-const SHORT = 24
+/** Texts below this length have it in their tag; they are worth a loop in JavaScript instead of a call of Node's. */
+const SHORT = 32
 const EXT_DATETIME = 1
 const EXT_UUID = 2
 
@@ -246,6 +246,13 @@ class Reader {
   }
 }
 
+/** The text at a place of a message, when there is one of less than 32 bytes that are all ASCII. */
+export function shortTextAt(bytes: Buffer, at: number): string | undefined {
+  const length = bytes[at]! - 0xa0
+  const isShort = length >= 0 && length < SHORT && at + length < bytes.length
+  return isShort ? shortText(bytes, at + 1, at + 1 + length) : undefined
+}
+
 /** Short texts that were read last, each at a place that its bytes tell. A power of two. */
 const REMEMBERED_TEXTS = 1024
 const remembered: string[] = new Array(REMEMBERED_TEXTS).fill('')
@@ -264,7 +271,7 @@ function shortText(bytes: Buffer, start: number, end: number): string | undefine
   const place = hash & (REMEMBERED_TEXTS - 1)
   const text = remembered[place]!
   if (isText(text, bytes, start, end)) return text
-  return (remembered[place] = bytes.latin1Slice(start, end))
+  return (remembered[place] = bytes.toString('latin1', start, end))
 }
 function isText(text: string, bytes: Buffer, start: number, end: number): boolean {
   if (text.length !== end - start) return false

@@ -10,7 +10,7 @@ import { DATABASE_STATEMENT_MS, DATABASE_STATEMENT_TIMEOUT_MS } from '../deadlin
 import { Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Connection } from './connection.ts'
-import { isAftermath, isReadOnly, unavailable } from './outage.ts'
+import { isAftermath, isReadOnly } from './outage.ts'
 import { Pool, type PoolStatistics } from './pool.ts'
 import { type Queryable, type Sql, sql } from './sql.ts'
 import type { Target } from './target.ts'
@@ -64,12 +64,11 @@ class Statements implements Transactional {
 
   /** Frees the caller when its time is over, whatever the work does then; `leave` comes before others may have the connection. */
   async #withConnection<T>(work: (connection: Connection) => { result: Promise<T>; leave: () => void }): Promise<T> {
-    // Asked for only where something waits: a request that needs no database has no timer.
-    const signal = this.#budget?.signal
-    const connection = await this.#pool.acquire(signal)
+    const budget = this.#budget
+    const connection = await this.#pool.acquire(budget)
     const { result, leave } = work(connection)
     try {
-      const done = await (signal ? raced(result, signal) : result)
+      const done = await (budget ? budget.race(result) : result)
       this.#pool.works()
       return done
     } catch (error) {
@@ -77,7 +76,7 @@ class Statements implements Transactional {
       throw error
     } finally {
       leave()
-      if (signal?.aborted) connection.abandon(unavailable(signal.reason))
+      if (budget?.reason) connection.abandon(budget.reason)
       this.#pool.release(connection)
     }
   }
@@ -140,16 +139,6 @@ class Transaction {
 }
 /** A failure that surfaces where the transaction ends. */
 const ignore = () => {}
-
-function raced<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(unavailable(signal.reason))
-    const settle = () => signal.removeEventListener('abort', abort)
-    signal.addEventListener('abort', abort)
-    if (signal.aborted) abort()
-    work.finally(settle).then(resolve, reject)
-  })
-}
 
 export class Database extends Statements {
   readonly #pool: Pool

@@ -3,6 +3,7 @@
  * connection that was quiet is asked whether it is there before it is used; where one has vanished without a word, the
  * others are asked too, however young, so that after a failover everything works again within seconds.
  */
+import type { Cancellation } from '../cancellation.ts'
 import {
   DATABASE_GRACE_MS,
   DATABASE_IDLE_MS,
@@ -89,7 +90,7 @@ export class Pool {
    * A connection for the caller alone, until it is given back. Rejects with `Unavailable`. Without a signal each of its
    * statements has the default deadline.
    */
-  async acquire(signal: AbortSignal | undefined): Promise<Connection> {
+  async acquire(signal: Cancellation | undefined): Promise<Connection> {
     if (signal?.aborted) throw unavailable(signal.reason)
     const connection = (this.#queue.length === 0 && this.#takeFresh()) || (await this.#wait(signal))
     connection.patienceMs = signal ? this.#options.statementTimeoutMs : this.#options.statementMs
@@ -182,7 +183,7 @@ export class Pool {
     return lastAnswer > this.#suspectUntil && performance.now() - lastAnswer < DATABASE_PROBE_AFTER_MS
   }
 
-  #wait(signal: AbortSignal | undefined): Promise<Connection> {
+  #wait(signal: Cancellation | undefined): Promise<Connection> {
     if (this.#closed) throw new Unavailable('database: closed')
     return new Promise((resolve, reject) => {
       const since = performance.now()

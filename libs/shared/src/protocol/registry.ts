@@ -48,14 +48,19 @@ export const everyCommand: readonly CommandSpec[] = Object.values(commands)
 export const commandsOf = (service: ServiceName): readonly CommandSpec[] =>
   everyCommand.filter(spec => spec.service === service && !spec.pending)
 
-const byCaller = new Map<string, CommandSpec>()
+type ByName = Map<string, CommandSpec>
+/** By the caller's era and kind. */
+const byCaller: { readonly [E in Era]: Map<ClientKind, ByName> } = { v1: new Map(), v2: new Map() }
 for (const spec of everyCommand) {
   if (spec.pending) continue
   for (const era of ['v1', 'v2'] as const satisfies readonly Era[])
-    for (const kind of spec.callers[era] ?? []) byCaller.set(`${era} ${kind} ${spec.cmd}`, spec)
+    for (const kind of spec.callers[era] ?? []) {
+      const byName: ByName = byCaller[era].get(kind) ?? new Map()
+      byCaller[era].set(kind, byName.set(spec.cmd, spec))
+    }
 }
 
 /** The command that `cmd` names for such a client, or undefined: `unknown_command`. Revisions play no part. */
 export function findCommand(cmd: unknown, kind: ClientKind, major: number): CommandSpec | undefined {
-  return typeof cmd === 'string' ? byCaller.get(`${eraOf(major)} ${kind} ${cmd}`) : undefined
+  return typeof cmd === 'string' ? byCaller[eraOf(major)].get(kind)?.get(cmd) : undefined
 }

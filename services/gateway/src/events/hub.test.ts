@@ -35,7 +35,7 @@ const role = (place: number, role: 'READER' | null): Told => ({
 /** Alice is in the realm from its first event on, bob is not; both have subscribed. */
 async function world() {
   const bus = new LocalBus()
-  const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: () => ({}) } as const
+  const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: <C>(call: C) => call } as const
   await serveInternal(service, {
     realm_memberships: async (_ctx, { user }) => ({
       realms: user === 1 ? [{ realm_id: REALM, certified_on: new DateTime(1), place: 1 }] : [],

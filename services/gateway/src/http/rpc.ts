@@ -28,9 +28,9 @@ import {
   type Forwarder,
   fieldsAtFault,
   isSequestered,
-  millisecondsSince,
   readMessage,
   statusOf,
+  toTenths,
 } from '../websocket/forward.ts'
 import { authenticatedContext } from '../websocket/handshake.ts'
 import type { Seen } from '../websocket/seen.ts'
@@ -255,7 +255,7 @@ export class HttpRpc {
       ...('organization_id' in context && { organization_id: context.organization_id }),
       cmd: spec.cmd,
       status,
-      ms: millisecondsSince(startedAt),
+      ms: toTenths(performance.now() - startedAt),
       ...fieldsAtFault(answer, status),
     })
     return sendMsgpack(reply, answer)

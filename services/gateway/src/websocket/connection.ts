@@ -8,6 +8,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { decodeContext, type EncodedContext, encodeContext } from '@parsec/shared/bus/rpc'
+import { Cancel } from '@parsec/shared/cancellation'
 import { parse } from '@parsec/shared/codec/fields'
 import { encode, type Value } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
@@ -36,9 +37,9 @@ import {
   fieldsAtFault,
   GENERIC_REPLIES,
   isSequestered,
-  millisecondsSince,
   readMessage,
   statusOf,
+  toTenths,
 } from './forward.ts'
 import { type Accepted, type Judge, type Judgement, judgeAnswer, TEXT_ANSWER } from './handshake.ts'
 import type { Seen } from './seen.ts'
@@ -117,7 +118,7 @@ export class Connection implements Peer, LocalCaller, Owner {
   #client: Client | undefined
   #command: Command | undefined
   /** Tells the services that work for the client that it has gone. An idle connection has none. */
-  #gone: AbortController | undefined
+  #gone: Cancel | undefined
   /** How the connection ends after the command in progress. */
   #leaving: Farewell | undefined
   /** Messages that came while they could not be taken up; null is a text message. */
@@ -220,8 +221,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#state = 'judged'
     const { writes } = this.#all
     let verdict: Judgement
-    this.#gone = new AbortController()
-    const { signal } = this.#gone
+    const signal = (this.#gone = new Cancel())
     writes.expect()
     try {
       const caller = { conn_id: this.conn_id, address: this.address ?? '', release, peer: this, signal }
@@ -297,14 +297,14 @@ export class Connection implements Peer, LocalCaller, Owner {
   async #forward(command: Command, spec: CommandSpec, bytes: Buffer, message: Asked['message']): Promise<void> {
     const { forwarder, writes } = this.#all
     const { context, isSequestered: sequestered } = this.#client!
-    const { signal } = (this.#gone = new AbortController())
+    const gone = (this.#gone = new Cancel())
     let reply: Buffer
     writes.expect()
     try {
       const request_id = forwarder.requestId()
       reply = await traced(
         () => beginning(spec.cmd, this.conn_id, { 'parsec.request_id': request_id }),
-        () => forwarder.forward(spec, context, request_id, bytes, { message, sequestered }, signal),
+        () => forwarder.forward(spec, context, request_id, bytes, { message, sequestered }, gone),
       )
     } catch (error) {
       if (command === this.#command) this.#fail(command.cmd, error)
@@ -377,10 +377,10 @@ export class Connection implements Peer, LocalCaller, Owner {
   #reply({ cmd, bytes: asked, startedAt }: Command, reply: Exclude<LocalReply, typeof LATER | typeof GONE>): void {
     const bytes = Buffer.isBuffer(reply) ? reply : encode(reply)
     const status = statusOf(bytes)
-    this.#log.info('Request', { cmd, status, ms: millisecondsSince(startedAt), ...fieldsAtFault(bytes, status) })
-    const seconds = (performance.now() - startedAt) / 1000
-    this.#all.metrics.request(cmd, status, seconds)
-    this.#all.activity.request(seconds)
+    const ms = performance.now() - startedAt
+    this.#log.info('Request', { cmd, status, ms: toTenths(ms), ...fieldsAtFault(bytes, status) })
+    this.#all.metrics.request(cmd, status, ms / 1000)
+    this.#all.activity.request(ms / 1000)
     this.#command = undefined
     this.#socket.messageDone(asked)
     this.#send(bytes)
@@ -462,7 +462,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#log.info(event, keys)
     this.#forgetHandshake()
     this.#cancel()
-    this.#gone?.abort(CLIENT_GONE)
+    this.#gone?.cancel(CLIENT_GONE)
     this.#pending = undefined
     this.#events.clear()
     this.#noteSeen()

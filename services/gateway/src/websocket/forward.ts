@@ -6,7 +6,8 @@ import { randomBytes } from 'node:crypto'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { ask, type EncodedContext, seal, serviceShare } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
-import { CLIENT_MESSAGE, decodeMap, encode, type Value } from '@parsec/shared/codec/msgpack'
+import type { Cancellation } from '@parsec/shared/cancellation'
+import { CLIENT_MESSAGE, decodeMap, encode, shortTextAt, type Value } from '@parsec/shared/codec/msgpack'
 import { type Asked, type CommandSpec, deadlineOf } from '@parsec/shared/protocol/command'
 import type { Context } from '@parsec/shared/protocol/context'
 import { findCommand } from '@parsec/shared/protocol/registry'
@@ -66,7 +67,7 @@ export class Forwarder {
     request_id: string,
     message: Buffer,
     asked: Asked,
-    signal?: AbortSignal,
+    signal: Cancellation,
   ): Promise<Buffer> {
     let subject = this.#subjects.get(spec)
     if (!subject) {
@@ -78,19 +79,16 @@ export class Forwarder {
       timeoutMs,
       owned: true,
       tail: message,
-      ...(signal && { signal }),
+      signal,
     })
   }
 }
 
-const STATUS = encode('status')
+const STATUS = 'status'
 /** The status of an encoded reply, without decoding it: every reply of ours begins with it. Otherwise `?`. */
 export function statusOf(reply: Buffer): string {
   const start = reply[0] === 0xde ? 3 : 1
-  if (!reply.subarray(start, start + STATUS.length).equals(STATUS)) return '?'
-  const at = start + STATUS.length
-  const length = (reply[at] ?? 0) & 0x1f
-  return ((reply[at] ?? 0) & 0xe0) === 0xa0 ? reply.toString('latin1', at + 1, at + 1 + length) : '?'
+  return (shortTextAt(reply, start) === STATUS && shortTextAt(reply, start + 1 + STATUS.length)) || '?'
 }
 
 /** Key of a log line: the fields of which a `bad_message` complains. Never what was in them. */
@@ -110,5 +108,5 @@ export const beginning = (name: string, conn_id: string, more: Work['attributes'
   parent: null,
 })
 
-/** To a tenth. */
-export const millisecondsSince = (startedAt: number): number => Math.round((performance.now() - startedAt) * 10) / 10
+/** Of milliseconds. */
+export const toTenths = (ms: number): number => Math.round(ms * 10) / 10

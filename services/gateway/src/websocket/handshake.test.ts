@@ -61,7 +61,7 @@ async function verdictOn(
 ): Promise<Judgement> {
   const bus = new LocalBus()
   const handlers = { session_open: async () => ({ organization, device }), organization_expired: async () => ({}) }
-  const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: () => ({}) } as const
+  const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: <C>(call: C) => call } as const
   await serveInternal(service, handlers)
   const hub = new EventHub(bus, log)
   const judge = { bus, hub, log, guard: new AdministrationGuard(readTokens('s3cr3t'), log) }
@@ -147,7 +147,7 @@ test('nobody works on for a client that leaves while its answer is judged', asyn
     client.abort(new Unavailable('left'))
     return new Promise(() => {})
   }
-  const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: () => ({}) } as const
+  const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: <C>(call: C) => call } as const
   await serveInternal(service, { session_open: isAsked, session_open_invited: isAsked, organization_find: isAsked })
   const hub = new EventHub(bus, log)
   const judge = { bus, hub, log, guard: new AdministrationGuard(readTokens('s3cr3t'), log) }

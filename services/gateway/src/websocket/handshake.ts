@@ -1,6 +1,7 @@
 /** Who is it? Judges the answer to a challenge; the first failing check wins (spec 01 §7.4, 04 §3.1). */
 import type { Bus } from '@parsec/shared/bus/bus'
 import { callInternal } from '@parsec/shared/bus/rpc'
+import type { Cancellation } from '@parsec/shared/cancellation'
 import { openSigned } from '@parsec/shared/certificates/crypto'
 import { parse } from '@parsec/shared/codec/fields'
 import { CLIENT_MESSAGE, decodeMap, type Encodable, type Value } from '@parsec/shared/codec/msgpack'
@@ -32,7 +33,7 @@ export type Caller = {
   address: string
   release: Context['release']
   peer: Peer
-  signal: AbortSignal
+  signal: Cancellation
 }
 /** An accepted client. Whoever gets it owes the hub an `exit` of `organization`, when there is one, and the claimer a `leave`. */
 export type Accepted = {

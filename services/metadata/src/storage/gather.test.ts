@@ -107,17 +107,17 @@ test('an outage fails the batch: what was committed is not known, so nothing is 
 
 test('who is cancelled leaves at once, waiting or under way, and the others go on', async () => {
   const { add, next } = stage()
-  const [leaver, stayer] = [new AbortController(), new AbortController()]
+  const [leaver, stayer, late] = [new Budget(60_000), new Budget(60_000), new Budget(60_000)]
   const reason = new Unavailable('nobody waits')
-  const underWay = add('a', { budget: new Budget(60_000, leaver.signal) })
-  const beside = add('b', { budget: new Budget(60_000, stayer.signal) })
+  const underWay = add('a', { budget: leaver })
+  const beside = add('b', { budget: stayer })
   const { settle } = await next()
-  const waiting = add('c', { budget: new Budget(60_000, leaver.signal) })
+  const waiting = add('c', { budget: late })
   const behind = add('d')
-  leaver.abort(reason)
+  for (const budget of [leaver, late]) budget.cancel(reason)
   await assert.rejects(underWay, reason)
   await assert.rejects(waiting, reason)
-  await assert.rejects(add('e', { budget: new Budget(60_000, leaver.signal) }), reason)
+  await assert.rejects(add('e', { budget: leaver }), reason)
   settle(['A', 'B'])
   assert.equal(await beside, 'B')
   const second = await next()

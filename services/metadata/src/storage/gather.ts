@@ -29,15 +29,44 @@ export type Gathered<Item, Answer> = {
 /** Of an item: whose it is, how long it may wait, and how large it is. */
 export type Waiting = { organization: number | string; budget: Budget; bytes?: number }
 
-type Entry<Item, Answer> = {
+class Entry<Item, Answer> {
   readonly item: Item
   readonly organization: number | string
   readonly budget: Budget
   readonly bytes: number
-  readonly resolve: (answer: Answer) => void
-  readonly reject: (error: unknown) => void
+  readonly answered: Promise<Answer>
+  #resolve!: (answer: Answer) => void
+  #reject!: (error: unknown) => void
+  #isOver = false
+  constructor(item: Item, { organization, budget, bytes = 0 }: Waiting) {
+    this.item = item
+    this.organization = organization
+    this.budget = budget
+    this.bytes = bytes
+    this.answered = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+    if (budget.aborted) this.#leave()
+    else budget.addEventListener('abort', this.#leave)
+  }
   /** Answered, refused, or not waited for any more. */
-  isOver: boolean
+  get isOver(): boolean {
+    return this.#isOver
+  }
+  resolve(answer: Answer): void {
+    this.#end()
+    this.#resolve(answer)
+  }
+  reject(error: unknown): void {
+    this.#end()
+    this.#reject(error)
+  }
+  readonly #leave = (): void => this.reject(this.budget.reason)
+  #end(): void {
+    this.budget.removeEventListener('abort', this.#leave)
+    this.#isOver = true
+  }
 }
 
 export class Gathering<Item, Answer> {
@@ -51,28 +80,11 @@ export class Gathering<Item, Answer> {
     this.#gathered = gathered
   }
 
-  add(item: Item, { organization, budget, bytes = 0 }: Waiting): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      const { signal } = budget
-      const leave = () => end(reject, signal.reason)
-      const end = <T>(tell: (outcome: T) => void, outcome: T) => {
-        signal.removeEventListener('abort', leave)
-        entry.isOver = true
-        tell(outcome)
-      }
-      const entry: Entry<Item, Answer> = {
-        item,
-        organization,
-        budget,
-        bytes,
-        resolve: answer => end(resolve, answer),
-        reject: error => end(reject, error),
-        isOver: false,
-      }
-      if (signal.aborted) return leave()
-      signal.addEventListener('abort', leave)
-      this.#enter(entry)
-    })
+  /** Resolves to the answer to an item; rejects as it was refused, or with the reason of its budget. */
+  add(item: Item, waiting: Waiting): Promise<Answer> {
+    const entry = new Entry<Item, Answer>(item, waiting)
+    if (!entry.isOver) this.#enter(entry)
+    return entry.answered
   }
 
   #enter(entry: Entry<Item, Answer>): void {
