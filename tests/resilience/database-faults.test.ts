@@ -262,6 +262,25 @@ test('a server that takes no writes any more: its connections are not kept, and 
   assert.equal(database.state, 'connected')
 })
 
+test('where the server gives no more connections, those that there are serve all', async () => {
+  const role = `narrow_${process.pid}`
+  await backing.query(`CREATE ROLE ${role} LOGIN PASSWORD 'narrow' CONNECTION LIMIT 2`)
+  try {
+    const url = new URL(proxy.url)
+    url.username = role
+    url.password = 'narrow'
+    const database = use({ target: readDatabaseUrl(url.href) })
+    const many = () => Promise.all(Array.from({ length: 50 }, () => database.one(sql`SELECT pg_sleep(0.01)`)))
+    await many()
+    assert.deepEqual([database.statistics.connections, database.state], [2, 'connected'])
+    await backing.query(`ALTER ROLE ${role} CONNECTION LIMIT -1`)
+    while (database.statistics.connections < 4) await many()
+    await database.close()
+  } finally {
+    await backing.query(`DROP ROLE ${role}`)
+  }
+})
+
 test('session settings are sent, whatever role and database say (8.2)', async () => {
   const role = `odd_${process.pid}`
   const name = new URL(backing.url).pathname.slice(1)
@@ -274,6 +293,7 @@ test('session settings are sent, whatever role and database say (8.2)', async ()
     await backing.query(`ALTER ROLE ${role} SET default_transaction_isolation = 'repeatable read'`)
     await backing.query(`ALTER ROLE ${role} SET default_transaction_read_only = 'on'`)
     await backing.query(`ALTER ROLE ${role} SET synchronous_commit = 'off'`)
+    await backing.query(`ALTER ROLE ${role} SET idle_session_timeout = '1h'`)
     await backing.query(`ALTER DATABASE ${name} SET lock_timeout = '1h'`)
     const url = new URL(backing.url)
     url.username = role
@@ -288,6 +308,7 @@ test('session settings are sent, whatever role and database say (8.2)', async ()
         'default_transaction_isolation',
         'default_transaction_read_only',
         'idle_in_transaction_session_timeout',
+        'idle_session_timeout',
         'lock_timeout',
         'search_path',
         'statement_timeout',
@@ -302,6 +323,7 @@ test('session settings are sent, whatever role and database say (8.2)', async ()
       default_transaction_isolation: 'read committed',
       default_transaction_read_only: 'off',
       idle_in_transaction_session_timeout: '10000',
+      idle_session_timeout: '0',
       lock_timeout: '3000',
       search_path: 'pg_catalog,public',
       statement_timeout: '35000',

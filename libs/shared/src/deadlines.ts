@@ -151,6 +151,8 @@ export const DATABASE_IDLE_IN_TRANSACTION_MS = 10_000
 /** A free connection to the database, without a budget; a new connection to one of its hosts. */
 export const DATABASE_WAIT_MS = 4_000
 export const DATABASE_CONNECT_MS = 4_000
+/** Between two attempts to have one more connection than the server gives. */
+export const DATABASE_NO_MORE_MS = 1_000
 /** A connection that said nothing for so long is asked before it is used, and has so long to answer. */
 export const DATABASE_PROBE_AFTER_MS = 5_000
 export const DATABASE_PROBE_MS = 2_000

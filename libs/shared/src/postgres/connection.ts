@@ -130,12 +130,13 @@ export class Connection {
   /** Sets what must not depend on the role, the database or the server, and learns what the server is. */
   async #greet(statementTimeoutMs: number): Promise<Greeting> {
     const settings = { ...sessionSettings(statementTimeoutMs, this.#target), ...this.#target.settings }
+    const names = Object.keys(settings)
     const { rows } = await this.query(sql`
       SELECT pg_backend_pid() AS pid, pg_is_in_recovery() AS standby,
-        (SELECT count(set_config(name, value, FALSE)) FROM unnest(
-          ${Object.keys(settings)}::text[], ${Object.values(settings)}::text[]) AS setting (name, value)
-          WHERE name <> 'client_connection_check_interval'
-            OR current_setting('server_version_num')::int >= 140000 AND version() LIKE '%linux%')`)
+        (SELECT count(set_config(name, value, FALSE)) FROM unnest(${names}::text[], ${Object.values(settings)}::text[],
+            ${names.map(name => SINCE_VERSION[name] ?? 0)}::int[]) AS setting (name, value, since)
+          WHERE current_setting('server_version_num')::int >= since * 10000
+            AND (name <> 'client_connection_check_interval' OR version() LIKE '%linux%'))`)
     return rows[0] as Greeting
   }
 
@@ -259,10 +260,11 @@ export class Connection {
 
   #judge(error: unknown): unknown {
     if (this.#dead) return this.#dead
-    const severity = (error as { severity?: string }).severity
+    const { severity = '' } = error as { severity?: string }
+    const isLast = severity === 'FATAL' || severity === 'PANIC'
     if (!isHarmless(error)) this.#tainted = true
-    if (severity === 'FATAL' || severity === 'PANIC') this.#die(unavailable(error))
-    return isOutage(error) ? unavailable(error) : error
+    if (isLast) this.#die(unavailable(error))
+    return isLast || isOutage(error) ? unavailable(error) : error
   }
   #die(reason: Unavailable, isOurs = false): void {
     if (this.#dead) return
@@ -303,6 +305,13 @@ function isWorthTheOtherWay(error: unknown): boolean {
   return /^28/.test(code) || /^(ERR_SSL|ERR_TLS|EPROTO|CERT_|UNABLE_|SELF_|DEPTH_)/.test(code)
 }
 
+/** Settings that older servers do not have, and the version of PostgreSQL that brought them. */
+const SINCE_VERSION: { readonly [name: string]: number } = {
+  client_connection_check_interval: 14,
+  idle_session_timeout: 14,
+  transaction_timeout: 17,
+}
+
 /**
  * What is believed of a session is set. `synchronous_commit` stays the operator's. The last ones notice a client that is
  * gone, and are left out where the server cannot do them: PGlite has no sockets.
@@ -324,6 +333,9 @@ const sessionSettings = (statementTimeoutMs: number, { embedded }: Target): { re
   statement_timeout: String(statementTimeoutMs),
   lock_timeout: String(DATABASE_LOCK_TIMEOUT_MS),
   idle_in_transaction_session_timeout: String(DATABASE_IDLE_IN_TRANSACTION_MS),
+  // Connections are kept for the next burst, and migrations take hours.
+  idle_session_timeout: '0',
+  transaction_timeout: '0',
   ...(!embedded && {
     tcp_keepalives_idle: '10',
     tcp_keepalives_interval: '5',

@@ -7,6 +7,7 @@ import type { Cancellation } from '../cancellation.ts'
 import {
   DATABASE_GRACE_MS,
   DATABASE_IDLE_MS,
+  DATABASE_NO_MORE_MS,
   DATABASE_PROBE_AFTER_MS,
   DATABASE_PROBE_MS,
   DATABASE_SWEEP_MS,
@@ -14,6 +15,7 @@ import {
 } from '../deadlines.ts'
 import { OperatorError, reasonOf, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { QuietLog } from '../quiet-log.ts'
 import { Connection } from './connection.ts'
 import { unavailable } from './outage.ts'
 import { sql } from './sql.ts'
@@ -49,6 +51,7 @@ type Waiter = {
 export class Pool {
   readonly #options: PoolOptions
   readonly #log: Log
+  readonly #quietLog: QuietLog
   readonly #connections = new Set<Connection>()
   /** The last one is used first. */
   #idle: Connection[] = []
@@ -58,6 +61,8 @@ export class Pool {
   #probing = 0
   /** Connections that are ended, but whose statement still runs. */
   #ending = 0
+  /** The server gave no other connection beside those that there are, or come: until then nobody asks for one again. */
+  #noMoreUntil = 0
   /** An answer from before this says nothing about a connection: something vanished without a word since. */
   #suspectUntil = 0
   #goodHost: Host | undefined
@@ -69,6 +74,7 @@ export class Pool {
   constructor(options: PoolOptions, log: Log) {
     this.#options = options
     this.#log = log
+    this.#quietLog = new QuietLog(log)
     // After the phase that reads sockets, so that a process that was held up does not take its own delay for theirs.
     this.#sweep = setInterval(() => setImmediate(() => this.#lookForOverdue()), DATABASE_SWEEP_MS).unref()
   }
@@ -218,10 +224,13 @@ export class Pool {
       const idle = this.#idle.pop()
       if (idle && this.#isFresh(idle)) this.#queue.shift()!.resolve(idle)
       else if (idle) void this.#probe(idle)
-      else if (this.#connections.size + this.#opening + this.#ending < this.#options.maxConnections)
-        void this.#openAnother()
+      else if (this.#mayOpen) void this.#openAnother()
       else return
     }
+  }
+  get #mayOpen(): boolean {
+    if (this.#connections.size + this.#opening + this.#ending >= this.#options.maxConnections) return false
+    return this.#isEmpty || performance.now() >= this.#noMoreUntil
   }
   #offer(connection: Connection): void {
     const waiter = this.#queue.shift()
@@ -255,11 +264,11 @@ export class Pool {
       this.release(connection)
     } catch (error) {
       this.#opening--
-      // Who waits beside it waits for the connections that there are.
-      if (this.#connections.size === 0) this.#rejectAll(error)
-      else this.#queue.shift()?.reject(error)
-      this.#lost(reasonOf(error))
-      if (this.#isEmpty) this.#onEmpty?.()
+      if (this.#isEmpty) {
+        this.#rejectAll(error)
+        this.#lost(reasonOf(error))
+        this.#onEmpty?.()
+      } else this.#goOnWithout(error)
     }
     this.#feed()
   }
@@ -276,6 +285,12 @@ export class Pool {
       this.#feed()
     }
     return connection
+  }
+  /** Others have the connections that the server gives, for example: who waits, waits for ours. */
+  #goOnWithout(error: unknown): void {
+    this.#noMoreUntil = performance.now() + DATABASE_NO_MORE_MS
+    const connections = this.#connections.size
+    this.#quietLog.warn('no more', 'Database gives no further connection', { connections, cause: reasonOf(error) })
   }
   #remove(connection: Connection): void {
     this.#forget(connection)
@@ -319,5 +334,6 @@ export class Pool {
     const spare = this.#connections.size - this.#options.minConnections
     for (const connection of this.#idle.slice(0, Math.max(spare, 0)))
       if (now - connection.lastAnswer > DATABASE_IDLE_MS) this.#remove(connection)
+    this.#feed()
   }
 }
