@@ -27,13 +27,13 @@ export type TestDatabase = {
   drop(): Promise<void>
 }
 
-/** A new database: empty, or like another one to which nobody is connected. */
-export async function createDatabase(template?: TestDatabase): Promise<TestDatabase> {
+/** A new database: empty, or like another one to which nobody is connected. `settings`: words of `CREATE DATABASE`. */
+export async function createDatabase(template?: TestDatabase, settings = ''): Promise<TestDatabase> {
   const admin = (await backing('postgres')).TEST_PG_ADMIN_URL
   if (!admin) throw new Error('PostgreSQL for tests is not running: bash tests/backing/services.sh start')
   const name = `parsec_run_${process.pid}_${randomBytes(4).toString('hex')}`
   const like = template ? ` TEMPLATE ${new URL(template.url).pathname.slice(1)}` : ''
-  await statement(admin, `CREATE DATABASE ${name}${like}`)
+  await statement(admin, `CREATE DATABASE ${name}${like} ${settings}`)
   const url = new URL(admin)
   url.pathname = `/${name}`
   return {

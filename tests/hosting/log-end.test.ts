@@ -1,6 +1,6 @@
 /** The log never holds up the end of the server, whatever becomes of those who should read it (DESIGN §11). */
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { constants, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -61,6 +61,16 @@ test('a reader that has gone: the server goes on and ends in order', async () =>
   assert.equal(await endOf({ stdio: ['ignore', 'pipe', 'pipe'], prepare: close }), 0)
 })
 
-test('a full disk: the server goes on and ends in order', async () => {
+test('a full disk: the server starts, goes on and ends in order', async () => {
   assert.equal(await endOf({ stdio: ['ignore', 'ignore', 'ignore'], flags: ['--log-file=/dev/full'] }), 0)
+  const full = openSync('/dev/full', constants.O_WRONLY)
+  assert.equal(await endOf({ stdio: ['ignore', full, full] }), 0)
+})
+
+test('a command whose output cannot be written does not say that all is well', () => {
+  const full = openSync('/dev/full', constants.O_WRONLY)
+  const argv = [...NODE_ARGV, 'backend', 'run', '--help']
+  const { status, stderr } = spawnSync(process.execPath, argv, { stdio: ['ignore', full, 'pipe'], encoding: 'utf8' })
+  assert.equal(status, 1)
+  assert.match(stderr, /^Error: cannot write the output: ENOSPC/)
 })

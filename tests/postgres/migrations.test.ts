@@ -18,13 +18,9 @@ const database = await createDatabase()
 after(() => database.drop())
 beforeEach(() => database.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public'))
 
-const parsec = (command: string, ...options: string[]): Child =>
-  new Child(
-    command,
-    process.execPath,
-    [...NODE_ARGV, 'backend', command, `--db=${database.url}`, ...options],
-    process.env,
-  )
+const parsecOn = (url: string, command: string, ...options: string[]): Child =>
+  new Child(command, process.execPath, [...NODE_ARGV, 'backend', command, `--db=${url}`, ...options], process.env)
+const parsec = (command: string, ...options: string[]): Child => parsecOn(database.url, command, ...options)
 const ended = async (child: Child) => {
   await child.exited
   return child
@@ -54,6 +50,16 @@ test('a table `migration` of another program is refused', async () => {
   await database.query('CREATE TABLE migration (_id INTEGER PRIMARY KEY, name TEXT)')
   await database.query(`INSERT INTO migration VALUES (2, 'create_users')`)
   await refused(/Error: .*some other program/)
+})
+test('a database of another encoding is refused, with the way to one that is right', async () => {
+  const latin = await createDatabase(undefined, `TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'`)
+  try {
+    const { exitCode, output } = await ended(parsecOn(latin.url, 'migrate'))
+    assert.equal(exitCode, 1)
+    assert.match(output, /^Error: the database has the encoding LATIN1: .*createdb .*UTF8/m)
+  } finally {
+    await latin.drop()
+  }
 })
 test('names and checksums count, not only the number; more than this release has is fine, less is not', async () => {
   assert.equal((await migrate()).exitCode, 0)

@@ -4,7 +4,7 @@ import { ABANDON_DRAIN_MS } from '@parsec/shared/deadlines'
 import { createLog, type Log, type ProcessLog } from '@parsec/shared/log'
 import { sayIfHeard } from '@parsec/shared/log-destination'
 import { devArguments, type Environment } from '../../command-line/argv.ts'
-import { EXIT_OK, type Output } from '../../command-line/output.ts'
+import { EXIT_OK } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import { type RunValues, runOptions } from '../../options.ts'
 import { banner, trialSteps } from '../../server/banner.ts'
@@ -44,7 +44,7 @@ export class Run extends ParsecCommand<typeof runOptions> {
   static override summary: string = runSpec.summary
   protected readonly spec = runSpec
 
-  protected override async execute(values: RunValues, output: Output): Promise<number> {
+  protected override async execute(values: RunValues): Promise<number> {
     const settings = serverSettings(values, process.env)
     useProxies(settings.network.proxy)
     for (const flag of V8_FLAGS) setFlagsFromString(flag)
@@ -57,7 +57,7 @@ export class Run extends ParsecCommand<typeof runOptions> {
     const traces = settings.traces
       ? new (await import('../../server/traces.ts')).Traces(settings.traces, log)
       : undefined
-    const role = { settings, log, watched: telemetry?.watch(log) ?? log, output, failure }
+    const role = { settings, log, watched: telemetry?.watch(log) ?? log, failure }
     try {
       if (settings.place) await serveAsWorker(settings.place, role)
       else await serveAlone(role)
@@ -75,13 +75,12 @@ type Role = {
   log: ProcessLog
   /** The same log, read by the telemetry. */
   watched: Log
-  output: Output
   /** Rejects when the server must end. */
   failure: Promise<never>
 }
 
 /** The process that whoever starts the server sees: it serves, or watches those who do. */
-async function serveAlone({ settings, log, watched, output, failure }: Role): Promise<void> {
+async function serveAlone({ settings, log, watched, failure }: Role): Promise<void> {
   let server: ServerProcess | Workforce | undefined
   const stop = stopSignal(
     () => {
@@ -90,10 +89,10 @@ async function serveAlone({ settings, log, watched, output, failure }: Role): Pr
     },
     () => server instanceof ServerProcess || server?.kill('a second signal'),
   )
-  output.out(banner(settings))
+  sayIfHeard(banner(settings))
   server =
     settings.workers > 1 ? await makeWorkforce(settings, watched) : new ServerProcess(settings, watched, log.warnings)
-  const ready = settings.dev ? () => output.out(trialSteps(settings)) : noted
+  const ready = settings.dev ? () => sayIfHeard(trialSteps(settings)) : noted
   await serve({ server, drainMs: () => settings.drainMs, ready, stop, failure })
   sayIfHeard('bye ;-)\n')
 }

@@ -69,6 +69,7 @@ export async function applyMigrations(database: Database, log: Log, { dryRun = f
   const entries: MigrationReport['entries'] = []
   const migrations = readMigrations()
   const { applied } = await readHistory(database, migrations)
+  if (applied.size === 0) await requireUtf8(database)
   for (const migration of migrations) {
     const { file, number } = migration
     if (applied.has(number)) entries.push({ file, state: 'already' })
@@ -83,6 +84,17 @@ export async function applyMigrations(database: Database, log: Log, { dryRun = f
     }
   }
   return { entries }
+}
+
+/** Names have letters of all alphabets, and are cut and compared by their letters. */
+async function requireUtf8(database: Database): Promise<void> {
+  const { encoding } = (await database.one<{ encoding: string }>(
+    sql`SELECT current_setting('server_encoding') AS encoding`,
+  ))!
+  if (encoding !== 'UTF8')
+    throw new OperatorError(
+      `the database has the encoding ${encoding}: create it with UTF8 (createdb --template template0 --encoding UTF8)`,
+    )
 }
 
 /** False when another run has applied it meanwhile. */
