@@ -5,7 +5,7 @@ import { Config } from '@oclif/core/config'
 import { effectiveArgv } from './command-line/argv.ts'
 import { groupHelp } from './command-line/help.ts'
 import { EXIT_OK, type Output, reportFailure, UsageError, usageLines } from './command-line/output.ts'
-import { heardCode, processOutput } from './command-line/parsec-command.ts'
+import { processOutput } from './command-line/parsec-command.ts'
 import { suggestion } from './command-line/suggestion.ts'
 import { TREE } from './commands.ts'
 import { version, versionLine } from './version.ts'
@@ -14,7 +14,7 @@ import { version, versionLine } from './version.ts'
 export async function main(): Promise<void> {
   const argv = effectiveArgv(process.argv.slice(2), process.env)
   const code = await runCommand(argv, processOutput).catch(error => reportFailure(processOutput, error, false))
-  process.exit(heardCode(code))
+  process.exit(processOutput.heard(code))
 }
 
 async function runCommand(argv: readonly string[], output: Output): Promise<number> {

@@ -7,26 +7,30 @@ import type { OptionTable, Values } from './option.ts'
 import { EXIT_FAILURE, EXIT_OK, type Output, reportFailure } from './output.ts'
 import { type CommandSpec, readCommandLine } from './read.ts'
 
-export const processOutput: Output = {
-  out: text => {
+class ProcessOutput implements Output {
+  readonly colours = process.stdout.isTTY === true
+  #failure: NodeJS.ErrnoException | null = null
+  constructor() {
+    for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+  }
+  out(text: string): void {
     process.stdout.write(text)
-    outputFailure ??= process.stdout.errored
-  },
-  err: text => void process.stderr.write(text),
-  colours: process.stdout.isTTY === true,
+    this.#failure ??= process.stdout.errored
+  }
+  err(text: string): void {
+    process.stderr.write(text)
+  }
+  /**
+   * The exit code of a command, unless somebody would take a part of what it said for the whole: a full disk is told, a
+   * reader that has gone wants to hear no more. What was begun is done to its end in either case.
+   */
+  heard(code: number): number {
+    if (this.#failure === null || code !== EXIT_OK) return code
+    if (this.#failure.code !== 'EPIPE') this.err(`Error: cannot write the output: ${this.#failure.message}\n`)
+    return EXIT_FAILURE
+  }
 }
-let outputFailure: NodeJS.ErrnoException | null = null
-
-/**
- * The exit code of a command, unless somebody would take a part of what it said for the whole: a full disk is told, a
- * reader that has gone wants to hear no more. What was begun is done to its end in either case.
- */
-export function heardCode(code: number): number {
-  if (outputFailure === null || code !== EXIT_OK) return code
-  if (outputFailure.code !== 'EPIPE') processOutput.err(`Error: cannot write the output: ${outputFailure.message}\n`)
-  return EXIT_FAILURE
-}
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+export const processOutput = new ProcessOutput()
 
 export abstract class ParsecCommand<O extends OptionTable & { debug: OptionTable[string] }> extends Command {
   static override strict = false
