@@ -162,6 +162,11 @@ export const DATABASE_CANCEL_MS = 1_000
 /** Between two looks for what is overdue. */
 export const DATABASE_SWEEP_MS = 250
 
+// Names of hosts
+
+/** From then on the last answer counts: short beside what whoever connects has. */
+export const LOOKUP_LATE_MS = 1_000
+
 // The block store
 
 /**

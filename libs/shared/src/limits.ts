@@ -438,6 +438,13 @@ export const limits = {
     beyond: 'they are told when they come or go the next time',
     test: ['services/gateway/src/websocket/seen.test.ts', 'more devices than may wait'],
   },
+  known_names: {
+    value: 1000,
+    unit: 'items',
+    what: 'names of hosts whose last address a process keeps, for the time in which nobody can look them up',
+    beyond: 'the oldest go',
+    test: ['libs/shared/src/name-lookups.test.ts', 'only so many answers are kept'],
+  },
   kept_warnings: {
     value: 100,
     unit: 'items',

@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8'
 import { ABANDON_DRAIN_MS } from '@parsec/shared/deadlines'
 import { createLog, type Log, type ProcessLog } from '@parsec/shared/log'
 import { sayIfHeard } from '@parsec/shared/log-destination'
+import { shareLookups } from '@parsec/shared/name-lookups'
 import { devArguments, type Environment } from '../../command-line/argv.ts'
 import { EXIT_OK } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
@@ -47,6 +48,7 @@ export class Run extends ParsecCommand<typeof runOptions> {
   protected override async execute(values: RunValues): Promise<number> {
     const settings = serverSettings(values, process.env)
     useProxies(settings.network.proxy)
+    shareLookups()
     for (const flag of V8_FLAGS) setFlagsFromString(flag)
     const log = createLog(settings.log)
     const failure = uncaughtFailure()
