@@ -7,7 +7,7 @@ import { CLIENT_SILENCE_MS } from '@parsec/shared/deadlines'
 import type { Hold, InFlight } from '@parsec/shared/http/in-flight'
 import { limits } from '@parsec/shared/limits'
 import { WebSocket } from 'ws'
-import { type Receiver, receiverOf, unfinishedBytes } from './receiver.ts'
+import { endOnce, type Receiver, receiverOf, unfinishedBytes } from './receiver.ts'
 import type { Writes } from './writes.ts'
 
 /** Close codes (RFC 6455 §7.4.1). Clients treat all alike; proxies and operators do not. */
@@ -56,6 +56,8 @@ export class ClientSocket extends WebSocket {
     this.#raw = raw
     this.#inFlight = inFlight
     this.#receiver = receiverOf(this)
+    endOnce(this.#receiver)
+    endOnce(raw)
     this.on('message', onMessage)
     this.on('error', onError)
     this.on('close', onClose)

@@ -3,9 +3,10 @@
  * come, and a limit for messages that rises when the client is known. Nothing else may look inside; an upgrade of `ws`
  * that moves these fields fails at the first connection, thus in every test.
  */
+import { Writable } from 'node:stream'
 import type { WebSocket } from 'ws'
 
-export type Receiver = {
+export type Receiver = Writable & {
   /** Largest message, all its fragments together. */
   _maxPayload: number
   /** Bytes that came and are not yet taken, and the pieces in which they came. */
@@ -26,9 +27,18 @@ export function receiverOf(socket: WebSocket): Receiver {
   if (!isReceiver(receiver)) throw new Error('the receiver of `ws` has changed')
   return receiver
 }
+/**
+ * To end what has ended changes nothing from now on. `ws` does that three times at the end of each connection, to its
+ * receiver and to the socket, and each time Node makes an error, with its stack, that nobody ever sees.
+ */
+export function endOnce(stream: Writable): void {
+  stream.end = end
+}
+function end(this: Writable, ...args: unknown[]): Writable {
+  return args.length === 0 && this.writableEnded ? this : Reflect.apply(Writable.prototype.end, this, args)
+}
 const isReceiver = (value: unknown): value is Receiver =>
-  typeof value === 'object' &&
-  value !== null &&
+  value instanceof Writable &&
   NUMBERS.every(name => typeof Reflect.get(value, name) === 'number') &&
   ['_buffers', '_fragments'].every(name => Array.isArray(Reflect.get(value, name)))
 
