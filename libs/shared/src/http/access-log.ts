@@ -30,6 +30,7 @@ export class AccessLog {
     protocol: string,
     response: { statusCode: number; getHeader(name: string): unknown },
     startedAt: number,
+    keys?: LogKeys,
   ): void {
     const { method } = request
     const { statusCode: status } = response
@@ -44,6 +45,7 @@ export class AccessLog {
         ...(size !== '-' && { bytes: Number(size) }),
         ...(release && { client_release: release.join('.') }),
         ...this.#notes.get(request),
+        ...keys,
       },
     )
   }

@@ -14,6 +14,7 @@ export type IsTrusted = (address: string) => boolean
 
 /** `proxies`: IP addresses and networks (`10.0.0.0/8`); throws an `Error` that names the one that is neither. */
 export function trustOf(proxies: readonly string[]): IsTrusted {
+  if (proxies.length === 0) return () => false
   const list = new BlockList()
   for (const proxy of proxies) {
     const [address = '', bits, ...rest] = proxy.split('/')

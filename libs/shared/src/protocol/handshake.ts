@@ -12,15 +12,24 @@ import { type ApiVersion, SUPPORTED_API_VERSIONS } from './versions.ts'
 export const CHALLENGE_BYTES = 48
 
 /** The first message of the server, around `challenge` (48 random bytes). Clients from 2.16 on need all of its fields. */
-export const challengeMessage = (challenge: Buffer): Buffer =>
-  encode({
-    handshake: 'challenge',
-    challenge,
-    supported_api_versions: SUPPORTED_API_VERSIONS,
-    ballpark_client_early_offset: new Float(BALLPARK_CLIENT_EARLY_OFFSET),
-    ballpark_client_late_offset: new Float(BALLPARK_CLIENT_LATE_OFFSET),
-    backend_timestamp: DateTime.now(),
-  })
+export function challengeMessage(challenge: Buffer): Buffer {
+  const message = Buffer.from(CHALLENGE)
+  challenge.copy(message, CHALLENGE_AT)
+  message.writeDoubleBE(DateTime.now().seconds, CHALLENGE.length - TIMESTAMP_BYTES)
+  return message
+}
+const NO_CHALLENGE = Buffer.alloc(CHALLENGE_BYTES)
+/** All but two fields are always the same; the time is the last. */
+const CHALLENGE = encode({
+  handshake: 'challenge',
+  challenge: NO_CHALLENGE,
+  supported_api_versions: SUPPORTED_API_VERSIONS,
+  ballpark_client_early_offset: new Float(BALLPARK_CLIENT_EARLY_OFFSET),
+  ballpark_client_late_offset: new Float(BALLPARK_CLIENT_LATE_OFFSET),
+  backend_timestamp: DateTime.now(),
+})
+const CHALLENGE_AT = CHALLENGE.indexOf(NO_CHALLENGE)
+const TIMESTAMP_BYTES = 8
 
 /** Why a handshake is refused (spec 01 §7.3). */
 export type HandshakeRefusal = {
@@ -38,6 +47,7 @@ export type HandshakeResult = { result: 'ok' } | HandshakeRefusal
 
 /** The last message of a handshake; an `ok` carries no `help`. */
 export const resultMessage = (result: HandshakeResult): Buffer => encode({ handshake: 'result', ...result })
+export const RESULT_OK = resultMessage({ result: 'ok' })
 
 const isVersion = (v: unknown): boolean =>
   Array.isArray(v) && v.length === 2 && v.every(n => Number.isSafeInteger(n) && n >= 0)

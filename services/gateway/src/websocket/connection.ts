@@ -4,7 +4,7 @@
  * A state machine: `docs/connection.md` has the table of its states and of what leads from one to another. There may be
  * many thousands, most of them idle: no timers, closures or decoded contexts are kept for an idle one.
  */
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { decodeContext, type EncodedContext, encodeContext } from '@parsec/shared/bus/rpc'
@@ -20,7 +20,7 @@ import type { Log, LogKeys } from '@parsec/shared/log'
 import type { Metrics } from '@parsec/shared/metrics'
 import type { Asked, CommandSpec } from '@parsec/shared/protocol/command'
 import type { Context } from '@parsec/shared/protocol/context'
-import { CHALLENGE_BYTES, challengeMessage, resultMessage } from '@parsec/shared/protocol/handshake'
+import { challengeMessage, RESULT_OK, resultMessage } from '@parsec/shared/protocol/handshake'
 import type { ConnectionFacts, ConnectionKind } from '@parsec/shared/protocol/replica'
 import type { OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import { formatVersion } from '@parsec/shared/protocol/versions'
@@ -41,7 +41,7 @@ import {
   statusOf,
   toTenths,
 } from './forward.ts'
-import { type Accepted, type Judge, type Judgement, judgeAnswer, TEXT_ANSWER } from './handshake.ts'
+import { type Accepted, type Challenges, type Judge, type Judgement, judgeAnswer, TEXT_ANSWER } from './handshake.ts'
 import type { Seen } from './seen.ts'
 import type { Writes } from './writes.ts'
 
@@ -51,6 +51,7 @@ export type Surroundings = {
   readonly hub: EventHub
   readonly log: Log
   readonly judge: Judge
+  readonly challenges: Challenges
   readonly forwarder: Forwarder
   readonly local: LocalCommands
   readonly metrics: Metrics
@@ -134,10 +135,10 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#peer = address
     this.#log = all.log.child({ conn_id: this.conn_id })
     socket.belongTo(this, raw, all.inFlight, all.writes)
-    const challenge = randomBytes(CHALLENGE_BYTES)
+    const challenge = all.challenges.next()
     const timer = setTimeout(() => this.end('handshake took too long'), HANDSHAKE_MS)
     this.#handshake = { challenge, timer, release }
-    socket.send(challengeMessage(challenge))
+    socket.deliver(challengeMessage(challenge), () => {})
   }
 
   get hasEnded(): boolean {
@@ -272,7 +273,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     // READY is told before the claimer is let in, so that it never comes after what the claimer does next.
     await claimer?.arrive(() => this.#invitationDeleted())
     if (this.hasEnded) return
-    this.#send(resultMessage({ result: 'ok' }))
+    this.#send(RESULT_OK)
     this.#takeUp()
   }
   #giveBack({ organization, session, claimer }: Pick<Accepted, 'organization' | 'session' | 'claimer'>): void {

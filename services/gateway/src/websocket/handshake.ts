@@ -1,4 +1,5 @@
 /** Who is it? Judges the answer to a challenge; the first failing check wins (spec 01 §7.4, 04 §3.1). */
+import { randomBytes } from 'node:crypto'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { callInternal } from '@parsec/shared/bus/rpc'
 import type { Cancellation } from '@parsec/shared/cancellation'
@@ -15,6 +16,7 @@ import {
   type AuthenticatedAnswer,
   answerOpening,
   answerSchema,
+  CHALLENGE_BYTES,
   type HandshakeRefusal,
   type InvitedAnswer,
   signedAnswerSchema,
@@ -25,6 +27,19 @@ import { type ApiVersion, answersWithMap, formatVersion, noOverlap, settle } fro
 import type { EventHub } from '../events/hub.ts'
 import type { Organization, Peer, Session } from '../events/session.ts'
 import { Claimer } from '../invite/claimer.ts'
+
+/** Challenges of one gateway. Each time that the system is asked for random bytes costs more than so many of them. */
+export class Challenges {
+  #random = Buffer.alloc(0)
+  /** Random bytes that nobody has got before. */
+  next(): Buffer {
+    if (this.#random.length === 0) this.#random = randomBytes(CHALLENGES_AT_ONCE * CHALLENGE_BYTES)
+    const challenge = this.#random.subarray(0, CHALLENGE_BYTES)
+    this.#random = this.#random.subarray(CHALLENGE_BYTES)
+    return challenge
+  }
+}
+const CHALLENGES_AT_ONCE = 64
 
 export type Judge = { bus: Bus; hub: EventHub; log: Log; guard: AdministrationGuard }
 /** What is known about a connection before its answer; `signal` fires when it has gone. */

@@ -13,7 +13,10 @@ import { releaseOf } from '@parsec/shared/protocol/versions'
 import { type Server, WebSocketServer } from 'ws'
 import { ClientSocket } from './client-socket.ts'
 import { Connection, type Surroundings } from './connection.ts'
+import { Challenges } from './handshake.ts'
 import { Writes } from './writes.ts'
+
+const SWITCHING_PROTOCOLS = { statusCode: 101, getHeader: () => undefined }
 
 export class Sockets {
   readonly connections = new Set<Connection>()
@@ -25,7 +28,7 @@ export class Sockets {
   readonly #halfOpen = new Map<string, number>()
 
   constructor(
-    surroundings: Omit<Surroundings, 'maxMessage' | 'inFlight' | 'writes' | 'known' | 'gone'>,
+    surroundings: Omit<Surroundings, 'challenges' | 'maxMessage' | 'inFlight' | 'writes' | 'known' | 'gone'>,
     config: GatewayConfig,
     http: HttpServer,
   ) {
@@ -34,6 +37,7 @@ export class Sockets {
       ...surroundings,
       inFlight: http.inFlight,
       writes: new Writes(),
+      challenges: new Challenges(),
       maxMessage: maxClientMessage(surroundings.bus),
       known: connection => this.#settleAddress(connection),
       gone: connection => this.#remove(connection),
@@ -83,8 +87,8 @@ export class Sockets {
         address,
         releaseOf(request.headers['user-agent']) ?? null,
       )
-      this.#http.access.note(request, { conn_id: connection.conn_id })
-      this.#http.access.write(request, from, 'ws', { statusCode: 101, getHeader: () => undefined }, startedAt)
+      const { conn_id } = connection
+      this.#http.access.write(request, from, 'ws', SWITCHING_PROTOCOLS, startedAt, { conn_id })
       this.connections.add(connection)
       this.#surroundings.metrics.connections(1)
     })
