@@ -2,6 +2,7 @@
  * What a request may hold, learnt from its schema: each field is asked by a wrong value what it would have taken. So a
  * field that is added to the protocol table is fuzzed without a word here.
  */
+import { FieldMap } from '@parsec/shared/codec/msgpack'
 import { Uuid } from '@parsec/shared/codec/values'
 import type { CommandSpec } from '@parsec/shared/protocol/command'
 import { z } from 'zod'
@@ -62,13 +63,13 @@ const itemOf = (schema: z.ZodType, around: (value: unknown) => unknown): Shape =
 
 /** A structure tells which fields it misses, each at the end of its path. */
 function structOf(schema: z.ZodType): Shape | undefined {
-  const result = schema.safeParse(Object.create(null), { reportInput: true })
+  const result = schema.safeParse(new FieldMap(), { reportInput: true })
   if (result.success) return undefined
   const names = result.error.issues.map(({ path }) => String(path.at(-1)))
   return {
     kind: 'struct',
     fields: Object.fromEntries(
-      names.map(name => [name, itemOf(schema, value => Object.assign(Object.create(null), { [name]: value }))]),
+      names.map(name => [name, itemOf(schema, value => Object.assign(new FieldMap(), { [name]: value }))]),
     ),
   }
 }

@@ -33,9 +33,12 @@ export type Span = {
 
 export const WORK = tracingChannel<Work, Span | undefined>('parsec.work')
 
+/** Whether somebody traces: whoever asks first need not even make what `traced` is given. */
+export const isTraced = (): boolean => WORK.hasSubscribers
+
 /** Runs a piece of work; `run` gets its description where it is traced. */
 export function traced<T>(describe: () => Work, run: (work?: Work) => Promise<T>): Promise<T> {
-  if (!WORK.hasSubscribers) return run()
+  if (!isTraced()) return run()
   const work = describe()
   return WORK.tracePromise(() => run(work), work)
 }

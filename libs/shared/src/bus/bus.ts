@@ -30,7 +30,7 @@ export type Caller = {
 }
 
 /**
- * Answers a request, and gives the reply away; what it throws reaches the caller as `Unavailable` or `RemoteFailure`.
+ * Answers a request, and gives the reply away; what it throws, or rejects with, reaches the caller as `Unavailable` or `RemoteFailure`.
  * The tail of a message comes as the caller gave it, or joined to the payload when the message went over a wire.
  */
 export type Server = (payload: Buffer, subject: string, tail: Buffer | undefined, caller: Caller) => Promise<Buffer>

@@ -18,7 +18,7 @@ import type { Context } from '../protocol/context.ts'
 import { type InternalName, type InternalReply, type InternalRequest, internalRequests } from '../protocol/internal.ts'
 import { type CallerOf, type CommandName, commandsOf, type Reply, type Request } from '../protocol/registry.ts'
 import type { OrganizationID } from '../protocol/types.ts'
-import { traced } from '../tracing.ts'
+import { isTraced, traced } from '../tracing.ts'
 import type { Admission } from './admission.ts'
 import type { Bus, Caller, RequestOptions, Server, Subscription } from './bus.ts'
 import * as subjects from './subjects.ts'
@@ -183,28 +183,21 @@ export async function serveCommands<N extends CommandName, Scope extends object>
     }),
   )
   const contexts = new Contexts()
-  const serve: Server = async (payload, subject, tail, caller) => {
+  const serve: Server = (payload, subject, tail, caller) => {
     const entry = table.get(subject)
     if (!entry) throw new Unavailable(`${subjects.nameOf(subject)} is not known to this release`)
     const [, sender, request_id, msLeft, message] = open(payload, tail)
     const { spec, handler } = entry
     const context = contexts.read(sender)
     if (spec.adminOnly && context.kind === 'authenticated' && context.profile !== 'ADMIN')
-      return encode({ status: 'not_allowed', reason: `User \`${context.user_id}\` is not admin` })
+      return refused({ status: 'not_allowed', reason: `User \`${context.user_id}\` is not admin` })
     const request = parse(spec.request, decodeMap(message, CLIENT_MESSAGE))
-    if (!request.ok) return encode({ status: 'bad_message', reason: 'Invalid message.', errors: request.errors })
+    if (!request.ok) return refused({ status: 'bad_message', reason: 'Invalid message.', errors: request.errors })
     const budget = budgetOf(caller, msLeft)
     const { conn_id } = context
     const call = scope({ context, request_id, budget, log: log.child({ conn_id, request_id }) })
-    try {
-      const reply = await admission.run(spec.lane, organizationOf(context), budget, () => handler(call, request.value))
-      return encode(reply as Encodable)
-    } catch (error) {
-      reportFailure(call.log, spec.name, error)
-      throw error
-    } finally {
-      call.log.debug('Served', { cmd: spec.name, ms: Math.round(budget.msPassed * 10) / 10 })
-    }
+    const reply = admission.run(spec.lane, organizationOf(context), budget, () => handler(call, request.value))
+    return encoded(reply, spec.name, call)
   }
   return bus.serve(subjects.everyCommandOf(service), service, tracedServer(service, serve))
 }
@@ -215,7 +208,7 @@ export async function serveInternal<N extends InternalName, Scope extends object
   handlers: InternalHandlers<N, Scope>,
 ): Promise<Subscription> {
   const byName = new Map(Object.entries<AnyHandler<Scope & InternalCall>>(handlers))
-  const serve: Server = async (payload, subject, _tail, caller) => {
+  const serve: Server = (payload, subject, _tail, caller) => {
     const name = subjects.nameOf(subject)
     const handler = byName.get(name)
     if (!handler) throw new Unavailable(`${name} is not known to this release`)
@@ -223,33 +216,36 @@ export async function serveInternal<N extends InternalName, Scope extends object
     requireUnderstood(form)
     const budget = budgetOf(caller, msLeft)
     const key = request.organization_id ?? request.context?.organization_id ?? ''
-    try {
-      const reply = await admission.run(internalRequests[name as N].lane, key, budget, () =>
-        handler(scope({ log, budget }), request),
-      )
-      return encode(reply as Encodable)
-    } catch (error) {
-      reportFailure(log, name, error)
-      throw error
-    } finally {
-      log.debug('Served', { cmd: name, ms: Math.round(budget.msPassed * 10) / 10 })
-    }
+    const call = scope({ log, budget })
+    const reply = admission.run(internalRequests[name as N].lane, key, budget, () => handler(call, request))
+    return encoded(reply, name, call)
   }
   return bus.serve(subjects.everyInternalOf(service), service, tracedServer(service, serve))
 }
+const refused = (reply: Encodable): Promise<Buffer> => Promise.resolve(encode(reply))
+
+/** A reply as it travels. Whatever went wrong is in the log. */
+async function encoded(reply: Promise<object>, name: string, { log, budget }: InternalCall): Promise<Buffer> {
+  try {
+    return encode((await reply) as Encodable)
+  } catch (error) {
+    reportFailure(log, name, error)
+    throw error
+  } finally {
+    log.debug('Served', { cmd: name, ms: Math.round(budget.msPassed * 10) / 10 })
+  }
+}
+
 const tracedServer =
   (service: ServiceName, serve: Server): Server =>
-  (payload, subject, tail, caller) =>
-    traced(
-      () => ({
-        name: `${service} ${subjects.nameOf(subject)}`,
-        kind: 'server',
-        service,
-        attributes: {},
-        parent: caller.traceparent,
-      }),
+  (payload, subject, tail, caller) => {
+    if (!isTraced()) return serve(payload, subject, tail, caller)
+    const name = `${service} ${subjects.nameOf(subject)}`
+    return traced(
+      () => ({ name, kind: 'server', service, attributes: {}, parent: caller.traceparent }),
       () => serve(payload, subject, tail, caller),
     )
+  }
 
 /** Where an internal request says which organization it is about. */
 type InternalKeys = { organization_id?: OrganizationID; context?: { organization_id: OrganizationID } }
@@ -285,15 +281,14 @@ export async function callInternal<N extends InternalName>(
 }
 
 /** Asks over the bus, as a part of the trace that is under way. */
-export const ask = (bus: Bus, subject: string, payload: Buffer, options: RequestOptions): Promise<Buffer> =>
-  traced(
-    () => ({
-      name: `bus ${subject}`,
-      kind: 'client',
-      attributes: { 'messaging.destination.name': subject, 'messaging.message.body.size': payload.length },
-    }),
-    work => bus.request(subject, payload, work ? { ...options, traceparent: work.traceparent } : options),
+export function ask(bus: Bus, subject: string, payload: Buffer, options: RequestOptions): Promise<Buffer> {
+  if (!isTraced()) return bus.request(subject, payload, options)
+  const attributes = { 'messaging.destination.name': subject, 'messaging.message.body.size': payload.length }
+  return traced(
+    () => ({ name: `bus ${subject}`, kind: 'client', attributes }),
+    work => bus.request(subject, payload, { ...options, traceparent: work?.traceparent }),
   )
+}
 
 /** What a service gets of the time that its caller waits. */
 export const serviceShare = (timeoutMs: number): number => Math.max(Math.floor(timeoutMs - ANSWER_MARGIN_MS), 0)

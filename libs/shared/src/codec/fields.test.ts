@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { z } from 'zod'
 import * as fields from './fields.ts'
 import { parse } from './fields.ts'
-import { decode, type Encodable, encode } from './msgpack.ts'
+import { decode, type Encodable, encode, FieldMap } from './msgpack.ts'
 import { DateTime, Extension, Float, Uuid } from './values.ts'
 
 const id = Uuid.random()
@@ -168,7 +168,7 @@ describe('containers', () => {
   test('an errors map names at most ten problems, each shortly', () => {
     const wrong = fields.list(fields.struct({ role: fields.enumeration(['A']), n: fields.int() }), { max: 1000 })
     const roles = Array.from({ length: 1000 }, () => ({ role: 'x'.repeat(100_000), n: null }))
-    const result = parse(z.object({ f: wrong }), { f: roles.map(role => Object.assign(Object.create(null), role)) })
+    const result = parse(z.object({ f: wrong }), { f: roles.map(role => Object.assign(new FieldMap(), role)) })
     assert.ok(!result.ok)
     assert.ok(encode(result.errors).length < 2048, `${encode(result.errors).length} bytes`)
     assert.deepEqual(

@@ -29,10 +29,16 @@ export const dateTime = () => field<DateTime>(v => v instanceof DateTime, 'Not a
 
 /** A msgpack integer within [min, max]; a float is refused even when whole. Beyond 2^53 the value is clamped to it. */
 export function int({ min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = {}): z.ZodType<number> {
-  const bounds = `Must be between ${min} and ${max}.`
-  return field<number | bigint>(v => typeof v === 'number' || typeof v === 'bigint', 'Not a valid integer.')
-    .transform(v => (typeof v === 'number' ? v : v > 0n ? Number.MAX_SAFE_INTEGER : Number.MIN_SAFE_INTEGER))
-    .refine(v => v >= min && v <= max, bounds)
+  const clamped = (v: number | bigint): number =>
+    typeof v === 'number' ? v : v > 0n ? Number.MAX_SAFE_INTEGER : Number.MIN_SAFE_INTEGER
+  const isInteger = (v: unknown): v is number | bigint => typeof v === 'number' || typeof v === 'bigint'
+  const isWithin = (v: unknown): boolean => isInteger(v) && clamped(v) >= min && clamped(v) <= max
+  return z
+    .custom<number | bigint>(isWithin, {
+      error: ({ input }) =>
+        absence(input) ?? (isInteger(input) ? `Must be between ${min} and ${max}.` : 'Not a valid integer.'),
+    })
+    .transform(clamped)
 }
 
 /** A float or an integer on the wire. */

@@ -12,6 +12,7 @@ import {
   decodeMap,
   type Encodable,
   encode,
+  FieldMap,
   isMap,
   MAX_BIN_BYTES,
   MAX_DEPTH,
@@ -129,8 +130,7 @@ const { tree: values } = fc.letrec<{ tree: Encodable }>(tie => ({
     fc.array(fc.tuple(keys, tie('tree')), { maxLength: 20 }).map(mapOf),
   ),
 }))
-const record = (entries: [string, Encodable][]) =>
-  Object.assign(Object.create(null), Object.fromEntries(entries)) as Value
+const record = (entries: [string, Encodable][]) => Object.assign(new FieldMap(), Object.fromEntries(entries)) as Value
 /** As `decode` yields it: an object when every key is text, and no key twice. */
 function mapOf(entries: [Encodable, Encodable][]): Encodable {
   if (entries.every(([key]) => typeof key === 'string')) return record(entries as [string, Encodable][])
@@ -191,7 +191,9 @@ describe('independent codecs', () => {
     if (value instanceof Uint8Array) return Buffer.from(value)
     if (Array.isArray(value)) return value.map(unify)
     const isRecord =
-      value !== null && typeof value === 'object' && [null, Object.prototype].includes(Object.getPrototypeOf(value))
+      value !== null &&
+      typeof value === 'object' &&
+      [FieldMap.prototype, Object.prototype, null].includes(Object.getPrototypeOf(value))
     return isRecord ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, unify(item)])) : value
   }
 
@@ -371,7 +373,8 @@ describe('decoding', () => {
     const bytes = encode(new Map(names.map(name => [name, { evil: true }])))
     const map = decodeMap(bytes)
     assert.deepEqual(Object.keys(map).sort(), names.toSorted())
-    assert.equal(Object.getPrototypeOf(map), null)
+    const inherited = Object.getPrototypeOf(map)
+    assert.deepEqual([Reflect.ownKeys(inherited), Object.getPrototypeOf(inherited)], [[], null])
     assert.equal(({} as { evil?: boolean }).evil, undefined)
     assert.equal(decodeMap(encode({})).toString, undefined)
     assert.deepEqual(decode(encode(map)), map)
@@ -384,7 +387,7 @@ describe('decoding', () => {
       ),
     )
     assert.equal(mixed.evil, undefined)
-    assert.equal(Object.getPrototypeOf(mixed), null)
+    assert.equal(Object.getPrototypeOf(mixed), inherited)
   })
 
   test('only a map is a message (01-wire §2.2)', () => {

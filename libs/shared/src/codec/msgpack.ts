@@ -70,12 +70,21 @@ export function decodeMap(bytes: Uint8Array, limits?: DecodeLimits): { [key: str
 }
 
 export function isMap(value: unknown): value is { [key: string]: Value } | Map<Value, Value> {
-  return value instanceof Map || (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === null)
+  return value instanceof Map || value instanceof FieldMap
 }
+/**
+ * A map whose keys are all text. It inherits nothing, so no key means anything to JavaScript; unlike an object without
+ * prototype, V8 knows its form, which makes it cheaper to make and to read.
+ */
+export class FieldMap {
+  [key: string]: Value
+}
+Reflect.deleteProperty(FieldMap.prototype, 'constructor')
+Reflect.setPrototypeOf(FieldMap.prototype, null)
 
 /** The entries with text keys; others name no field and are ignored (spec 01 §2.2). */
 export function textKeys(map: Map<Value, Value>): { [key: string]: Value } {
-  const object: { [key: string]: Value } = Object.create(null)
+  const object = new FieldMap()
   for (const [key, value] of map) if (typeof key === 'string') object[key] = value
   return object
 }
@@ -198,7 +207,7 @@ class Reader {
   }
   #map(length: number, depth: number): Value {
     this.#enter(length * 2, depth)
-    const object: { [key: string]: Value } = Object.create(null)
+    const object = new FieldMap()
     for (let i = 0; i < length; i++) {
       const key = this.value(depth + 1)
       if (typeof key !== 'string') return this.#mixedMap(object, key, length - i, depth)
@@ -237,8 +246,7 @@ class Reader {
     }
     if (type === EXT_UUID) {
       if (length !== 16) throw new MalformedMessage('id of wrong length')
-      const start = this.#take(16)
-      return Uuid.fromBytes(this.#bytes.subarray(start, start + 16))
+      return Uuid.fromBytes(this.#bytes, this.#take(16))
     }
     if (length > this.#maxBin) throw new MalformedMessage('extension too long')
     const start = this.#take(length)
@@ -371,7 +379,7 @@ class Writer {
 
   #record(record: { readonly [key: string]: Encodable | undefined }): void {
     const prototype = Object.getPrototypeOf(record)
-    if (prototype !== null && prototype !== Object.prototype) {
+    if (prototype !== Object.prototype && prototype !== FieldMap.prototype && prototype !== null) {
       throw new TypeError(`a ${prototype.constructor?.name} has no form on the wire`)
     }
     let size = 0

@@ -19,9 +19,9 @@ export class Uuid {
     bytes[8] = (bytes[8]! & 0x3f) | 0x80
     return new Uuid(bytes.toString('hex'))
   }
-  /** From exactly 16 bytes. */
-  static fromBytes(bytes: Buffer): Uuid {
-    return new Uuid(bytes.toString('hex', 0, 16))
+  /** From the 16 bytes at a place. */
+  static fromBytes(bytes: Buffer, at = 0): Uuid {
+    return new Uuid(bytes.toString('hex', at, at + 16))
   }
   /** From text, with or without hyphens; undefined when it is no id. */
   static parse(text: string): Uuid | undefined {

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import type pg from 'pg'
 import { DATABASE_CANCEL_MS, DATABASE_IDLE_IN_TRANSACTION_MS, DATABASE_LOCK_TIMEOUT_MS } from '../deadlines.ts'
 import { OperatorError, Unavailable } from '../errors.ts'
-import { traced } from '../tracing.ts'
+import { isTraced, traced } from '../tracing.ts'
 import { isHarmless, isOutage, unavailable } from './outage.ts'
 import { passwordFor } from './password-file.ts'
 import { attempts, openSocket, TlsRefused } from './socket.ts'
@@ -170,12 +170,11 @@ export class Connection {
   }
 
   query(statement: Sql): Promise<WireResult> {
+    if (!isTraced()) return this.#query(statement)
+    const text = statement.text.trim()
+    const attributes = { 'db.system.name': 'postgresql', 'db.query.text': text }
     return traced(
-      () => {
-        const text = statement.text.trim()
-        const attributes = { 'db.system.name': 'postgresql', 'db.query.text': text }
-        return { name: `SQL ${/^\w+/.exec(text)?.[0]}`, kind: 'client', attributes }
-      },
+      () => ({ name: `SQL ${/^\w+/.exec(text)?.[0]}`, kind: 'client', attributes }),
       () => this.#query(statement),
     )
   }

@@ -37,7 +37,7 @@ const SCALARS = new Map<number, Decode>([
   [2278, () => ''],
   // jsonb, after the number of its format
   [3802, (b, at, length) => JSON.parse(text(b, at + 1, length - 1))],
-  [OID.uuid, (b, at) => Uuid.fromBytes(b.subarray(at, at + 16))],
+  [OID.uuid, (b, at) => Uuid.fromBytes(b, at)],
 ])
 /** Arrays of the types above: bool, bytea, int2, int4, text, varchar, int8, float4, float8, oid, timestamptz, uuid. */
 const ARRAYS = new Set([1000, 1001, 1005, 1007, 1009, 1015, 1016, 1021, 1022, 1028, 1185, 2951])
@@ -76,45 +76,60 @@ export function parameterOf(value: unknown): Parameter {
   if (Array.isArray(value)) return arrayParameter(value)
   throw new TypeError(`a statement cannot have a parameter of type ${typeof value}`)
 }
-function instantBytes({ second, microsecond }: DateTime): Buffer {
-  const bytes = Buffer.allocUnsafe(8)
-  const n = (second - EPOCH_2000) * 1_000_000 + microsecond
-  if (!Number.isSafeInteger(n)) {
-    bytes.writeBigInt64BE(BigInt(second - EPOCH_2000) * US_PER_SECOND + BigInt(microsecond))
-    return bytes
-  }
-  bytes.writeInt32BE(Math.floor(n / TWO_32))
-  bytes.writeUInt32BE(n - Math.floor(n / TWO_32) * TWO_32, 4)
+function instantBytes(time: DateTime): Buffer {
+  const bytes = Buffer.allocUnsafe(INSTANT_BYTES)
+  writeInstant(bytes, time, 0)
   return bytes
 }
+function writeInstant(bytes: Buffer, { second, microsecond }: DateTime, at: number): void {
+  const n = (second - EPOCH_2000) * 1_000_000 + microsecond
+  if (!Number.isSafeInteger(n)) {
+    bytes.writeBigInt64BE(BigInt(second - EPOCH_2000) * US_PER_SECOND + BigInt(microsecond), at)
+    return
+  }
+  bytes.writeInt32BE(Math.floor(n / TWO_32), at)
+  bytes.writeUInt32BE(n - Math.floor(n / TWO_32) * TWO_32, at + 4)
+}
+const INSTANT_BYTES = 8
+const UUID_BYTES = 16
+
 /** In binary when the first item tells the type for certain: a number may be of several. */
 function arrayParameter(list: readonly unknown[]): Parameter {
   const first = list.find(item => item !== null)
   // What gathered statements have most of
   if (typeof first === 'number') return `{${list.map(item => item ?? 'NULL').join()}}`
-  const items = list.map(parameterOf)
-  const element =
-    first instanceof Uint8Array
-      ? OID.bytea
-      : first instanceof Uuid
-        ? OID.uuid
-        : first instanceof DateTime
-          ? OID.timestamptz
-          : undefined
-  return element === undefined ? arrayText(items as (string | null)[]) : arrayBytes(element, items as (Buffer | null)[])
+  if (first instanceof Uint8Array)
+    return binaryArray(OID.bytea, list as (Uint8Array | null)[], bin => bin.length, writeBin)
+  if (first instanceof Uuid) return binaryArray(OID.uuid, list as (Uuid | null)[], () => UUID_BYTES, writeUuid)
+  if (first instanceof DateTime)
+    return binaryArray(OID.timestamptz, list as (DateTime | null)[], () => INSTANT_BYTES, writeInstant)
+  return arrayText(list.map(parameterOf) as (string | null)[])
 }
 const arrayText = (items: readonly (string | null)[]): string =>
   `{${items.map(item => (item === null ? 'NULL' : `"${QUOTED.test(item) ? item.replace(/[\\"]/g, '\\$&') : item}"`)).join()}}`
 const QUOTED = /[\\"]/
-function arrayBytes(element: number, items: readonly (Uint8Array | null)[]): Buffer {
-  const bytes = Buffer.allocUnsafe(items.reduce((size, item) => size + 4 + (item?.length ?? 0), 20))
+
+/** Of one dimension; each item is written where it belongs. */
+function binaryArray<T>(
+  element: number,
+  items: readonly (T | null)[],
+  sizeOf: (item: T) => number,
+  write: (bytes: Buffer, item: T, at: number) => void,
+): Buffer {
+  let size = ARRAY_HEAD_BYTES
+  for (const item of items) size += 4 + (item === null ? 0 : sizeOf(item))
+  const bytes = Buffer.allocUnsafe(size)
   let at = 0
   for (const n of [1, items.includes(null) ? 1 : 0, element, items.length, 1]) at = bytes.writeInt32BE(n, at)
   for (const item of items) {
-    at = bytes.writeInt32BE(item?.length ?? -1, at)
-    if (!item) continue
-    bytes.set(item, at)
-    at += item.length
+    const length = item === null ? -1 : sizeOf(item)
+    at = bytes.writeInt32BE(length, at)
+    if (item === null) continue
+    write(bytes, item, at)
+    at += length
   }
   return bytes
 }
+const ARRAY_HEAD_BYTES = 20
+const writeBin = (bytes: Buffer, bin: Uint8Array, at: number): void => bytes.set(bin, at)
+const writeUuid = (bytes: Buffer, { hex }: Uuid, at: number): void => void bytes.write(hex, at, 'hex')

@@ -9,9 +9,11 @@ import { webhookRefusal } from './webhook.ts'
 
 type Ctx = { db: Queryable; log: Log; context: AuthenticatedContext; budget: Budget }
 
-/** Refuses a write, or lets webhooks refuse it. Outside sequestered organizations it asks nobody. */
-export async function sequesterRefusal({ db, log, budget, context }: Ctx, sequester_blob: SequesterBlobs) {
-  if (!context.is_sequestered) return notSequestered(sequester_blob)
+/** Refuses a write, or lets webhooks refuse it. Outside sequestered organizations it asks nobody, and knows at once. */
+export function sequesterRefusal(ctx: Ctx, sequester_blob: SequesterBlobs) {
+  return ctx.context.is_sequestered ? askedRefusal(ctx, sequester_blob) : notSequestered(sequester_blob)
+}
+async function askedRefusal({ db, log, budget, context }: Ctx, sequester_blob: SequesterBlobs) {
   const matched = matchServices(await sequesterFacts(db, context.organization), sequester_blob)
   return matched.ok ? webhookRefusal(context.organization_id, matched.blobs, { log, budget }) : matched.refusal
 }
@@ -22,13 +24,14 @@ export async function sequesterRefusal({ db, log, budget, context }: Ctx, seques
  */
 export async function keptServices(
   tx: Queryable,
-  { organization, is_sequestered }: AuthenticatedContext,
-  sequester_blob: SequesterBlobs,
+  { context, sequester_blob }: { context: AuthenticatedContext; sequester_blob: SequesterBlobs },
 ) {
-  if (!is_sequestered) return { ok: true as const, blobs: [] }
-  void keepServices(tx, organization)
-  return matchServices(await sequesterFacts(tx, organization), sequester_blob)
+  if (!context.is_sequestered) return NO_SERVICES
+  void keepServices(tx, context.organization)
+  return matchServices(await sequesterFacts(tx, context.organization), sequester_blob)
 }
+/** Those of an organization that is not sequestered. */
+export const NO_SERVICES = { ok: true as const, blobs: [] }
 
 /** Keeps the blobs of STORAGE services with their version. */
 export function storeBlobs(tx: Queryable, vlob: number, version: number, blobs: readonly ServiceBlob[]): void {

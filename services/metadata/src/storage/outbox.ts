@@ -3,7 +3,7 @@
  * can lose its event; after the commit the same process publishes it at once and deletes it in batches. Every replica
  * also sweeps what others left behind. Delivery is at least once, gateways drop repeated ids.
  */
-import { randomUUID } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { Budget } from '@parsec/shared/budget'
 import type { Bus } from '@parsec/shared/bus/bus'
 import * as subjects from '@parsec/shared/bus/subjects'
@@ -29,6 +29,11 @@ import { Periodic } from './periodic.ts'
 /** An event on its way: where to publish it, and the bytes. */
 export type OutboxEvent = { subject: string; event: Buffer }
 
+/** No two processes and no two events have the same. */
+const eventId = (): string => PROCESS_ID + (++eventsMade).toString(36)
+const PROCESS_ID = `${randomBytes(12).toString('base64url')}.`
+let eventsMade = 0
+
 /** `place`: of an event about a realm, see `BusEvent`. `certified_on`: of one about a role. */
 export const clientEvent = (
   organization_id: OrganizationID,
@@ -37,11 +42,11 @@ export const clientEvent = (
   keys: { place?: number; certified_on?: DateTime },
 ): OutboxEvent => ({
   subject: subjects.clientEvents(organization_id),
-  event: encode({ id: randomUUID(), organization_id, recipients, fields, ...keys } as Encodable),
+  event: encode({ id: eventId(), organization_id, recipients, fields, ...keys } as Encodable),
 })
 export const controlEvent = (organization_id: OrganizationID, control: ControlEvent): OutboxEvent => ({
   subject: subjects.controlEvents(organization_id),
-  event: encode({ id: randomUUID(), organization_id, control } as Encodable),
+  event: encode({ id: eventId(), organization_id, control } as Encodable),
 })
 
 /** For a row that is inserted by the statement of its change: `VALUES (subject, event) RETURNING _id` follows. */

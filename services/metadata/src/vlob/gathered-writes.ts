@@ -14,7 +14,7 @@ import type { Database } from '@parsec/shared/postgres/database'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
 import { lockRealmByKey } from '../realm/lock.ts'
 import type { SequesterBlobs } from '../sequester/blobs.ts'
-import { keptServices } from '../sequester/write.ts'
+import { keptServices, NO_SERVICES } from '../sequester/write.ts'
 import { BUSY, Gathering, inOrder } from '../storage/gather.ts'
 import type { Outbox } from '../storage/outbox.ts'
 import {
@@ -44,6 +44,8 @@ type Item = {
 type WriteDeps = { db: Database; outbox: Outbox; now: () => DateTime }
 type Caller = { context: AuthenticatedContext; budget: Budget }
 type Target = { vlob_id: Uuid; sequester_blob: SequesterBlobs; blob: Buffer }
+
+const isSequestered = ({ context }: Item): boolean => context.is_sequestered
 
 const LOCK_TIMED_OUT = '55P03'
 
@@ -133,7 +135,7 @@ export class VlobWrites {
         const [locked, places, services] = await Promise.all([
           lockRealms(tx, items),
           findPlaces(tx, items),
-          Promise.all(items.map(item => keptServices(tx, item.context, item.sequester_blob))),
+          items.some(isSequestered) ? Promise.all(items.map(item => keptServices(tx, item))) : undefined,
         ])
         const isLocked = new Set(locked.map(({ realm }) => realm))
         const found = inOrder(items, places)
@@ -144,7 +146,7 @@ export class VlobWrites {
             done.push(BUSY)
             continue
           }
-          item.decide(services[i]!, place && batch.asLeft(place), batch)
+          item.decide(services?.[i] ?? NO_SERVICES, place && batch.asLeft(place), batch)
           done.push(null)
         }
         if (batch.isEmpty) return
