@@ -55,6 +55,9 @@ export const OUTBOX_WHOLE_SWEEP_MS = 600_000
 export const PRESENCE_SWEEP_EVERY_MS = 10_000
 export const PRESENCE_SWEEP_MS = 5_000
 
+/** Between two statements that look up who connects: a gateway lets in one connection for each turn of its event loop. */
+export const SESSIONS_EVERY_MS = 1
+
 // Neighbours: metadata services of one deployment
 
 /** How often each renews its lease, how long one look may take, and how long a lease lasts. */

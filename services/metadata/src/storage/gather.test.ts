@@ -35,6 +35,7 @@ function stage(options: Partial<Gathered<Item, Answer>> = {}) {
   }
   return { add, next, gathering }
 }
+const turn = () => new Promise<void>(resolve => setImmediate(resolve))
 const echo = (items: readonly Item[]) => items.map(item => item.toUpperCase())
 
 test('those of one turn go together, those that come meanwhile go into the next batch', async () => {
@@ -49,6 +50,22 @@ test('those of one turn go together, those that come meanwhile go into the next 
   assert.deepEqual(two.items, ['c', 'd'])
   two.settle(echo(two.items))
   assert.deepEqual(await Promise.all(later), ['C', 'D'])
+})
+
+test('where batches have their time, those of several turns go together, and whoever comes after it does not wait', async () => {
+  const { add, next } = stage({ everyMs: 300 })
+  const answers = [add('a')]
+  const one = await next()
+  assert.deepEqual(one.items, ['a'])
+  one.settle(echo(one.items))
+  for (const item of ['b', 'c']) {
+    answers.push(add(item))
+    await turn()
+  }
+  const two = await next()
+  assert.deepEqual(two.items, ['b', 'c'])
+  two.settle(echo(two.items))
+  assert.deepEqual(await Promise.all(answers), ['A', 'B', 'C'])
 })
 
 test('a batch takes from each organization in turn, from each in order, up to its bounds', async () => {

@@ -1,6 +1,7 @@
 /**
  * What waits for the database meets it together: whoever comes while a batch is under way goes into the next, so that many
- * share one statement, or one transaction and its commit. Nobody waits for a batch to fill.
+ * share one statement, or one transaction and its commit. Nobody waits for a batch to fill; where items trickle in, the next
+ * batch may have to wait for its time.
  *
  * Batches are bounded in items and bytes, and take from each organization in turn, from each in order. Who is cancelled or
  * overdue leaves, without harm to the others. When a batch fails, each of its items is tried alone: a failure is only
@@ -22,6 +23,8 @@ export type Gathered<Item, Answer> = {
   maxBytes: number
   /** Batches under way at once. */
   lanes: number
+  /** Least time from the start of a batch to that of the next, where items come one by one and cost less than a statement. */
+  everyMs?: number
   /** Where items go that are busy; else to the end of the queue. */
   patient?: Gathering<Item, Answer>
 }
@@ -75,6 +78,7 @@ export class Gathering<Item, Answer> {
   readonly #queues = new Map<number | string, Entry<Item, Answer>[]>()
   #underWay = 0
   #isCalled = false
+  #sentAt = Number.NEGATIVE_INFINITY
 
   constructor(gathered: Gathered<Item, Answer>) {
     this.#gathered = gathered
@@ -97,15 +101,20 @@ export class Gathering<Item, Answer> {
   #call(): void {
     if (this.#isCalled || this.#underWay >= this.#gathered.lanes || this.#queues.size === 0) return
     this.#isCalled = true
-    setImmediate(() => {
-      this.#isCalled = false
-      const entries = this.#take()
-      if (entries.length > 0) void this.#send(entries)
-      this.#call()
-    })
+    const { everyMs } = this.#gathered
+    const early = everyMs === undefined ? 0 : this.#sentAt + everyMs - performance.now()
+    if (early > 0) setTimeout(this.#called, early)
+    else setImmediate(this.#called)
+  }
+  readonly #called = (): void => {
+    this.#isCalled = false
+    const entries = this.#take()
+    if (entries.length > 0) void this.#send(entries)
+    this.#call()
   }
   async #send(entries: readonly Entry<Item, Answer>[]): Promise<void> {
     this.#underWay++
+    this.#sentAt = performance.now()
     await this.#serve(entries)
     this.#underWay--
     this.#call()

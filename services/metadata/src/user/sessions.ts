@@ -1,5 +1,6 @@
 /** Who connects is looked up together with others that connect, see `storage/gather.ts`. */
 import type { Budget } from '@parsec/shared/budget'
+import { SESSIONS_EVERY_MS } from '@parsec/shared/deadlines'
 import type { Database } from '@parsec/shared/postgres/database'
 import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { DeviceFacts, OrganizationFacts } from '@parsec/shared/protocol/internal'
@@ -30,6 +31,7 @@ export class Sessions {
       maxItems: MAX_ITEMS,
       maxBytes: Infinity,
       lanes: 1,
+      everyMs: SESSIONS_EVERY_MS,
     })
   }
 
