@@ -1,7 +1,8 @@
 /** How large and how many messages may be, by what is known of their client. Beyond, the connection ends and others go on. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { request } from 'node:http'
-import type { Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { after, test } from 'node:test'
 import { CLIENT_SILENCE_MS, CLIENT_SWEEP_MS } from '@parsec/shared/deadlines'
 import { limits } from '@parsec/shared/limits'
@@ -97,6 +98,21 @@ test('a body of 1 MiB is read, and one of a byte more answered with 413 (02-orga
   const post = (bytes: number) => client.fetch(url, { method: 'POST', headers, body: Buffer.alloc(bytes, 0xc1) })
   assert.equal((await post(MIB)).status, 415)
   assert.equal((await post(MIB + 1)).status, 413)
+})
+
+test('a body may come in pieces, but not in as many as it has bytes', async () => {
+  const { hostname, port } = new URL(cluster.url)
+  const post = async (pieces: number) => {
+    const socket = connect(Number(port), hostname)
+    socket.on('error', () => {})
+    socket.write('POST /anonymous/None HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n')
+    socket.write(`${'1\r\nx\r\n'.repeat(pieces)}0\r\n\r\n`)
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    socket.destroy()
+    return answer.toString().split('\r\n', 1)[0]
+  }
+  assert.equal(await post(limits.body_pieces.value), 'HTTP/1.1 404 Not Found')
+  assert.equal(await post(4 * limits.body_pieces.value), 'HTTP/1.1 413 Payload Too Large')
 })
 
 test('a request line has at most 16 KiB, and then 431', async () => {

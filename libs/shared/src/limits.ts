@@ -309,6 +309,13 @@ export const limits = {
     beyond: '413',
     test: [MESSAGES, 'a body of 1 MiB is read'],
   },
+  body_pieces: {
+    value: 16_384,
+    unit: 'items',
+    what: 'pieces in which such a body comes: its chunks, or what a packet of the network brings of it',
+    beyond: '413, and the connection is closed',
+    test: [MESSAGES, 'a body may come in pieces'],
+  },
   request_head: {
     value: 16_384,
     unit: 'bytes',

@@ -42,7 +42,13 @@ export function carryBodies(app: FastifyInstance, inFlight: InFlight): void {
   app.addHook('preValidation', async (request, reply) => {
     const { headers } = request.raw
     const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
-    request.body = hasBody ? await readBody(request.raw, inFlight, () => holdOf(request, reply)) : EMPTY
+    try {
+      request.body = hasBody ? await readBody(request.raw, inFlight, () => holdOf(request, reply)) : EMPTY
+    } catch (error) {
+      // The rest of a body that was given up is not even dropped.
+      if (!request.raw.complete) reply.header('connection', 'close')
+      throw error
+    }
   })
   app.addHook('onSend', (request, reply, payload, done) => {
     const size = Buffer.isBuffer(payload) || typeof payload === 'string' ? Buffer.byteLength(payload) : 0
@@ -57,27 +63,37 @@ export function carryBodies(app: FastifyInstance, inFlight: InFlight): void {
 
 /** All of a body. One that is too long is refused only when its sender is done, or beyond patience. */
 async function readBody(payload: IncomingMessage, inFlight: InFlight, makeHold: () => Hold): Promise<Buffer> {
-  const chunks: Buffer[] = []
+  let body: Buffer = EMPTY
   let length = 0
+  let pieces = 0
   let hold: Hold | undefined
   try {
-    for await (const chunk of payload as AsyncIterable<Buffer>) {
-      length += chunk.length
-      if (length <= limits.body.value) chunks.push(chunk)
-      else chunks.length = 0
-      if (length > MAX_DROPPED_BYTES) break
+    for await (const piece of payload as AsyncIterable<Buffer>) {
+      body = length + piece.length <= limits.body.value ? appended(body, length, piece) : EMPTY
+      length += piece.length
+      if (length > MAX_DROPPED_BYTES || ++pieces > limits.body_pieces.value) break
       if (length <= limits.small_message.value) continue
       hold ??= makeHold()
-      hold.receive(chunks.length === 0 ? 0 : length)
+      hold.receive(body.length)
       if (inFlight.isTooMuch(length)) await room(payload, inFlight, hold)
     }
   } catch {
     // The peer left in the middle of it.
     throw new BadBody(400)
   }
-  if (length > limits.body.value) throw new BadBody(413)
+  if (length > limits.body.value || pieces > limits.body_pieces.value) throw new BadBody(413)
   hold?.keep(length)
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length)
+  return body.subarray(0, length)
+}
+/** A body of which `length` bytes have come, with one more piece. Many small ones kept apart would cost far more than they hold. */
+function appended(body: Buffer, length: number, piece: Buffer): Buffer {
+  if (length === 0) return piece
+  const needed = length + piece.length
+  const room =
+    needed <= body.length ? body : Buffer.allocUnsafeSlow(Math.max(needed, Math.min(2 * needed, limits.body.value)))
+  if (room !== body) body.copy(room, 0, 0, length)
+  piece.copy(room, length)
+  return room
 }
 
 /** Resolves when there is room, or the peer has left. */
