@@ -4,8 +4,13 @@ import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { after, before, test } from 'node:test'
+import { decode, encode } from '@parsec/shared/codec/msgpack'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
+import { giveBack, spareMemory } from '@parsec/shared/lent'
 import { limits } from '@parsec/shared/limits'
+import { adopted } from '@parsec/shared/postgres/connection'
+import { openSocket } from '@parsec/shared/postgres/socket'
+import { readDatabaseUrl } from '@parsec/shared/postgres/url'
 import { WireClient } from '@parsec/shared/postgres/wire'
 import pg from 'pg'
 import { createDatabase } from '../harness/backing.ts'
@@ -88,8 +93,12 @@ after(async () => {
   await database.drop()
 })
 
-async function wire(url = database.url): Promise<pg.Client> {
-  const client = new WireClient({ connectionString: url })
+/** On a socket into which bytes are read where they belong, as the server's are without TLS, or on any other. */
+const SOCKETS = ['ours', 'any'] as const
+async function wire(url = database.url, kind: (typeof SOCKETS)[number] = 'ours'): Promise<pg.Client> {
+  const target = readDatabaseUrl(url)
+  const socket = kind === 'ours' ? await openSocket(target, target.hosts[0]!, false, target.connectMs) : undefined
+  const client = new WireClient({ connectionString: url, ...(socket && { stream: () => adopted(socket) }) })
   open.push(client)
   client.on('error', () => {})
   await client.connect()
@@ -105,11 +114,13 @@ test('gives what pg gives, prepared for the first time and again', async () => {
   const plain = new pg.Client({ connectionString: database.url, types })
   open.push(plain)
   await plain.connect()
-  const ours = await wire()
-  for (const round of [1, 2]) {
-    const expected = await results(plain)
-    for (const [i, result] of (await results(ours)).entries())
-      assert.deepEqual(result, expected[i], `${STATEMENTS[i]![0]}, round ${round}`)
+  for (const kind of SOCKETS) {
+    const ours = await wire(database.url, kind)
+    for (const round of [1, 2]) {
+      const expected = await results(plain)
+      for (const [i, result] of (await results(ours)).entries())
+        assert.deepEqual(result, expected[i], `${STATEMENTS[i]![0]}, round ${round}`)
+    }
   }
 })
 
@@ -127,40 +138,83 @@ test('gives the same however the bytes are cut', async () => {
   const direct = await wire()
   for (const size of [1, 3, 7, 1000]) {
     const cutter = await cutInto(size)
-    const cut = await wire(cutter.url)
-    assert.deepEqual(await results(cut), await results(direct), `${size}`)
+    for (const kind of SOCKETS) {
+      const cut = await wire(cutter.url, kind)
+      assert.deepEqual(await results(cut), await results(direct), `${size}`)
+    }
     cutter.close()
   }
 })
 
 test('a block of 8 MiB goes to the database and back as bytes', async () => {
-  const client = await wire()
   const block = randomBytes(8 * 1024 * 1024)
-  const { rows } = await client.query<{ bytes: Buffer; digest: Buffer }>(
-    named('SELECT $1::bytea AS bytes, sha256($1::bytea) AS digest', [block]),
-  )
-  assert.ok(rows[0]!.bytes.equals(block))
-  assert.ok(rows[0]!.digest.equals(createHash('sha256').update(block).digest()))
+  for (const kind of SOCKETS) {
+    const client = await wire(database.url, kind)
+    const { rows } = await client.query<{ bytes: Buffer; digest: Buffer }>(
+      named('SELECT $1::bytea AS bytes, sha256($1::bytea) AS digest', [block]),
+    )
+    assert.ok(rows[0]!.bytes.equals(block))
+    assert.ok(rows[0]!.digest.equals(createHash('sha256').update(block).digest()))
+  }
+})
+
+test('values of all lengths in one result, which stay what they are while more is read', async () => {
+  const lengths = [0, 1, 16_000, 16_384, 16_385, 65_000, 65_536, 65_547, 200_000, 524_288]
+  const values = lengths.map(length => randomBytes(length))
+  for (const kind of SOCKETS) {
+    const client = await wire(database.url, kind)
+    const many = named('SELECT value FROM unnest($1::bytea[]) AS t (value)', [values])
+    const one = named('SELECT $1::bytea AS value')
+    const got = await Promise.all([
+      client.query<{ value: Buffer }>(many),
+      ...values.map(value => client.query<{ value: Buffer }>({ ...one, values: [value] })),
+      client.query<{ value: Buffer }>(many),
+    ])
+    assert.deepEqual(
+      got.flatMap(({ rows }) => rows.map(({ value }) => value)),
+      [...values, ...values, ...values],
+    )
+  }
+})
+
+test('a block goes into a reply where it was read, and its memory to the next one once that is sent', async () => {
+  const client = await wire()
+  const [block, next] = [randomBytes(524_288), randomBytes(524_288)]
+  const read = async (value: Buffer): Promise<Buffer> =>
+    (await client.query<{ block: Buffer }>(named('SELECT $1::bytea AS block', [value]))).rows[0]!.block
+  const got = await read(block)
+  const reply = encode({ status: 'ok', block: got })
+  assert.deepEqual(decode(reply), decode(encode({ status: 'ok', block })))
+  assert.equal(reply.buffer, got.buffer)
+  const kept = spareMemory()
+  giveBack(reply)
+  assert.ok(spareMemory() > kept)
+  assert.equal(got.length, 0)
+  assert.ok((await read(next)).equals(next))
+  assert.equal(spareMemory(), kept)
+  assert.equal(got.length, 0)
 })
 
 test('a result beyond its limit fails its statement only, whether its rows are many or large, and is not kept', async () => {
-  const client = await wire()
   const mib = 1024 * 1024
   const row = "$1::bigint AS size, repeat('x', $1::int) AS text FROM generate_series(1, $2::int)"
   const most = limits.result.value
-  for (const [size, count] of [
-    [1, 1_000_000],
-    [mib, most / mib],
-    [most, 1],
-  ] as const) {
-    const [large, next] = await Promise.allSettled([
-      client.query(named(`SELECT ${row}`, [size, count])),
-      client.query(named('SELECT $1::int AS n', [5])),
-    ])
-    assert.match(String((large as PromiseRejectedResult).reason), /^RangeError: result of more than/)
-    assert.deepEqual((next as PromiseFulfilledResult<pg.QueryResult>).value.rows, [{ n: 5 }])
+  for (const kind of SOCKETS) {
+    const client = await wire(database.url, kind)
+    for (const [size, count] of [
+      [1, 1_000_000],
+      [mib, most / mib],
+      [most, 1],
+    ] as const) {
+      const [large, next] = await Promise.allSettled([
+        client.query(named(`SELECT ${row}`, [size, count])),
+        client.query(named('SELECT $1::int AS n', [5])),
+      ])
+      assert.match(String((large as PromiseRejectedResult).reason), /^RangeError: result of more than/)
+      assert.deepEqual((next as PromiseFulfilledResult<pg.QueryResult>).value.rows, [{ n: 5 }])
+    }
+    assert.equal((await client.query(named(`SELECT ${row}`, [mib, 100]))).rows.length, 100)
   }
-  assert.equal((await client.query(named(`SELECT ${row}`, [mib, 100]))).rows.length, 100)
 })
 
 test('statements of one turn: outside a transaction each stands alone', async () => {

@@ -487,6 +487,13 @@ export const limits = {
     beyond: 'the rest is passed over, the command fails, and its connection is closed',
     test: [WIRE, 'a result beyond its limit fails its statement only'],
   },
+  spare_memory: {
+    value: 16 * 1024 * 1024,
+    unit: 'bytes',
+    what: 'memory of blocks that were sent, kept for the next ones',
+    beyond: 'the oldest is freed',
+    test: ['libs/shared/src/lent.test.ts', 'no more is kept than its bound'],
+  },
   light_commands: {
     value: 512,
     unit: 'items',

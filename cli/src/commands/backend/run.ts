@@ -39,7 +39,12 @@ export const runSpec = {
  * generation takes, and marks the whole heap after each 64 MiB of buffers: with blocks coming and going it marks without
  * end, which costs more processor time than all that is done with them (ADR 7).
  */
-const V8_FLAGS = ['--heap-growing-percent=200', '--external-memory-accounted-in-global-limit']
+const V8_FLAGS = [
+  '--heap-growing-percent=200',
+  '--external-memory-accounted-in-global-limit',
+  // As much as the heap itself
+  '--external-memory-max-growing-factor=3',
+]
 
 export class Run extends ParsecCommand<typeof runOptions> {
   static override summary: string = runSpec.summary

@@ -4,6 +4,7 @@
  * Decoding never allocates more than a constant factor of its input: declared lengths are checked against the bytes
  * that are left, and depth, bin length and the number of values are limited. Decoded bins alias the input.
  */
+import { isLent, prepend } from '../lent.ts'
 import { limits as bounds } from '../limits.ts'
 import { DateTime, Extension, Float, Uuid } from './values.ts'
 
@@ -321,6 +322,7 @@ const POOL_BYTES = 64 * 1024
 /**
  * Encodes in the shortest forms (spec 01 §2.1). A number that is a safe integer becomes an integer, any other a float64;
  * wrap a whole float in `Float`. Throws `TypeError` for what the wire cannot say (functions, integers beyond 64 bits, …).
+ * A bin in lent memory is given away with the message that it ends (`lent.ts`).
  */
 export function encode(value: Encodable): Buffer {
   const writer = new Writer()
@@ -336,6 +338,8 @@ class Writer {
   #start: number
   #at: number
   #pooled = true
+  /** The last value, in lent memory: it is copied only when more comes behind it. */
+  #last: Uint8Array | undefined
   constructor() {
     if (Writer.#poolAt > POOL_BYTES - 1024) {
       Writer.#pool = Buffer.allocUnsafeSlow(POOL_BYTES)
@@ -345,6 +349,11 @@ class Writer {
     this.#start = this.#at = Writer.#poolAt
   }
   finish(): Buffer {
+    if (this.#last) {
+      const whole = prepend(this.#bytes.subarray(this.#start, this.#at), this.#last)
+      if (whole) return whole
+      this.#copyLast()
+    }
     if (this.#pooled) Writer.#poolAt = this.#at
     return this.#bytes.subarray(this.#start, this.#at)
   }
@@ -395,6 +404,7 @@ class Writer {
 
   /** Claims `length` bytes, growing when needed; returns where they start. */
   #room(length: number): number {
+    if (this.#last) this.#copyLast()
     const at = this.#at
     if (at + length > this.#bytes.length) this.#grow(length)
     const start = this.#at
@@ -495,7 +505,16 @@ class Writer {
     if (length < 0x100) this.#tagged(0xc4, length, 1)
     else if (length < 0x1_0000) this.#tagged(0xc5, length, 2)
     else this.#tagged(0xc6, length, 4)
-    const at = this.#room(length)
+    if (isLent(bin)) this.#last = bin
+    else this.#copy(bin)
+  }
+  #copyLast(): void {
+    const last = this.#last!
+    this.#last = undefined
+    this.#copy(last)
+  }
+  #copy(bin: Uint8Array): void {
+    const at = this.#room(bin.length)
     this.#bytes.set(bin, at)
   }
   #extension(extension: Extension): void {

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { type ConnectionOptions, connect as connectTls, type SecureVersion } from 'node:tls'
 import type { Host, SslMode, Target } from './target.ts'
 
@@ -19,10 +20,12 @@ const NO = 0x4e
 /** `encrypted`: as `attempts` has it. Never takes longer than `deadlineMs`. */
 export async function openSocket(target: Target, host: Host, encrypted: boolean, deadlineMs: number): Promise<Socket> {
   const isLocal = host.host.startsWith('/')
+  const inlet = new Inlet()
   const tcp = connectTcp(
     isLocal
-      ? { path: `${host.host}/.s.PGSQL.${host.port}` }
+      ? { path: `${host.host}/.s.PGSQL.${host.port}`, onread: inlet }
       : {
+          onread: inlet,
           host: host.host,
           port: host.port,
           noDelay: true,
@@ -32,6 +35,7 @@ export async function openSocket(target: Target, host: Host, encrypted: boolean,
           }),
         },
   )
+  inlet.of(tcp)
   tcp.on('error', ignore)
   const timer = setTimeout(
     () => tcp.destroy(new Error(`no connection to ${host.host}:${host.port} within ${deadlineMs} ms`)),
@@ -54,6 +58,56 @@ export function attempts(mode: SslMode, { host }: Host): readonly boolean[] {
   if (host.startsWith('/') || mode === 'disable') return [false]
   if (mode === 'allow') return [false, true]
   return mode === 'prefer' ? [true, false] : [true]
+}
+
+/** Who reads a stream: says where the next bytes are to go, at least one, and is told how many came there. */
+export type Reader = { room(): Uint8Array; came(bytes: number): void }
+
+/** From now on `reader` gets what comes. Into a socket that was opened here the system writes where the reader says. */
+export function readInto(stream: Duplex, reader: Reader): void {
+  stream.removeAllListeners('data')
+  const inlet = inlets.get(stream)
+  if (inlet) inlet.reader = reader
+  else stream.on('data', (chunk: Buffer) => pour(chunk, reader))
+}
+function pour(bytes: Buffer, reader: Reader): void {
+  for (let at = 0; at < bytes.length; ) {
+    const copied = bytes.copy(reader.room(), 0, at)
+    at += copied
+    reader.came(copied)
+  }
+}
+
+const inlets = new WeakMap<Duplex, Inlet>()
+/** What is read at once until there is a reader: a login is short. */
+const LOGIN_BYTES = 4096
+
+/** How a socket is read, as `net` wants it told when the socket is made: as any other until it has a reader. */
+class Inlet {
+  reader: Reader | undefined
+  /** Where the next bytes go, and whose that is. */
+  #room: Uint8Array = Buffer.alloc(0)
+  #owner: Reader | undefined
+  #socket: Duplex | undefined
+
+  of(socket: Duplex): void {
+    this.#socket = socket
+    inlets.set(socket, this)
+  }
+  readonly buffer = (): Uint8Array => {
+    this.#owner = this.reader
+    this.#room = this.reader?.room() ?? Buffer.allocUnsafeSlow(LOGIN_BYTES)
+    return this.#room
+  }
+  readonly callback = (bytes: number): boolean => {
+    if (this.reader && this.reader === this.#owner) this.reader.came(bytes)
+    else {
+      const chunk = Buffer.from(this.#room.buffer, this.#room.byteOffset, bytes)
+      if (this.reader) pour(chunk, this.reader)
+      else this.#socket?.emit('data', chunk)
+    }
+    return true
+  }
 }
 
 async function encrypt(tcp: Socket, target: Target, { host }: Host): Promise<Socket> {

@@ -1,6 +1,9 @@
 /** Values as they travel to and from PostgreSQL: results in binary, parameters in binary where their type is certain. */
 import { DateTime, Uuid } from '../codec/values.ts'
 
+/** Longer messages have memory of their own, and longer values are sent from where they are. */
+export const LONG_BYTES = 16 * 1024
+
 export type Decode = (bytes: Buffer, at: number, length: number) => unknown
 const EPOCH_2000 = 946_684_800
 const TWO_32 = 0x1_0000_0000
@@ -14,11 +17,18 @@ function instant(b: Buffer, at: number): DateTime {
   return DateTime.of(EPOCH_2000 + Number((exact - BigInt(microsecond)) / US_PER_SECOND), microsecond)
 }
 const US_PER_SECOND = 1_000_000n
+/** Short ones are copied out of memory that is read into again, and do not keep that of a long message. */
+function bytes(b: Buffer, at: number, length: number): Buffer {
+  if (length > LONG_BYTES) return b.subarray(at, at + length)
+  const own = Buffer.allocUnsafe(length)
+  b.copy(own, 0, at, at + length)
+  return own
+}
 const text = (b: Buffer, at: number, length: number): string => b.toString('utf8', at, at + length)
 const OID = { bytea: 17, int8: 20, text: 25, timestamptz: 1184, uuid: 2950 } as const
 const SCALARS = new Map<number, Decode>([
   [16, (b, at) => b[at] === 1],
-  [OID.bytea, (b, at, length) => b.subarray(at, at + length)],
+  [OID.bytea, bytes],
   [18, text],
   [19, text],
   [OID.int8, int8],

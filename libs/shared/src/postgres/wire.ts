@@ -3,14 +3,17 @@
  * with one Sync, row descriptions remembered. `pg` connects, logs in and keeps its pool; this client takes its socket over
  * with the first statement. `wire.test.ts` runs the same statements through both (ADR 8).
  *
- * A statement resolves when its Sync is confirmed: outside a transaction, only then is it committed. Bytes of a result
- * may alias what was read from the socket, and are never written to again.
+ * A statement resolves when its Sync is confirmed: outside a transaction, only then is it committed. What is long is read
+ * from the socket to where it stays, and a long value is a part of that memory; whatever is short is copied out of memory
+ * that is read into again.
  */
 import type { EventEmitter } from 'node:events'
 import type { Duplex } from 'node:stream'
 import pg from 'pg'
+import { isWorthLending, lend } from '../lent.ts'
 import { limits } from '../limits.ts'
-import { type Decode, decoderOf, type Parameter, parameterOf } from './wire-values.ts'
+import { type Reader, readInto } from './socket.ts'
+import { type Decode, decoderOf, LONG_BYTES, type Parameter, parameterOf } from './wire-values.ts'
 
 type Statement = { readonly name?: string; readonly text: string; readonly values?: readonly unknown[] }
 export type WireResult = { rows: object[]; rowCount: number | null; command: string }
@@ -86,8 +89,6 @@ const FROM_SERVER = {
 } as const
 
 const CHUNK_BYTES = 64 * 1024
-/** Larger values are sent from where they are. */
-const COPIED_BYTES = 16 * 1024
 
 /** Messages to the server, one after the other, until they are taken. */
 class Writer {
@@ -121,7 +122,7 @@ class Writer {
     this.text(`${value}\0`, Buffer.byteLength(value) + 1)
   }
   bytes(value: Uint8Array): void {
-    if (value.length > COPIED_BYTES) {
+    if (value.length > LONG_BYTES) {
       this.#cut()
       this.#parts.push(Buffer.from(value.buffer, value.byteOffset, value.length))
       return
@@ -171,11 +172,12 @@ function writeBind(w: Writer, name: string, parameters: readonly Parameter[]): v
 /** PostgreSQL's own limit of a value: no message is longer. */
 const MAX_MESSAGE_BYTES = 1024 * 1024 * 1024
 const HEAD_BYTES = 5
+/** The same of a row, with the number of its values and the length of the first. */
+const ROW_HEAD_BYTES = HEAD_BYTES + 2 + 4
 /** What a row costs beside its bytes. */
 const ROW_BYTES = 128
 /** The server does not know the prepared statement any more, or its result would have another shape now. */
 const OUTDATED = new Set(['26000', '0A000'])
-const NOTHING = Buffer.alloc(0)
 
 type Column = { readonly name: string; readonly decode: Decode }
 type Running = {
@@ -192,7 +194,7 @@ type Running = {
 }
 
 /** One logged-in socket. */
-class Wire {
+class Wire implements Reader {
   readonly #client: pg.Client
   readonly #stream: Duplex
   readonly #writer = new Writer()
@@ -206,17 +208,19 @@ class Wire {
   #inTransaction = false
   #isFlushing = false
   #lost: Error | undefined
-  /** The beginning of a message; when it is long, in memory for the whole, of which `have` bytes are there. */
-  #message = NOTHING
-  #have = 0
+  /** What came last, and how much of it is the beginning of a message that is not taken yet. */
+  readonly #short = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+  #has = 0
+  /** A message that is not whole, in memory of its own, and how much of it there is. */
+  #long: Buffer | undefined
+  #hasLong = 0
   /** Bytes to come of a row that nobody wants. */
   #unwanted = 0
 
   constructor(client: pg.Client) {
     this.#client = client
     this.#stream = connectionOf(client).stream
-    this.#stream.removeAllListeners('data')
-    this.#stream.on('data', (chunk: Buffer) => this.#receive(chunk))
+    readInto(this.#stream, this)
     this.#stream.on('error', error => this.#end(error))
     this.#stream.on('close', () => this.#end(new Error('Connection terminated unexpectedly')))
     if (this.#stream.destroyed) this.#end(new Error('Connection terminated'))
@@ -288,66 +292,65 @@ class Wire {
     if (parts.length > 1) this.#stream.uncork()
   }
 
-  #receive(chunk: Buffer): void {
+  room(): Buffer {
+    return this.#long ? this.#long.subarray(this.#hasLong) : this.#short.subarray(this.#has)
+  }
+  came(bytes: number): void {
     try {
-      const rest = this.#messages(this.#continued(this.#wanted(chunk)))
-      if (rest.length > 0) this.#keep(rest)
+      if (this.#long) this.#lengthen(this.#long, bytes)
+      else this.#takeAll(this.#has + bytes)
     } catch (error) {
       // What comes next cannot be told any more.
       this.#stream.destroy(error as Error)
     }
   }
-  #wanted(chunk: Buffer): Buffer {
-    if (this.#unwanted === 0) return chunk
-    const passed = Math.min(chunk.length, this.#unwanted)
-    this.#unwanted -= passed
-    return chunk.subarray(passed)
+  #lengthen(message: Buffer, bytes: number): void {
+    this.#hasLong += bytes
+    if (this.#hasLong < message.length) return
+    this.#long = undefined
+    this.#take(message, 0, message.length)
   }
-  /** Adds what belongs to the message that has begun; returns what follows it, or the head of a short beginning. */
-  #continued(chunk: Buffer): Buffer {
-    if (this.#message.length === 0) return chunk
-    if (this.#have < HEAD_BYTES) {
-      const joined = Buffer.concat([this.#message.subarray(0, this.#have), chunk])
-      this.#message = NOTHING
-      return joined
-    }
-    const used = Math.min(chunk.length, this.#message.length - this.#have)
-    chunk.copy(this.#message, this.#have, 0, used)
-    this.#have += used
-    if (this.#have === this.#message.length) {
-      const whole = this.#message
-      this.#message = NOTHING
-      this.#messages(whole)
-    }
-    return chunk.subarray(used)
-  }
-  /** Takes the whole messages of `bytes`; returns the rest. */
-  #messages(bytes: Buffer): Buffer {
-    let at = 0
-    while (at + HEAD_BYTES <= bytes.length) {
+  /** Takes the whole messages of the first `has` bytes. */
+  #takeAll(has: number): void {
+    const bytes = this.#short
+    let at = Math.min(has, this.#unwanted)
+    this.#unwanted -= at
+    while (at + HEAD_BYTES <= has) {
       const end = at + 1 + lengthOf(bytes, at)
-      if (end > bytes.length) break
-      this.#take(bytes[at]!, bytes, at + HEAD_BYTES, end)
-      at = end
+      if (end - at > LONG_BYTES) this.#begin(bytes.subarray(at, has), end - at)
+      else if (end <= has) this.#take(bytes, at, end)
+      else break
+      at = Math.min(end, has)
     }
-    return at === 0 ? bytes : bytes.subarray(at)
+    bytes.copyWithin(0, at, has)
+    this.#has = has - at
   }
-  #keep(rest: Buffer): void {
-    const length = rest.length < HEAD_BYTES ? HEAD_BYTES : 1 + lengthOf(rest, 0)
-    if (length > HEAD_BYTES && rest[0] === FROM_SERVER.dataRow && !hasRoom(this.#running, length)) {
-      this.#unwanted = length - rest.length
+  /** A long message, of which `bytes` came, with or without all of it. */
+  #begin(bytes: Buffer, length: number): void {
+    if (bytes[0] === FROM_SERVER.dataRow && !hasRoom(this.#running, length)) {
+      this.#unwanted = Math.max(length - bytes.length, 0)
       return
     }
-    this.#message = Buffer.allocUnsafeSlow(length)
-    this.#have = rest.copy(this.#message)
+    const message = this.#memoryFor(bytes[0]!, length)
+    this.#hasLong = bytes.copy(message)
+    if (this.#hasLong === length) this.#take(message, 0, length)
+    else this.#long = message
+  }
+  /** A value that comes alone, as a block does, is probably on its way to a client. */
+  #memoryFor(code: number, length: number): Buffer {
+    const { columns, rows } = this.#running ?? {}
+    const isAlone = code === FROM_SERVER.dataRow && columns?.length === 1 && rows?.length === 0
+    const valueBytes = length - ROW_HEAD_BYTES
+    return isAlone && isWorthLending(valueBytes) ? lend(ROW_HEAD_BYTES, valueBytes) : Buffer.allocUnsafeSlow(length)
   }
 
   get #running(): Running | undefined {
     return this.#groups[0]![this.#current]
   }
-  #take(code: number, b: Buffer, at: number, end: number): void {
+  #take(b: Buffer, start: number, end: number): void {
     const running = this.#running
-    switch (code) {
+    const at = start + HEAD_BYTES
+    switch (b[start]) {
       case FROM_SERVER.rowDescription:
         return this.#describe(running, this.#columns(b, at, running?.isScript === true))
       case FROM_SERVER.noData:

@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import { CLIENT_SILENCE_MS } from '@parsec/shared/deadlines'
 import type { Hold, InFlight } from '@parsec/shared/http/in-flight'
+import { giveBack } from '@parsec/shared/lent'
 import { limits } from '@parsec/shared/limits'
 import { WebSocket } from 'ws'
 import { endOnce, type Receiver, receiverOf, unfinishedBytes } from './receiver.ts'
@@ -102,7 +103,7 @@ export class ClientSocket extends WebSocket {
     this.#kept -= bytes
     this.#settle()
   }
-  /** Sends a reply; true when no more is unread than one client may leave. Else `then` is called when it has been read. */
+  /** Sends a reply, which is given away; true when no more is unread than one client may leave. Else `then` is called when it has been read. */
   deliver(reply: Buffer, then: () => void): boolean {
     const most = limits.small_message.value
     if (this.bufferedAmount + reply.length <= most) {
@@ -111,6 +112,7 @@ export class ClientSocket extends WebSocket {
       return true
     }
     this.send(reply, error => {
+      if (!error) giveBack(reply)
       if (error || !this.#isUnread) return
       this.#isUnread = false
       this.#raw.setTimeout(0)
