@@ -9,8 +9,9 @@ import { Unavailable } from './errors.ts'
 
 /** Aborted when the time is over, when the caller has given up, or when the process stops; not after `end`. */
 export class Budget extends Cancel {
+  /** As `performance.now()` has it. */
+  readonly endsAt: number
   readonly #ms: number
-  readonly #end: number
   #controller: AbortController | undefined
   #timer: NodeJS.Timeout | undefined
   #ended = false
@@ -19,19 +20,18 @@ export class Budget extends Cancel {
   constructor(ms: number) {
     super()
     this.#ms = ms
-    this.#end = performance.now() + ms
+    this.endsAt = performance.now() + ms
+    if (ms <= 0) this.#timeIsOver()
+  }
+  /** One that lasts as long as any of these. */
+  static ofLongest(budgets: readonly Budget[]): Budget {
+    return new Budget(Math.max(...budgets.map(budget => budget.endsAt)) - performance.now())
   }
 
-  /** Why there is nothing left; whatever waits may simply reject with it. */
-  override get reason(): Unavailable | undefined {
-    const reason = super.reason
-    if (reason || this.#ended || performance.now() < this.#end) return reason
-    return this.#overdue()
-  }
   override addEventListener(type: 'abort', listener: () => void): void {
     if (this.#ended) return
     super.addEventListener(type, listener)
-    this.#timer ??= setTimeout(() => this.cancel(this.#overdue()), this.msLeft).unref()
+    this.#timer ??= setTimeout(() => this.#timeIsOver(), this.msLeft).unref()
   }
   /** The same for those who want an `AbortSignal`. */
   get signal(): AbortSignal {
@@ -44,11 +44,11 @@ export class Budget extends Cancel {
   }
   /** Milliseconds that are left; 0 when there are none. */
   get msLeft(): number {
-    return super.reason ? 0 : Math.max(this.#end - performance.now(), 0)
+    return this.aborted ? 0 : Math.max(this.endsAt - performance.now(), 0)
   }
   /** Milliseconds since it began. */
   get msPassed(): number {
-    return performance.now() - this.#end + this.#ms
+    return performance.now() - this.endsAt + this.#ms
   }
   /** Milliseconds for one step: what it would like, but no more than is left. */
   share(ms: number): number {
@@ -81,13 +81,12 @@ export class Budget extends Cancel {
     super.cancel(reason)
     this.end()
   }
+  #timeIsOver(): void {
+    this.cancel(new Unavailable(`not done within ${Math.round(this.#ms)} ms`))
+  }
   /** The work is done. */
   end(): void {
     this.#ended = true
     clearTimeout(this.#timer)
-  }
-
-  #overdue(): Unavailable {
-    return new Unavailable(`not done within ${Math.round(this.#ms)} ms`)
   }
 }

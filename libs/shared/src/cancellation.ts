@@ -16,7 +16,7 @@ export class Cancel implements Cancellation {
   #listeners: (() => void)[] | undefined
 
   get aborted(): boolean {
-    return this.reason !== undefined
+    return this.#reason !== undefined
   }
   get reason(): Unavailable | undefined {
     return this.#reason

@@ -116,21 +116,32 @@ function writeTagged(head: Buffer, at: number, tag: number, value: number): void
 /** Where the context begins in an envelope of `seal`. */
 const CONTEXT_AT = 2 + BIN_HEADER_BYTES
 
-type Envelope = [form: number, context: Buffer, request_id: string, msLeft: number, message: Buffer]
+/** A context in a larger buffer. */
+type Place = { bytes: Buffer; from: number; to: number }
+type Envelope = { context: Place; request_id: string; msLeft: number; message: Buffer }
 
 /** Takes an envelope apart, with the message in it or beside it. */
 function open(envelope: Buffer, message: Buffer | undefined): Envelope {
   requireUnderstood(envelope[1])
-  if (!message) return decode(envelope, { maxBinBytes: MAX_CLIENT_MESSAGE_BYTES }) as Envelope
+  if (!message) {
+    const parts = decode(envelope, { maxBinBytes: MAX_CLIENT_MESSAGE_BYTES }) as [
+      number,
+      Buffer,
+      string,
+      number,
+      Buffer,
+    ]
+    const [, context, request_id, msLeft, inside] = parts
+    return { context: { bytes: context, from: 0, to: context.length }, request_id, msLeft, message: inside }
+  }
   const leftAt = envelope.length - BIN_HEADER_BYTES - UINT_BYTES
   const idAt = leftAt - REQUEST_ID_BYTES
-  return [
-    SPOKEN,
-    envelope.subarray(CONTEXT_AT, idAt - 1),
-    envelope.toString('latin1', idAt, leftAt),
-    envelope.readUInt32BE(leftAt + 1),
+  return {
+    context: { bytes: envelope, from: CONTEXT_AT, to: idAt - 1 },
+    request_id: envelope.toString('latin1', idAt, leftAt),
+    msLeft: envelope.readUInt32BE(leftAt + 1),
     message,
-  ]
+  }
 }
 
 /** Contexts that a replica remembers for certain; up to twice as many, those that were used last. */
@@ -145,24 +156,27 @@ type Remembered = { bytes: Buffer; context: Context }
 class Contexts {
   #recent = new Map<string, Remembered>()
   #older = new Map<string, Remembered>()
-  read(bytes: Buffer): Context {
-    const key = bytes.toString('latin1', 0, CONTEXT_KEY_BYTES)
+  read(place: Place): Context {
+    const { bytes, from, to } = place
+    const key = bytes.toString('latin1', from, Math.min(from + CONTEXT_KEY_BYTES, to))
     const recent = this.#recent.get(key)
-    if (recent?.bytes.equals(bytes)) return recent.context
+    if (recent && isSame(recent, place)) return recent.context
     if (this.#recent.size >= REMEMBERED_CONTEXTS) {
       this.#older = this.#recent
       this.#recent = new Map()
     }
     const older = this.#older.get(key)
-    const remembered = older?.bytes.equals(bytes) ? older : decoded(bytes)
+    const remembered = older && isSame(older, place) ? older : decoded(place)
     this.#recent.set(key, remembered)
     return remembered.context
   }
 }
+const isSame = (remembered: Remembered, { bytes, from, to }: Place): boolean =>
+  bytes.compare(remembered.bytes, 0, remembered.bytes.length, from, to) === 0
 /** From a copy of its own: a context must keep neither its first command in memory nor a share of Node's pool. */
-function decoded(bytes: Buffer): Remembered {
-  const own = Buffer.allocUnsafeSlow(bytes.length)
-  bytes.copy(own)
+function decoded({ bytes, from, to }: Place): Remembered {
+  const own = Buffer.allocUnsafeSlow(to - from)
+  bytes.copy(own, 0, from, to)
   return { bytes: own, context: Object.freeze(decodeOwn<Context>(own)) }
 }
 
@@ -186,7 +200,7 @@ export async function serveCommands<N extends CommandName, Scope extends object>
   const serve: Server = (payload, subject, tail, caller) => {
     const entry = table.get(subject)
     if (!entry) throw new Unavailable(`${subjects.nameOf(subject)} is not known to this release`)
-    const [, sender, request_id, msLeft, message] = open(payload, tail)
+    const { context: sender, request_id, msLeft, message } = open(payload, tail)
     const { spec, handler } = entry
     const context = contexts.read(sender)
     if (spec.adminOnly && context.kind === 'authenticated' && context.profile !== 'ADMIN')

@@ -67,8 +67,15 @@ export class DateTime {
   readonly microsecond: number
   /** `us`: a safe integer of microseconds since 1970-01-01T00:00:00Z, or since `second`, an integer too. */
   constructor(us: number, second = 0) {
-    this.microsecond = ((us % US_PER_SECOND) + US_PER_SECOND) % US_PER_SECOND
-    this.second = second + (us - this.microsecond) / US_PER_SECOND
+    let whole = Math.floor(us / US_PER_SECOND)
+    let rest = us - whole * US_PER_SECOND
+    // The quotient of a large number may have been rounded up.
+    if (rest < 0) {
+      whole--
+      rest += US_PER_SECOND
+    }
+    this.second = second + whole
+    this.microsecond = rest
   }
   /** From seconds and any number of microseconds, both integers. */
   static of(second: number, microsecond: number): DateTime {

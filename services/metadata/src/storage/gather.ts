@@ -148,7 +148,7 @@ export class Gathering<Item, Answer> {
   async #serveTogether(entries: readonly Entry<Item, Answer>[]): Promise<void> {
     const { together, patient } = this.#gathered
     // As long as anybody has: those who have less leave before.
-    const budget = new Budget(Math.max(...entries.map(entry => entry.budget.msLeft)))
+    const budget = Budget.ofLongest(entries.map(entry => entry.budget))
     try {
       const answers = await together(
         entries.map(entry => entry.item),
