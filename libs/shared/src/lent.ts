@@ -17,8 +17,7 @@ const STEP_BYTES = 64 * 1024
 /** Where the value is; null once it belongs to a reply. */
 const lent = new WeakMap<ArrayBufferLike, { at: number; length: number } | null>()
 /** The last one that was given back comes last. */
-const spare: ArrayBuffer[] = []
-let spareBytes = 0
+const spare = { memories: [] as ArrayBuffer[], bytes: 0 }
 
 /** Memory for `headBytes`, which nobody needs any more once the value is encoded, and a value of `bytes` behind them. */
 export function lend(headBytes: number, bytes: number): Buffer {
@@ -28,10 +27,10 @@ export function lend(headBytes: number, bytes: number): Buffer {
   return Buffer.from(memory, ROOM_BYTES, headBytes + bytes)
 }
 function takeSpare(size: number): ArrayBuffer | undefined {
-  const index = spare.findLastIndex(memory => memory.byteLength === size)
+  const index = spare.memories.findLastIndex(memory => memory.byteLength === size)
   if (index < 0) return undefined
-  spareBytes -= size
-  return spare.splice(index, 1)[0]
+  spare.bytes -= size
+  return spare.memories.splice(index, 1)[0]
 }
 /** Whether it pays to ask for memory for a value of so many bytes. */
 export const isWorthLending = (bytes: number): boolean => bytes > STEP_BYTES
@@ -56,9 +55,9 @@ export function giveBack(reply: Buffer): void {
   const { buffer } = reply
   if (lent.get(buffer) !== null || !(buffer instanceof ArrayBuffer)) return
   lent.delete(buffer)
-  spareBytes += buffer.byteLength
-  spare.push(buffer.transfer())
-  while (spareBytes > limits.spare_memory.value) spareBytes -= spare.shift()!.byteLength
+  spare.bytes += buffer.byteLength
+  spare.memories.push(buffer.transfer())
+  while (spare.bytes > limits.spare_memory.value) spare.bytes -= spare.memories.shift()!.byteLength
 }
 /** Bytes of memory that was given back and waits for the next value. */
-export const spareMemory = (): number => spareBytes
+export const spareMemory = (): number => spare.bytes

@@ -30,9 +30,14 @@ import { Periodic } from './periodic.ts'
 export type OutboxEvent = { subject: string; event: Buffer }
 
 /** No two processes and no two events have the same. */
-const eventId = (): string => PROCESS_ID + (++eventsMade).toString(36)
-const PROCESS_ID = `${randomBytes(12).toString('base64url')}.`
-let eventsMade = 0
+class EventIds {
+  readonly #prefix = `${randomBytes(12).toString('base64url')}.`
+  #made = 0
+  next(): string {
+    return this.#prefix + (++this.#made).toString(36)
+  }
+}
+const eventIds = new EventIds()
 
 /** `place`: of an event about a realm, see `BusEvent`. `certified_on`: of one about a role. */
 export const clientEvent = (
@@ -42,11 +47,11 @@ export const clientEvent = (
   keys: { place?: number; certified_on?: DateTime },
 ): OutboxEvent => ({
   subject: subjects.clientEvents(organization_id),
-  event: encode({ id: eventId(), organization_id, recipients, fields, ...keys } as Encodable),
+  event: encode({ id: eventIds.next(), organization_id, recipients, fields, ...keys } as Encodable),
 })
 export const controlEvent = (organization_id: OrganizationID, control: ControlEvent): OutboxEvent => ({
   subject: subjects.controlEvents(organization_id),
-  event: encode({ id: eventId(), organization_id, control } as Encodable),
+  event: encode({ id: eventIds.next(), organization_id, control } as Encodable),
 })
 
 /** For a row that is inserted by the statement of its change: `VALUES (subject, event) RETURNING _id` follows. */
