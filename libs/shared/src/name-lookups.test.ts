@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { lookup } from 'node:dns'
 import { describe, test } from 'node:test'
+import { promisify } from 'node:util'
 import { limits } from './limits.ts'
 import { type Answer, type Ask, NameLookups, shareLookups } from './name-lookups.ts'
 
@@ -86,5 +87,6 @@ describe('names of hosts', () => {
       [null, [{ address: '127.0.0.1', family: 4 }]],
       [null, '127.0.0.1', 4],
     ])
+    assert.deepEqual(await promisify(lookup)('127.0.0.1'), { address: '127.0.0.1', family: 4 })
   })
 })

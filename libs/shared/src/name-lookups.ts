@@ -82,6 +82,8 @@ export function shareLookups(): void {
     else
       names.lookup(name, typeof options === 'number' ? { family: options } : ((options ?? {}) as LookupOptions), told!)
   }
+  // `util.promisify` finds there what its promises resolve to.
+  Object.defineProperties(lookup, Object.getOwnPropertyDescriptors(dns.lookup))
   Object.assign(dns, { lookup })
   syncBuiltinESMExports()
 }

@@ -97,14 +97,14 @@ export class Gathering<Item, Answer> {
     else this.#queues.set(entry.organization, [entry])
     this.#call()
   }
-  /** The first of a turn of the event loop waits for the others of that turn. */
+  /** The first waits for those that come with it: the bus delivers all requests of a turn of the event loop together. */
   #call(): void {
     if (this.#isCalled || this.#underWay >= this.#gathered.lanes || this.#queues.size === 0) return
     this.#isCalled = true
     const { everyMs } = this.#gathered
     const early = everyMs === undefined ? 0 : this.#sentAt + everyMs - performance.now()
     if (early > 0) setTimeout(this.#called, early)
-    else setImmediate(this.#called)
+    else process.nextTick(this.#called)
   }
   readonly #called = (): void => {
     this.#isCalled = false
