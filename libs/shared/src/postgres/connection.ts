@@ -10,7 +10,7 @@ import { OperatorError, Unavailable } from '../errors.ts'
 import { isTraced, traced } from '../tracing.ts'
 import { isHarmless, isOutage, unavailable } from './outage.ts'
 import { passwordFor } from './password-file.ts'
-import { attempts, openSocket, TlsRefused } from './socket.ts'
+import { attempts, openInlet, openSocket, TlsRefused } from './socket.ts'
 import { type Sql, sql } from './sql.ts'
 import type { Host, SessionAttributes, Target } from './target.ts'
 import { WireClient, type WireResult } from './wire.ts'
@@ -109,7 +109,7 @@ export class Connection {
 
   static async #begin(target: Target, host: Host, encrypted: boolean, statementTimeoutMs: number): Promise<Connection> {
     const start = performance.now()
-    const socket = await openSocket(target, host, encrypted, target.connectMs)
+    const socket = await openInlet(target, host, encrypted, target.connectMs)
     const connection = new Connection(target, host, encrypted, socket)
     const late = setTimeout(
       () => connection.condemn(new Unavailable(`database: no session within ${target.connectMs} ms`)),

@@ -3,7 +3,7 @@
  * finished socket, so the ways of libpq (spec 06 §8.2) are ours, and so is the socket.
  */
 import { readFileSync } from 'node:fs'
-import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { connect as connectTcp, isIP, type NetConnectOpts, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type ConnectionOptions, connect as connectTls, type SecureVersion } from 'node:tls'
 import type { Host, SslMode, Target } from './target.ts'
@@ -17,25 +17,29 @@ const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 const YES = 0x53
 const NO = 0x4e
 
-/** `encrypted`: as `attempts` has it. Never takes longer than `deadlineMs`. */
-export async function openSocket(target: Target, host: Host, encrypted: boolean, deadlineMs: number): Promise<Socket> {
-  const isLocal = host.host.startsWith('/')
+/** `encrypted`: as `attempts` has it. Never takes longer than `deadlineMs`. A socket as any other: its reader may pause it. */
+export const openSocket = (target: Target, host: Host, encrypted: boolean, deadlineMs: number): Promise<Socket> =>
+  open(connectTcp(address(target, host)), target, host, encrypted, deadlineMs)
+
+/** The same for one that will have a `Reader`: it is read without a pause, so nobody may pipe it. */
+export function openInlet(target: Target, host: Host, encrypted: boolean, deadlineMs: number): Promise<Socket> {
   const inlet = new Inlet()
-  const tcp = connectTcp(
-    isLocal
-      ? { path: `${host.host}/.s.PGSQL.${host.port}`, onread: inlet }
-      : {
-          onread: inlet,
-          host: host.host,
-          port: host.port,
-          noDelay: true,
-          ...(target.keepAliveSeconds !== null && {
-            keepAlive: true,
-            keepAliveInitialDelay: target.keepAliveSeconds * 1000,
-          }),
-        },
-  )
+  const tcp = connectTcp({ ...address(target, host), onread: inlet })
   inlet.of(tcp)
+  return open(tcp, target, host, encrypted, deadlineMs)
+}
+
+const address = ({ keepAliveSeconds }: Target, { host, port }: Host): NetConnectOpts =>
+  host.startsWith('/')
+    ? { path: `${host}/.s.PGSQL.${port}` }
+    : {
+        host,
+        port,
+        noDelay: true,
+        ...(keepAliveSeconds !== null && { keepAlive: true, keepAliveInitialDelay: keepAliveSeconds * 1000 }),
+      }
+
+async function open(tcp: Socket, target: Target, host: Host, encrypted: boolean, deadlineMs: number): Promise<Socket> {
   tcp.on('error', ignore)
   const timer = setTimeout(
     () => tcp.destroy(new Error(`no connection to ${host.host}:${host.port} within ${deadlineMs} ms`)),
@@ -63,7 +67,7 @@ export function attempts(mode: SslMode, { host }: Host): readonly boolean[] {
 /** Who reads a stream: says where the next bytes are to go, at least one, and is told how many came there. */
 export type Reader = { room(): Uint8Array; came(bytes: number): void }
 
-/** From now on `reader` gets what comes. Into a socket that was opened here the system writes where the reader says. */
+/** From now on `reader` gets what comes. Into a socket of `openInlet` the system writes where the reader says. */
 export function readInto(stream: Duplex, reader: Reader): void {
   stream.removeAllListeners('data')
   const inlet = inlets.get(stream)
