@@ -60,3 +60,19 @@ export class Answer {
     this.over()
   }
 }
+
+/** What ends with the wait for a process elsewhere: its place in a table, and the work, when nobody waits any more. */
+export type Ends = { forget(): void; tellGone(): void }
+export class RemoteAnswer extends Answer {
+  readonly #ends: Ends
+  constructor(subject: string, patience: Patience, ends: Ends) {
+    super(subject, patience)
+    this.#ends = ends
+  }
+  protected override over(): void {
+    this.#ends.forget()
+  }
+  protected override givenUp(): void {
+    this.#ends.tellGone()
+  }
+}

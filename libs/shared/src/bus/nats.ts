@@ -29,7 +29,7 @@ import {
 } from '../deadlines.ts'
 import { RemoteFailure, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { Answer, type Patience } from './answer.ts'
+import { type Ends, type Patience, RemoteAnswer } from './answer.ts'
 import {
   type Bus,
   type Caller,
@@ -70,22 +70,12 @@ type Outgoing = { subject: string; payload: Uint8Array; reply?: string; headers?
 type Serving = { close(): Promise<void> }
 
 /** A request that a replica has got, under the last token of the subject for its reply. */
-class Asked extends Answer {
+class Asked extends RemoteAnswer {
   readonly subject: string
   assembly: Assembly | undefined
-  readonly #forget: () => void
-  readonly #tellServer: () => void
-  constructor(subject: string, patience: Patience, forget: () => void, tellServer: () => void) {
-    super(subject, patience)
+  constructor(subject: string, patience: Patience, ends: Ends) {
+    super(subject, patience, ends)
     this.subject = subject
-    this.#forget = forget
-    this.#tellServer = tellServer
-  }
-  protected override over(): void {
-    this.#forget()
-  }
-  protected override givenUp(): void {
-    this.#tellServer()
   }
 }
 
@@ -162,8 +152,14 @@ export class NatsBus implements Bus {
     if (refusal) return Promise.reject(refusal)
     if (signal?.aborted) return Promise.reject(signal.reason)
     const token = (++this.#requests).toString(36)
-    const forget = () => this.#waiting.delete(token)
-    const asked = new Asked(subject, { timeoutMs, signal }, forget, () => this.#tellServer(subject, GONE, token))
+    const asked = new Asked(
+      subject,
+      { timeoutMs, signal },
+      {
+        forget: () => this.#waiting.delete(token),
+        tellGone: () => this.#tellServer(subject, GONE, token),
+      },
+    )
     this.#waiting.set(token, asked)
     this.#send({
       subject: this.#prefix + subject,

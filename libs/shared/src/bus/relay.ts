@@ -9,7 +9,7 @@ import type { Duplex } from 'node:stream'
 import { Cancel } from '../cancellation.ts'
 import { RELAY_ANSWER_MS } from '../deadlines.ts'
 import { RemoteFailure, Unavailable } from '../errors.ts'
-import { Answer, type Patience } from './answer.ts'
+import { type Ends, type Patience, RemoteAnswer } from './answer.ts'
 import type { Bus, Listener, RequestOptions, Server, Subscription } from './bus.ts'
 import { LocalBus } from './local.ts'
 import { Patterns } from './patterns.ts'
@@ -21,21 +21,11 @@ type Kind = 'listen' | 'serve'
 const NOBODY_WAITS = new Unavailable('nobody waits any more')
 
 /** A request that another worker has got. */
-class Asked extends Answer {
+class Asked extends RemoteAnswer {
   readonly peer: number
-  readonly #forget: () => void
-  readonly #tellPeer: () => void
-  constructor(subject: string, patience: Patience, peer: number, forget: () => void, tellPeer: () => void) {
-    super(subject, patience)
+  constructor(subject: string, patience: Patience, peer: number, ends: Ends) {
+    super(subject, patience, ends)
     this.peer = peer
-    this.#forget = forget
-    this.#tellPeer = tellPeer
-  }
-  protected override over(): void {
-    this.#forget()
-  }
-  protected override givenUp(): void {
-    this.#tellPeer()
   }
 }
 
@@ -101,10 +91,10 @@ export class RelayBus implements Bus {
       return Promise.reject(new RangeError(`message of ${whole.length} bytes on ${subject}`))
     if (signal?.aborted) return Promise.reject(signal.reason)
     const id = this.#nextId()
-    const forget = () => this.#waiting.delete(id)
-    const asked = new Asked(subject, { timeoutMs, signal }, peer, forget, () =>
-      this.#link.send(frame(FRAME.gone, { peer, id })),
-    )
+    const asked = new Asked(subject, { timeoutMs, signal }, peer, {
+      forget: () => this.#waiting.delete(id),
+      tellGone: () => this.#link.send(frame(FRAME.gone, { peer, id })),
+    })
     this.#waiting.set(id, asked)
     this.#link.send(frame(FRAME.request, { peer, id, timeoutMs, subject, payload: whole }))
     return asked.promise
