@@ -54,16 +54,15 @@ function webhookUrl(text: string, keys: { organization_id: string; service_id: s
   return url
 }
 
-/** The beginning of the answer, as text. */
+/** The beginning of the answer, as text. It costs its bytes, however many pieces it comes in. */
 async function readAnswer(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = []
+  const answer = Buffer.allocUnsafe(MAX_ANSWER_BYTES)
   let length = 0
   for await (const chunk of response.body ?? []) {
-    chunks.push(chunk)
-    length += chunk.length
-    if (length > MAX_ANSWER_BYTES) break
+    length += Buffer.from(chunk).copy(answer, length)
+    if (length === MAX_ANSWER_BYTES) break
   }
-  return Buffer.concat(chunks).toString('utf8', 0, MAX_ANSWER_BYTES)
+  return answer.toString('utf8', 0, length)
 }
 
 function reasonOf(answer: string): string {
