@@ -43,7 +43,7 @@ export class TcpProxy {
   /** A proxy in front of the server of a database URL; `url` is the same database through it. */
   static async start(databaseUrl: string): Promise<TcpProxy> {
     const behind = new URL(databaseUrl)
-    const server = createServer({ pauseOnConnect: true })
+    const server = createServer({ pauseOnConnect: true, noDelay: true })
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
     const before = new URL(databaseUrl)
     before.hostname = '127.0.0.1'
@@ -96,7 +96,8 @@ export class TcpProxy {
   #accept(client: Socket, behind: URL): void {
     client.on('error', ignore)
     if (this.#fault.kind === 'refuse' || this.#fault.kind === 'reset') return void client.resetAndDestroy()
-    const server = connect({ host: behind.hostname, port: Number(behind.port || 5432), allowHalfOpen: true })
+    const port = Number(behind.port || 5432)
+    const server = connect({ host: behind.hostname, port, allowHalfOpen: true, noDelay: true })
     server.on('error', ignore)
     const pair: Pair = { client, server, isSilent: this.#fault.kind === 'silent' && this.#fault.only !== 'open' }
     this.#pairs.add(pair)
