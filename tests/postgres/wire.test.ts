@@ -9,7 +9,7 @@ import { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { giveBack, spareMemory } from '@parsec/shared/lent'
 import { limits } from '@parsec/shared/limits'
 import { adopted } from '@parsec/shared/postgres/connection'
-import { openSocket } from '@parsec/shared/postgres/socket'
+import { openInlet } from '@parsec/shared/postgres/socket'
 import { readDatabaseUrl } from '@parsec/shared/postgres/url'
 import { WireClient } from '@parsec/shared/postgres/wire'
 import pg from 'pg'
@@ -97,7 +97,7 @@ after(async () => {
 const SOCKETS = ['ours', 'any'] as const
 async function wire(url = database.url, kind: (typeof SOCKETS)[number] = 'ours'): Promise<pg.Client> {
   const target = readDatabaseUrl(url)
-  const socket = kind === 'ours' ? await openSocket(target, target.hosts[0]!, false, target.connectMs) : undefined
+  const socket = kind === 'ours' ? await openInlet(target, target.hosts[0]!, false, target.connectMs) : undefined
   const client = new WireClient({ connectionString: url, ...(socket && { stream: () => adopted(socket) }) })
   open.push(client)
   client.on('error', () => {})
