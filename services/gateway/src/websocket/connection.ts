@@ -24,7 +24,7 @@ import { challengeMessage, RESULT_OK, resultMessage } from '@parsec/shared/proto
 import type { ConnectionFacts, ConnectionKind } from '@parsec/shared/protocol/replica'
 import type { OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import { formatVersion } from '@parsec/shared/protocol/versions'
-import { isTraced, traced } from '@parsec/shared/tracing'
+import { traced } from '@parsec/shared/tracing'
 import type { Activity } from '../activity.ts'
 import { GONE, LATER, LocalCall, type LocalCaller, type LocalCommands, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
@@ -305,7 +305,7 @@ export class Connection implements Peer, LocalCaller, Owner {
       const request_id = forwarder.requestId()
       const ask = () => forwarder.forward(spec, context, request_id, bytes, { message, sequestered }, gone)
       const work = () => beginning(spec.cmd, this.conn_id, { 'parsec.request_id': request_id })
-      reply = await (isTraced() ? traced(work, ask) : ask())
+      reply = await traced(work, ask)
     } catch (error) {
       if (command === this.#command) this.#fail(command.cmd, error)
       return
