@@ -7,8 +7,9 @@ import { randomBytes } from 'node:crypto'
 import type { BlockstoreConfig } from '@parsec/blockstore/config'
 import { type BlockstoreDeps, type BlockstoreService, startBlockstore } from '@parsec/blockstore/main'
 import { admissionOf } from '@parsec/shared/bus/admission'
+import { Envelope, encodeContext } from '@parsec/shared/bus/envelope'
 import { LocalBus } from '@parsec/shared/bus/local'
-import { encodeContext, seal, serveInternal } from '@parsec/shared/bus/rpc'
+import { serveInternal } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
 import { decodeMap, encode } from '@parsec/shared/codec/msgpack'
 import { Uuid } from '@parsec/shared/codec/values'
@@ -130,11 +131,11 @@ export class TestService {
       human_handle: null,
       verify_key: Buffer.alloc(32),
     })
-    const message = encode({ cmd, ...fields })
-    const envelope = seal(context, randomBytes(8).toString('hex'), CALLER_PATIENCE_MS, message)
+    const bytes = encode({ cmd, ...fields })
+    const request_id = randomBytes(8).toString('hex')
+    const envelope = new Envelope({ context, request_id, msLeft: CALLER_PATIENCE_MS, message: decodeMap(bytes) }, bytes)
     const reply = await this.bus.request(subjects.command('blockstore', cmd), envelope, {
       timeoutMs: CALLER_PATIENCE_MS,
-      tail: message,
       ...(signal && { signal }),
     })
     return decodeMap(reply) as Reply

@@ -136,16 +136,17 @@ function contract(name: string, driver: Driver, set: { up(): Promise<void>; down
       await close(asker, server)
     })
 
-    test('a tail follows the payload, joined to it or beside it, and counts for maxPayload', async () => {
+    test('a parcel comes as itself or as its bytes, and these count for maxPayload', async () => {
       const [asker, server] = await ends()
-      const subject = subjectOf('tail')
-      await server.serve(subject, 'q', async (payload, _subject, tail = bytes('')) => Buffer.concat([payload, tail]))
-      const ask = (payload: Buffer, tail: Buffer) => asker.request(subject, payload, { ...LONG, owned: true, tail })
-      assert.deepEqual(await ask(bytes('head '), bytes('tail')), bytes('head tail'))
-      assert.deepEqual(await ask(bytes('head '), bytes('')), bytes('head '))
-      const half = Buffer.alloc(MAX_PAYLOAD / 2, 1)
-      assert.equal((await ask(half, half)).length, MAX_PAYLOAD)
-      await assert.rejects(ask(half, Buffer.alloc(half.length + 1)), RangeError)
+      const subject = subjectOf('parcel')
+      await server.serve(subject, 'q', async (payload, _subject, parcel) =>
+        parcel ? Buffer.concat([payload, parcel.toBytes()]) : payload,
+      )
+      const ask = (content: Buffer) => asker.request(subject, { length: content.length, toBytes: () => content }, LONG)
+      assert.deepEqual(await ask(bytes('content')), bytes('content'))
+      assert.deepEqual(await ask(bytes('')), bytes(''))
+      assert.equal((await ask(Buffer.alloc(MAX_PAYLOAD, 1))).length, MAX_PAYLOAD)
+      await assert.rejects(ask(Buffer.alloc(MAX_PAYLOAD + 1)), RangeError)
       await close(asker, server)
     })
 
@@ -154,7 +155,7 @@ function contract(name: string, driver: Driver, set: { up(): Promise<void>; down
       const subject = subjectOf('patient')
       const gone = [deferred<string>(), deferred<string>()]
       const taken = [deferred(), deferred()]
-      await server.serve(subject, 'q', (payload, _subject, _tail, caller) => {
+      await server.serve(subject, 'q', (payload, _subject, _parcel, caller) => {
         const { promise, resolve } = Promise.withResolvers<Buffer>()
         const i = Number(payload.toString())
         caller.onGone = () => {

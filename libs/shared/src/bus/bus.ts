@@ -13,12 +13,17 @@ export type RequestOptions = {
   timeoutMs: number
   /** Aborting rejects the request with the signal's reason, and the server is told. */
   signal?: Cancellation | undefined
-  /** The caller gives the payload and its tail away and will not touch them again, so that they need not be copied. */
+  /** The caller gives the payload away and will not touch it again, so that it need not be copied. */
   owned?: boolean
-  /** More of the message, behind the payload: for bytes that need not be copied only to stand behind others. */
-  tail?: Uint8Array
   /** What it is a part of, as W3C Trace Context has it, for a server that traces. */
   traceparent?: string | undefined
+}
+
+/** A request that only a wire needs the bytes of: within a process it is handed over as it is. Its maker gives it away. */
+export interface Parcel {
+  /** Of its bytes. */
+  readonly length: number
+  toBytes(): Buffer
 }
 
 /** Whoever waits for an answer. */
@@ -31,9 +36,9 @@ export type Caller = {
 
 /**
  * Answers a request, and gives the reply away; what it throws, or rejects with, reaches the caller as `Unavailable` or `RemoteFailure`.
- * The tail of a message comes as the caller gave it, or joined to the payload when the message went over a wire.
+ * A parcel comes as its bytes, or, when it did not go over a wire, as itself beside an empty payload.
  */
-export type Server = (payload: Buffer, subject: string, tail: Buffer | undefined, caller: Caller) => Promise<Buffer>
+export type Server = (payload: Buffer, subject: string, parcel: Parcel | undefined, caller: Caller) => Promise<Buffer>
 export type Listener = (payload: Buffer, subject: string) => void
 
 export interface Subscription {
@@ -60,7 +65,7 @@ export interface Bus {
    * Asks one replica. Rejects with `Unavailable` (nobody serves the subject, connection lost, time-out),
    * `RemoteFailure` (the server threw) or `RangeError` (payload over `maxPayload`).
    */
-  request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Buffer>
+  request(subject: string, payload: Uint8Array | Parcel, options: RequestOptions): Promise<Buffer>
   /**
    * Serves requests of a pattern, shared with the other members of `queue`. Active when resolved. The pattern does not
    * end with `>`: below each subject lies the one on which its callers say that they have gone.

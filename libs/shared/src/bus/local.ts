@@ -1,5 +1,5 @@
 /**
- * The bus inside one process. It copies what it is not given for good and delivers on a later turn of the event loop, so
+ * The bus inside one process. It copies bytes that it is not given for good and delivers on a later turn of the event loop, so
  * that code which leans on shared memory or on synchronous delivery fails here too and not only on NATS.
  */
 import { RemoteFailure, Unavailable } from '../errors.ts'
@@ -9,6 +9,7 @@ import {
   type Caller,
   type Listener,
   MAX_REPLY_BYTES,
+  type Parcel,
   type RequestOptions,
   type Server,
   type Subscription,
@@ -19,7 +20,7 @@ import { matches } from './subjects.ts'
 const MAX_PAYLOAD = 64 * 1024 * 1024
 
 type Serving = { pattern: string; queue: string; server: Server; inFlight: InFlight }
-type Message = { serving: Serving; subject: string; payload: Buffer; tail: Buffer | undefined; asked: Asked }
+type Message = { serving: Serving; subject: string; payload: Buffer | Parcel; asked: Asked }
 type Listening = { pattern: string; listener: Listener }
 
 export class LocalBus implements Bus {
@@ -44,20 +45,19 @@ export class LocalBus implements Bus {
 
   request(
     subject: string,
-    payload: Uint8Array,
-    { timeoutMs, signal, owned = false, tail, traceparent }: RequestOptions,
+    payload: Uint8Array | Parcel,
+    { timeoutMs, signal, owned = false, traceparent }: RequestOptions,
   ): Promise<Buffer> {
     if (!this.#open) return Promise.reject(new Unavailable('the bus is closed'))
-    const size = payload.length + (tail?.length ?? 0)
-    if (size > this.maxPayload) return Promise.reject(new RangeError(`message of ${size} bytes on ${subject}`))
+    if (payload.length > this.maxPayload)
+      return Promise.reject(new RangeError(`message of ${payload.length} bytes on ${subject}`))
     if (signal?.aborted) return Promise.reject(signal.reason)
     const { servers } = this.#route(subject)
     if (servers.length === 0) return Promise.reject(new Unavailable(`nobody serves ${subject}`))
     const serving = servers[this.#turn++ % servers.length]!
-    const own = owned ? bufferOf : (bytes: Uint8Array) => Buffer.from(bytes)
     const asked = new Asked(subject, { timeoutMs, signal }, traceparent)
     if (this.#asked.length === 0) setImmediate(this.#deliver)
-    this.#asked.push({ serving, subject, payload: own(payload), tail: tail && own(tail), asked })
+    this.#asked.push({ serving, subject, payload: ownOf(payload, owned), asked })
     return asked.promise
   }
   readonly #deliver = (): void => {
@@ -65,11 +65,14 @@ export class LocalBus implements Bus {
     this.#asked = []
     for (const message of messages) if (!message.asked.isOver) void this.#answer(message)
   }
-  async #answer({ serving, subject, payload, tail, asked }: Message): Promise<void> {
+  async #answer({ serving, subject, payload, asked }: Message): Promise<void> {
     serving.inFlight.enter()
     this.#inFlight.enter()
     try {
-      const reply = await serving.server(payload, subject, tail, asked)
+      const { server } = serving
+      const reply = await (Buffer.isBuffer(payload)
+        ? server(payload, subject, undefined, asked)
+        : server(NOTHING, subject, payload, asked))
       if (reply.length > MAX_REPLY_BYTES) throw new RangeError(`reply of ${reply.length} bytes on ${subject}`)
       asked.resolve(reply)
     } catch (error) {
@@ -192,7 +195,12 @@ class InFlight {
   }
 }
 
-const bufferOf = (bytes: Uint8Array): Buffer =>
-  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+const NOTHING = Buffer.alloc(0)
+/** What its server gets: a copy of bytes that their owner keeps. */
+function ownOf(payload: Uint8Array | Parcel, owned: boolean): Buffer | Parcel {
+  if (!(payload instanceof Uint8Array)) return payload
+  if (!owned) return Buffer.from(payload)
+  return Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+}
 
 const nextTurn = () => new Promise<void>(resolve => setImmediate(resolve))

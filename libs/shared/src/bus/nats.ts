@@ -35,6 +35,7 @@ import {
   type Caller,
   type Listener,
   MAX_REPLY_BYTES,
+  type Parcel,
   type RequestOptions,
   type Server,
   type Subscription,
@@ -145,10 +146,10 @@ export class NatsBus implements Bus {
 
   request(
     subject: string,
-    payload: Uint8Array,
-    { timeoutMs, signal, tail, traceparent }: RequestOptions,
+    payload: Uint8Array | Parcel,
+    { timeoutMs, signal, traceparent }: RequestOptions,
   ): Promise<Buffer> {
-    const refusal = this.#refusal() ?? this.#tooLarge(subject, payload.length + (tail?.length ?? 0))
+    const refusal = this.#refusal() ?? this.#tooLarge(subject, payload.length)
     if (refusal) return Promise.reject(refusal)
     if (signal?.aborted) return Promise.reject(signal.reason)
     const token = (++this.#requests).toString(36)
@@ -163,7 +164,7 @@ export class NatsBus implements Bus {
     this.#waiting.set(token, asked)
     this.#send({
       subject: this.#prefix + subject,
-      payload: tail ? Buffer.concat([payload, tail]) : payload,
+      payload: payload instanceof Uint8Array ? payload : payload.toBytes(),
       reply: this.#inbox + token,
       isReply: false,
       ...(traceparent && { headers: traceHeader(traceparent) }),

@@ -10,7 +10,7 @@ import { Cancel } from '../cancellation.ts'
 import { RELAY_ANSWER_MS } from '../deadlines.ts'
 import { RemoteFailure, Unavailable } from '../errors.ts'
 import { type Ends, type Patience, RemoteAnswer } from './answer.ts'
-import type { Bus, Listener, RequestOptions, Server, Subscription } from './bus.ts'
+import type { Bus, Listener, Parcel, RequestOptions, Server, Subscription } from './bus.ts'
 import { LocalBus } from './local.ts'
 import { Patterns } from './patterns.ts'
 import { FRAME, type Frame, type FrameKind, frame, Link } from './relay-link.ts'
@@ -73,7 +73,7 @@ export class RelayBus implements Bus {
     return this.#isLost ? 1 : 0
   }
 
-  request(subject: string, payload: Uint8Array, options: RequestOptions): Promise<Buffer> {
+  request(subject: string, payload: Uint8Array | Parcel, options: RequestOptions): Promise<Buffer> {
     if (this.#local.isServed(subject)) return this.#local.request(subject, payload, options)
     const serving = [...this.#peers].filter(([, peer]) => peer.serving.has(subject))
     // Refused there, when nobody serves it or it could not be asked anyway.
@@ -83,12 +83,12 @@ export class RelayBus implements Bus {
   #ask(
     peer: number,
     subject: string,
-    payload: Uint8Array,
-    { timeoutMs, signal, tail }: RequestOptions,
+    given: Uint8Array | Parcel,
+    { timeoutMs, signal }: RequestOptions,
   ): Promise<Buffer> {
-    const whole = tail ? Buffer.concat([payload, tail]) : payload
-    if (whole.length > this.maxPayload)
-      return Promise.reject(new RangeError(`message of ${whole.length} bytes on ${subject}`))
+    if (given.length > this.maxPayload)
+      return Promise.reject(new RangeError(`message of ${given.length} bytes on ${subject}`))
+    const payload = given instanceof Uint8Array ? given : given.toBytes()
     if (signal?.aborted) return Promise.reject(signal.reason)
     const id = this.#nextId()
     const asked = new Asked(subject, { timeoutMs, signal }, peer, {
@@ -96,7 +96,7 @@ export class RelayBus implements Bus {
       tellGone: () => this.#link.send(frame(FRAME.gone, { peer, id })),
     })
     this.#waiting.set(id, asked)
-    this.#link.send(frame(FRAME.request, { peer, id, timeoutMs, subject, payload: whole }))
+    this.#link.send(frame(FRAME.request, { peer, id, timeoutMs, subject, payload }))
     return asked.promise
   }
   /** Asked by another worker. */

@@ -3,12 +3,12 @@
  * they return is the reply.
  *
  * A command travels with its context and the client's own bytes: the gateway never re-encodes these, nor the service's
- * reply, and within one process does not copy them either.
+ * reply. Within one process it travels as what the gateway has decoded, in an `Envelope` that nobody needs the bytes of.
  */
 import { Budget } from '../budget.ts'
 import type { Cancellation } from '../cancellation.ts'
 import { parse } from '../codec/fields.ts'
-import { CLIENT_MESSAGE, decode, decodeMap, decodeOwn, type Encodable, encode } from '../codec/msgpack.ts'
+import { decode, decodeOwn, type Encodable, encode } from '../codec/msgpack.ts'
 import { ANSWER_MARGIN_MS } from '../deadlines.ts'
 import { Unavailable } from '../errors.ts'
 import { limits } from '../limits.ts'
@@ -20,7 +20,8 @@ import { type CallerOf, type CommandName, commandsOf, type Reply, type Request }
 import type { OrganizationID } from '../protocol/types.ts'
 import { isTraced, traced } from '../tracing.ts'
 import type { Admission } from './admission.ts'
-import type { Bus, Caller, RequestOptions, Server, Subscription } from './bus.ts'
+import type { Bus, Caller, Parcel, RequestOptions, Server, Subscription } from './bus.ts'
+import { Contexts, Envelope, opened, requireUnderstood, SPOKEN } from './envelope.ts'
 import * as subjects from './subjects.ts'
 
 /** A client's command on its way to a service. */
@@ -53,20 +54,6 @@ export type Serving<Scope> = {
   scope: <C extends { budget: Budget }>(call: C) => Scope & C
 }
 
-/**
- * Forms of what services send each other: the one that this release speaks, and those that it understands. Two releases
- * that follow one another work side by side, in both directions: a new form is understood by one release and spoken by
- * the next one. Within a form only new keys of maps and new items at the end of arrays may come, and whoever does not
- * know them does without. Anything else is refused as `Unavailable`.
- */
-const SPOKEN = 1
-const UNDERSTOOD: readonly number[] = [1]
-
-function requireUnderstood(form: number | undefined): void {
-  if (form === undefined || !UNDERSTOOD.includes(form))
-    throw new Unavailable(`another release speaks form ${form}, which is not understood here`)
-}
-
 /** What a message loses of the bus's `maxPayload` to its envelope. */
 export const MAX_ENVELOPE_BYTES = 16 * 1024
 /** Largest message from a client (spec 01 §6). */
@@ -75,110 +62,6 @@ export const MAX_CLIENT_MESSAGE_BYTES = limits.message.value
 /** The largest message that clients may send over this bus. */
 export const maxClientMessage = (bus: Bus): number =>
   Math.min(MAX_CLIENT_MESSAGE_BYTES, bus.maxPayload - MAX_ENVELOPE_BYTES)
-
-const ARRAY_OF_5 = 0x95
-/** The tag of a text of so many bytes. */
-const REQUEST_ID_BYTES = 16
-const TEXT_OF_16 = 0xa0 | REQUEST_ID_BYTES
-const UINT_32 = 0xce
-const BIN_32 = 0xc6
-/** The tag and length of a bin; a number with its tag. */
-const BIN_HEADER_BYTES = 5
-const UINT_BYTES = 5
-
-/** A context as it travels, a character for each byte: something this small takes half as much memory as in a buffer. */
-export type EncodedContext = string
-export const encodeContext = (context: Context): EncodedContext => encode(context).toString('latin1')
-export const decodeContext = <C extends Context>(context: EncodedContext): C =>
-  decodeOwn(Buffer.from(context, 'latin1'))
-
-/**
- * The envelope of a client's message, up to the message itself, which follows as it came: `[form, encoded context,
- * request_id, milliseconds left, message]`. `context` is made once per connection.
- */
-export function seal(context: EncodedContext, request_id: string, msLeft: number, message: Buffer): Buffer {
-  const idAt = CONTEXT_AT + context.length
-  const head = Buffer.allocUnsafe(idAt + 1 + REQUEST_ID_BYTES + UINT_BYTES + BIN_HEADER_BYTES)
-  head[0] = ARRAY_OF_5
-  head[1] = SPOKEN
-  writeTagged(head, 2, BIN_32, context.length)
-  head.write(context, CONTEXT_AT, 'latin1')
-  head[idAt] = TEXT_OF_16
-  head.write(request_id, idAt + 1, REQUEST_ID_BYTES, 'latin1')
-  writeTagged(head, head.length - BIN_HEADER_BYTES - UINT_BYTES, UINT_32, msLeft)
-  writeTagged(head, head.length - BIN_HEADER_BYTES, BIN_32, message.length)
-  return head
-}
-function writeTagged(head: Buffer, at: number, tag: number, value: number): void {
-  head[at] = tag
-  head.writeUInt32BE(value, at + 1)
-}
-/** Where the context begins in an envelope of `seal`. */
-const CONTEXT_AT = 2 + BIN_HEADER_BYTES
-
-/** A context in a larger buffer. */
-type Place = { bytes: Buffer; from: number; to: number }
-type Envelope = { context: Place; request_id: string; msLeft: number; message: Buffer }
-
-/** Takes an envelope apart, with the message in it or beside it. */
-function open(envelope: Buffer, message: Buffer | undefined): Envelope {
-  requireUnderstood(envelope[1])
-  if (!message) {
-    const parts = decode(envelope, { maxBinBytes: MAX_CLIENT_MESSAGE_BYTES }) as [
-      number,
-      Buffer,
-      string,
-      number,
-      Buffer,
-    ]
-    const [, context, request_id, msLeft, inside] = parts
-    return { context: { bytes: context, from: 0, to: context.length }, request_id, msLeft, message: inside }
-  }
-  const leftAt = envelope.length - BIN_HEADER_BYTES - UINT_BYTES
-  const idAt = leftAt - REQUEST_ID_BYTES
-  return {
-    context: { bytes: envelope, from: CONTEXT_AT, to: idAt - 1 },
-    request_id: envelope.toString('latin1', idAt, leftAt),
-    msLeft: envelope.readUInt32BE(leftAt + 1),
-    message,
-  }
-}
-
-/** Contexts that a replica remembers for certain; up to twice as many, those that were used last. */
-const REMEMBERED_CONTEXTS = 1_000
-
-/** So many bytes of a context hold its kind and the id of its connection: they are enough to find it by. */
-const CONTEXT_KEY_BYTES = 64
-
-type Remembered = { bytes: Buffer; context: Context }
-
-/** A connection sends the same context with each of its commands: it is decoded once. Handlers must not change it. */
-class Contexts {
-  #recent = new Map<string, Remembered>()
-  #older = new Map<string, Remembered>()
-  read(place: Place): Context {
-    const { bytes, from, to } = place
-    const key = bytes.toString('latin1', from, Math.min(from + CONTEXT_KEY_BYTES, to))
-    const recent = this.#recent.get(key)
-    if (recent && isSame(recent, place)) return recent.context
-    if (this.#recent.size >= REMEMBERED_CONTEXTS) {
-      this.#older = this.#recent
-      this.#recent = new Map()
-    }
-    const older = this.#older.get(key)
-    const remembered = older && isSame(older, place) ? older : decoded(place)
-    this.#recent.set(key, remembered)
-    return remembered.context
-  }
-}
-const isSame = (remembered: Remembered, { bytes, from, to }: Place): boolean =>
-  bytes.compare(remembered.bytes, 0, remembered.bytes.length, from, to) === 0
-/** From a copy of its own: a context must keep neither its first command in memory nor a share of Node's pool. */
-function decoded({ bytes, from, to }: Place): Remembered {
-  const own = Buffer.allocUnsafeSlow(to - from)
-  bytes.copy(own, 0, from, to)
-  return { bytes: own, context: Object.freeze(decodeOwn<Context>(own)) }
-}
 
 /** Any handler: which context and request it gets, the protocol table says. */
 type AnyHandler<Scope> = { handle(ctx: Scope, request: unknown): Promise<object> }['handle']
@@ -197,15 +80,15 @@ export async function serveCommands<N extends CommandName, Scope extends object>
     }),
   )
   const contexts = new Contexts()
-  const serve: Server = (payload, subject, tail, caller) => {
+  const serve: Server = (payload, subject, parcel, caller) => {
     const entry = table.get(subject)
     if (!entry) throw new Unavailable(`${subjects.nameOf(subject)} is not known to this release`)
-    const { context: sender, request_id, msLeft, message } = open(payload, tail)
+    const { context: sender, request_id, msLeft, message } = parcel instanceof Envelope ? parcel : opened(payload)
     const { spec, handler } = entry
     const context = contexts.read(sender)
     if (spec.adminOnly && context.kind === 'authenticated' && context.profile !== 'ADMIN')
       return refused({ status: 'not_allowed', reason: `User \`${context.user_id}\` is not admin` })
-    const request = parse(spec.request, decodeMap(message, CLIENT_MESSAGE))
+    const request = parse(spec.request, message)
     if (!request.ok) return refused({ status: 'bad_message', reason: 'Invalid message.', errors: request.errors })
     const budget = budgetOf(caller, msLeft)
     const { conn_id } = context
@@ -222,7 +105,7 @@ export async function serveInternal<N extends InternalName, Scope extends object
   handlers: InternalHandlers<N, Scope>,
 ): Promise<Subscription> {
   const byName = new Map(Object.entries<AnyHandler<Scope & InternalCall>>(handlers))
-  const serve: Server = (payload, subject, _tail, caller) => {
+  const serve: Server = (payload, subject, _parcel, caller) => {
     const name = subjects.nameOf(subject)
     const handler = byName.get(name)
     if (!handler) throw new Unavailable(`${name} is not known to this release`)
@@ -252,12 +135,12 @@ async function encoded(reply: Promise<object>, name: string, { log, budget }: In
 
 const tracedServer =
   (service: ServiceName, serve: Server): Server =>
-  (payload, subject, tail, caller) => {
-    if (!isTraced()) return serve(payload, subject, tail, caller)
+  (payload, subject, parcel, caller) => {
+    if (!isTraced()) return serve(payload, subject, parcel, caller)
     const name = `${service} ${subjects.nameOf(subject)}`
     return traced(
       () => ({ name, kind: 'server', service, attributes: {}, parent: caller.traceparent }),
-      () => serve(payload, subject, tail, caller),
+      () => serve(payload, subject, parcel, caller),
     )
   }
 
@@ -295,7 +178,7 @@ export async function callInternal<N extends InternalName>(
 }
 
 /** Asks over the bus, as a part of the trace that is under way. */
-export function ask(bus: Bus, subject: string, payload: Buffer, options: RequestOptions): Promise<Buffer> {
+export function ask(bus: Bus, subject: string, payload: Buffer | Parcel, options: RequestOptions): Promise<Buffer> {
   if (!isTraced()) return bus.request(subject, payload, options)
   const attributes = { 'messaging.destination.name': subject, 'messaging.message.body.size': payload.length }
   return traced(

@@ -3,7 +3,7 @@
  * what a request and its replies look like; routing, validation, types, metrics and docs are derived from it.
  */
 import { z } from 'zod'
-import type { Encodable } from '../codec/msgpack.ts'
+import type { Encodable, Value } from '../codec/msgpack.ts'
 import type { DateTime, Float } from '../codec/values.ts'
 import { METADATA_DEADLINE_MS } from '../deadlines.ts'
 import type { Context, ContextOf } from './context.ts'
@@ -21,7 +21,7 @@ export type Lane = 'light' | 'heavy'
 
 /** What decides about a command's deadline besides its name. */
 export type Asked = {
-  readonly message: { readonly [field: string]: unknown }
+  readonly message: { readonly [field: string]: Value }
   /** Whether the caller's organization is. */
   readonly sequestered: boolean
 }

@@ -1,5 +1,5 @@
 /** The commands that the gateway answers itself; `events_subscribe` and `events_listen` (spec 01 §10.3, §10.4). */
-import { decodeContext, type EncodedContext } from '@parsec/shared/bus/rpc'
+import { decodeContext, type EncodedContext } from '@parsec/shared/bus/envelope'
 import type { Encodable } from '@parsec/shared/codec/msgpack'
 import type { AuthenticatedContext, Context } from '@parsec/shared/protocol/context'
 import type { CommandName, Request } from '@parsec/shared/protocol/registry'

@@ -4,7 +4,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Bus } from '@parsec/shared/bus/bus'
-import { callInternal, encodeContext } from '@parsec/shared/bus/rpc'
+import { encodeContext } from '@parsec/shared/bus/envelope'
+import { callInternal } from '@parsec/shared/bus/rpc'
 import { verifyDetached } from '@parsec/shared/certificates/crypto'
 import { organizationId, parse } from '@parsec/shared/codec/fields'
 import { encode } from '@parsec/shared/codec/msgpack'

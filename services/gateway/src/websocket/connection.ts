@@ -7,7 +7,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Bus } from '@parsec/shared/bus/bus'
-import { decodeContext, type EncodedContext, encodeContext } from '@parsec/shared/bus/rpc'
+import { decodeContext, type EncodedContext, encodeContext } from '@parsec/shared/bus/envelope'
 import { Cancel } from '@parsec/shared/cancellation'
 import { parse } from '@parsec/shared/codec/fields'
 import { encode, type Value } from '@parsec/shared/codec/msgpack'

@@ -4,7 +4,8 @@
  */
 import { randomBytes } from 'node:crypto'
 import type { Bus } from '@parsec/shared/bus/bus'
-import { ask, type EncodedContext, seal, serviceShare } from '@parsec/shared/bus/rpc'
+import { type EncodedContext, Envelope } from '@parsec/shared/bus/envelope'
+import { ask, serviceShare } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
 import type { Cancellation } from '@parsec/shared/cancellation'
 import { CLIENT_MESSAGE, decodeMap, encode, shortTextAt, type Value } from '@parsec/shared/codec/msgpack'
@@ -65,7 +66,7 @@ export class Forwarder {
     spec: CommandSpec,
     context: EncodedContext,
     request_id: string,
-    message: Buffer,
+    bytes: Buffer,
     asked: Asked,
     signal: Cancellation,
   ): Promise<Buffer> {
@@ -75,12 +76,9 @@ export class Forwarder {
       this.#subjects.set(spec, subject)
     }
     const timeoutMs = deadlineOf(spec, asked)
-    return ask(this.#bus, subject, seal(context, request_id, serviceShare(timeoutMs), message), {
-      timeoutMs,
-      owned: true,
-      tail: message,
-      signal,
-    })
+    const { message } = asked
+    const told = { context, request_id, msLeft: serviceShare(timeoutMs), message }
+    return ask(this.#bus, subject, new Envelope(told, bytes), { timeoutMs, signal })
   }
 }
 
