@@ -4,11 +4,13 @@
  *
  * A budget is made for every command, so it costs nothing until somebody listens to its end.
  */
+import type { InBag } from './bag.ts'
 import { Cancel } from './cancellation.ts'
 import { Unavailable } from './errors.ts'
 
 /** Aborted when the time is over, when the caller has given up, or when the process stops; not after `end`. */
-export class Budget extends Cancel {
+export class Budget extends Cancel implements InBag {
+  place = -1
   /** As `performance.now()` has it. */
   readonly endsAt: number
   readonly #ms: number

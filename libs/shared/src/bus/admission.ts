@@ -4,6 +4,7 @@
  * once. A request that meets no queue pays for a look at two counters.
  */
 
+import { Bag } from '../bag.ts'
 import type { Budget } from '../budget.ts'
 import { LANE_LEARNING_MS, LANE_REMEMBERED_MS } from '../deadlines.ts'
 import { Unavailable } from '../errors.ts'
@@ -15,6 +16,9 @@ export type GateOptions = { width: number; share: number; queue: number }
 export type GateFigures = { running: number; waiting: number; refused: number; waitedSeconds: number }
 
 type Waiter = { start(): void }
+
+/** Of so many of whom nothing runs, too, a gate knows how much runs (see `Bag` for why). */
+const REMEMBERED_KEYS = 1_000
 
 /** Lets in so many at once, in turns by `key`. */
 export class Gate {
@@ -48,7 +52,7 @@ export class Gate {
   leave(key: string): void {
     this.#running--
     const count = this.#runningOf.get(key)! - 1
-    if (count === 0) this.#runningOf.delete(key)
+    if (count === 0 && this.#runningOf.size > REMEMBERED_KEYS) this.#runningOf.delete(key)
     else this.#runningOf.set(key, count)
     if (this.#waiting === 0) return
     this.#ends++
@@ -130,7 +134,7 @@ export class Gate {
 /** Both lanes of a service, and the budgets of all that runs or waits. */
 export class Admission {
   readonly #gates: { readonly [L in Lane]: Gate }
-  readonly #budgets = new Set<Budget>()
+  readonly #budgets = new Bag<Budget>()
   #stopped: Unavailable | undefined
 
   constructor(options: { readonly [L in Lane]: GateOptions }) {
@@ -159,7 +163,7 @@ export class Admission {
   /** Whatever runs or waits is given up, and nothing begins any more. */
   stop(reason: Unavailable): void {
     this.#stopped = reason
-    for (const budget of [...this.#budgets]) budget.cancel(reason)
+    for (const budget of this.#budgets.all()) budget.cancel(reason)
   }
   figures(): { readonly [L in Lane]: GateFigures } {
     return { light: this.#gates.light.figures(), heavy: this.#gates.heavy.figures() }

@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'node:net'
 import type pg from 'pg'
+import { Bag, type InBag } from '../bag.ts'
 import { DATABASE_CANCEL_MS, DATABASE_IDLE_IN_TRANSACTION_MS, DATABASE_LOCK_TIMEOUT_MS } from '../deadlines.ts'
 import { OperatorError, Unavailable } from '../errors.ts'
 import { isTraced, traced } from '../tracing.ts'
@@ -25,6 +26,15 @@ export type Greeting = {
 /** What the server gave to cancel by; the driver's types do not know it. */
 type BackendKey = { readonly processID: number | null; readonly secretKey: number | null }
 
+/** A statement that waits for its answer. */
+class Unanswered implements InBag {
+  place = -1
+  readonly reject: (reason: Unavailable) => void
+  constructor(reject: (reason: Unavailable) => void) {
+    this.reject = reject
+  }
+}
+
 export class Connection {
   readonly host: Host
   /** When the server last said something, as `performance.now()` has it. */
@@ -37,7 +47,7 @@ export class Connection {
   readonly #encrypted: boolean
   #greeting: Greeting = { pid: 0, standby: false }
   /** Statements on the wire: how to fail each one, and since when the oldest is there or the server made progress. */
-  readonly #unanswered = new Set<(reason: Unavailable) => void>()
+  readonly #unanswered = new Bag<Unanswered>()
   #busySince = 0
   #dead: Unavailable | undefined
   #tainted = false
@@ -182,9 +192,10 @@ export class Connection {
     return new Promise((resolve, reject) => {
       if (this.#dead) return reject(this.#dead)
       if (!this.isBusy) this.#busySince = performance.now()
-      this.#unanswered.add(reject)
+      const waiting = new Unanswered(reject)
+      this.#unanswered.add(waiting)
       const answered = (error: unknown, result?: WireResult) => {
-        if (!this.#unanswered.delete(reject)) return
+        if (!this.#unanswered.delete(waiting)) return
         this.lastAnswer = this.#busySince = performance.now()
         if (result) resolve(result)
         else reject(this.#judge(error))
@@ -194,7 +205,7 @@ export class Connection {
         this.#client.query(statement, answered)
       } catch (error) {
         // A parameter that cannot be sent; nothing was.
-        this.#unanswered.delete(reject)
+        this.#unanswered.delete(waiting)
         reject(error)
       }
     })
@@ -202,7 +213,7 @@ export class Connection {
 
   /** Frees whoever waits, at once; what runs may still end by itself. */
   abandon(reason: Unavailable): void {
-    for (const reject of this.#unanswered) reject(reason)
+    for (const { reject } of this.#unanswered.all()) reject(reason)
   }
   /** Whether everything on the wire is answered within `ms`, and the connection is fit for others. */
   async drained(ms: number): Promise<boolean> {
@@ -269,8 +280,7 @@ export class Connection {
     if (this.#dead) return
     this.#dead = reason
     this.#socket.destroy()
-    for (const reject of this.#unanswered) reject(reason)
-    this.#unanswered.clear()
+    for (const { reject } of this.#unanswered.takeAll()) reject(reason)
     this.#onDrained?.()
     this.#onDeath(reason, isOurs)
   }

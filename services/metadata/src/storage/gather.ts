@@ -72,10 +72,15 @@ class Entry<Item, Answer> {
   }
 }
 
+type Queue<Item, Answer> = Entry<Item, Answer>[]
+const REMEMBERED_QUEUES = 1_000
+
 export class Gathering<Item, Answer> {
   readonly #gathered: Gathered<Item, Answer>
-  /** By organization, the one whose turn it is first. */
-  readonly #queues = new Map<number | string, Entry<Item, Answer>[]>()
+  /** By organization, those of some that wait for nothing among them (see `Bag` for why). */
+  readonly #queues = new Map<number | string, Queue<Item, Answer>>()
+  /** Queues with entries, the one whose turn it is first. */
+  readonly #turns: Queue<Item, Answer>[] = []
   #underWay = 0
   #isCalled = false
   #sentAt = Number.NEGATIVE_INFINITY
@@ -92,14 +97,14 @@ export class Gathering<Item, Answer> {
   }
 
   #enter(entry: Entry<Item, Answer>): void {
-    const queue = this.#queues.get(entry.organization)
-    if (queue) queue.push(entry)
-    else this.#queues.set(entry.organization, [entry])
+    let queue = this.#queues.get(entry.organization)
+    if (!queue) this.#queues.set(entry.organization, (queue = []))
+    if (queue.push(entry) === 1) this.#turns.push(queue)
     this.#call()
   }
   /** The first waits for those that come with it: the bus delivers all requests of a turn of the event loop together. */
   #call(): void {
-    if (this.#isCalled || this.#underWay >= this.#gathered.lanes || this.#queues.size === 0) return
+    if (this.#isCalled || this.#underWay >= this.#gathered.lanes || this.#turns.length === 0) return
     this.#isCalled = true
     const { everyMs } = this.#gathered
     const early = everyMs === undefined ? 0 : this.#sentAt + everyMs - performance.now()
@@ -124,20 +129,25 @@ export class Gathering<Item, Answer> {
     const { maxItems, maxBytes } = this.#gathered
     const taken: Entry<Item, Answer>[] = []
     let bytes = 0
-    for (const [organization, queue] of this.#queues) {
-      while (queue[0]?.isOver) queue.shift()
+    while (taken.length < maxItems) {
+      const queue = this.#turns[0]
+      if (!queue) break
+      while (queue[0]?.isOver) this.#leaveQueue(queue)
       const entry = queue[0]
       if (entry && taken.length > 0 && bytes + entry.bytes > maxBytes) break
-      // Its next turn is after everybody else's; a map goes on with what is added.
-      this.#queues.delete(organization)
-      if (queue.length > 1) this.#queues.set(organization, queue)
+      this.#turns.shift()
       if (!entry) continue
-      queue.shift()
+      this.#leaveQueue(queue)
+      // Its next turn is after everybody else's.
+      if (queue.length > 0) this.#turns.push(queue)
       taken.push(entry)
       bytes += entry.bytes
-      if (taken.length === maxItems) break
     }
     return taken
+  }
+  #leaveQueue(queue: Queue<Item, Answer>): void {
+    const { organization } = queue.shift()!
+    if (queue.length === 0 && this.#queues.size > REMEMBERED_QUEUES) this.#queues.delete(organization)
   }
 
   async #serve(entries: readonly Entry<Item, Answer>[]): Promise<void> {
