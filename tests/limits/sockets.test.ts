@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { createHttp } from '@parsec/shared/http/server'
-import type { Log } from '@parsec/shared/log'
+import { createLog } from '@parsec/shared/log'
 import { Connection, clientOf } from '../harness/client.ts'
 import { Cluster } from '../harness/launch.ts'
 import { makeCertificate } from '../hosting/installation.ts'
@@ -16,8 +16,8 @@ const MAX_CONNECTIONS = 300
 
 const folder = await mkdtemp(join(tmpdir(), 'parsec-tls-'))
 const lines: string[] = []
-const note = (event: string, keys: unknown) => lines.push(`${event} ${JSON.stringify(keys)}`)
-const log: Log = { debug: note, info: note, warning: note, error: note, critical: note, child: () => log }
+const log = createLog({ level: 'CRITICAL', format: 'JSON', file: join(folder, 'log') })
+log.watch((_level, event, fields) => lines.push(`${event} ${JSON.stringify(fields)}`))
 async function serve(certificate: { key: string; cert: string } | undefined) {
   const files = certificate && { key: await readFile(certificate.key), cert: await readFile(certificate.cert) }
   const http = await createHttp(

@@ -13,6 +13,7 @@ import { Cluster } from '../harness/launch.ts'
 const WRITERS = 8
 const VERSIONS_EACH = 15
 const RESETS = 4
+const READERS = 50
 const cluster = await Cluster.start({ topology: 'cluster', flags: ['--drain-seconds=3'], isDatabaseProxied: true })
 const proxy = cluster.databaseProxy!
 const client = clientOf(cluster)
@@ -113,6 +114,27 @@ test('a failover without RST: commands and sweeps work again within seconds', as
   for (const name of ['metadata-1', 'metadata-2'])
     await until(`${name} is ready`, () => cluster.process(name).isReady())
   everyProcessRuns()
+})
+
+test('an outage fails each command, and is told once for each kind of them and cause', async () => {
+  const heard: string[] = []
+  for (const server of cluster.processes.values()) server.hear(text => heard.push(`${server.name} ${text}`))
+  const readers = await Promise.all(Array.from({ length: READERS }, () => client.connect(alice)))
+  proxy.set({ kind: 'reset' })
+  const read = { encryption_revision: 1, vlob_id: new Uuid(), version: 1, timestamp: null }
+  for (const reader of readers) await assert.rejects(reader.cmd('vlob_read', read))
+  const writer = new Writer(alice, realm_id)
+  proxy.heal()
+  await writer.write()
+  const told = heard
+    .join('')
+    .split('\n')
+    .filter(line => /Service unavailable .*cmd=vlob_read/.test(line))
+    .map(line => line.replace(/^.*Service unavailable|(conn_id|device_id|organization_id|request_id)=\S+/g, ''))
+  assert.ok(told.length >= 2, 'by a gateway and by the service')
+  // Two processes of each service may say the same.
+  for (const line of new Set(told)) assert.ok(told.filter(other => other === line).length <= 2, told.join('\n'))
+  assert.ok(told.length < READERS, told.join('\n'))
 })
 
 test('a lock that somebody holds by hand: other organizations go on, and SIGTERM ends the process', async () => {

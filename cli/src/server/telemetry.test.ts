@@ -3,18 +3,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
-import type { Log } from '@parsec/shared/log'
+import { createLog } from '@parsec/shared/log'
 import { scrubber } from './secrets.ts'
 import { openTelemetry } from './telemetry.ts'
-
-const silent: Log = {
-  debug: () => {},
-  info: () => {},
-  warning: () => {},
-  error: () => {},
-  critical: () => {},
-  child: () => silent,
-}
 
 /** What is looked at of a report. */
 type Event = {
@@ -24,7 +15,7 @@ type Event = {
   message?: string
   environment: string
   tags: { service?: string }
-  extra: { cmd?: string }
+  extra: { cmd?: string; others_since?: number }
   breadcrumbs: { message: string }[]
   exception?: { values: { type: string; stacktrace: { frames: unknown[] } }[] }
 }
@@ -47,12 +38,15 @@ test('errors are events, with breadcrumbs, tagged by service, and without secret
     services: ['metadata', 'gateway'],
     secrets: ['ADMIN-SECRET', 'p@ssword'],
   })
-  const log = telemetry.watch(silent)
+  const log = createLog({ level: 'CRITICAL', format: 'JSON', file: '/dev/null' })
+  log.watch(telemetry.note)
   const metadata = log.child({ service: 'metadata' })
   metadata.info('Connected', { url: 'postgresql://parsec:OTHER-SECRET@db/parsec' })
   metadata.error('Unexpected crash', { cmd: 'vlob_read', error: new Error('refused: Bearer ADMIN-SECRET, p%40ssword') })
   log.error('Reader gone', { administration_token: 'WHOLE', url: 'http://h/?token=QUERY-SECRET&x=1' })
   log.warning('Not an event')
+  for (let n = 0; n < 100; n++) log.child({ conn_id: `${n}` }).error('Unexpected crash', { error: new Error('again') })
+  await log.close()
   await telemetry.close()
   await new Promise(resolve => server.close(resolve))
 
@@ -65,8 +59,8 @@ test('errors are events, with breadcrumbs, tagged by service, and without secret
     .flatMap(({ body }) => body.split('\n').filter(line => line !== ''))
     .map(line => JSON.parse(line) as Event)
     .filter(item => item.event_id !== undefined && item.level !== undefined)
-  assert.equal(events.length, 2)
-  const [crash, gone] = events as [Event, Event]
+  assert.equal(events.length, 4)
+  const [crash, gone, again, others] = events as [Event, Event, Event, Event]
   assert.equal(crash.tags.service, 'metadata')
   assert.equal(crash.environment, 'staging')
   assert.equal(crash.exception?.values[0]?.type, 'Error')
@@ -76,6 +70,7 @@ test('errors are events, with breadcrumbs, tagged by service, and without secret
   assert.equal(crash.breadcrumbs[0]?.message, 'Connected')
   assert.equal(gone.tags.service, 'metadata,gateway')
   assert.equal(gone.message, 'Reader gone')
+  assert.deepEqual([again.extra.others_since, others.extra.others_since], [undefined, 98])
 })
 
 test('what is no DSN is refused by the name of the option', () => {

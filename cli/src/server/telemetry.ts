@@ -9,8 +9,8 @@ import { hostname } from 'node:os'
 import { TELEMETRY_FLUSH_MS } from '@parsec/shared/deadlines'
 
 import { OperatorError } from '@parsec/shared/errors'
-import type { Log, LogKeys } from '@parsec/shared/log'
-import { defaultStackParser, makeNodeTransport, NodeClient, Scope, type SeverityLevel } from '@sentry/node'
+import type { LogListener } from '@parsec/shared/log'
+import { defaultStackParser, makeNodeTransport, NodeClient, Scope } from '@sentry/node'
 import type { SentrySettings } from '../settings.ts'
 import { version } from '../version.ts'
 import { scrubber } from './secrets.ts'
@@ -19,8 +19,8 @@ const LOGGER = 'parsec.structlog'
 const DSN = /^https?:\/\/\w+(?::\w+)?@[^/\s]+\/(?:[^\s]*\/)?\d+$/
 
 export type Telemetry = {
-  /** A log whose entries are also breadcrumbs, and events from level ERROR on. */
-  watch(log: Log): Log
+  /** Lines of the log are breadcrumbs, and events from level ERROR on. */
+  note: LogListener
   /** Sends what is pending, for at most two seconds. */
   close(): Promise<void>
 }
@@ -46,44 +46,24 @@ export function openTelemetry({ dsn, environment, services, secrets }: SentrySet
   scope.setTag('service', services.join(','))
   client.init()
   return {
-    watch: log => watched(log, client, scope, {}),
+    note: noteIn(client, scope),
     close: async () => void (await client.close(TELEMETRY_FLUSH_MS)),
   }
 }
 
-function watched(log: Log, client: NodeClient, scope: Scope, bound: LogKeys): Log {
-  const tell = (level: SeverityLevel, event: string, keys: LogKeys | undefined) => {
-    const { error, ...extra } = { ...bound, ...keys }
+const noteIn =
+  (client: NodeClient, scope: Scope): LogListener =>
+  (severity, event, { exception, ...extra }) => {
+    const level = severity === 'critical' ? 'fatal' : severity
     if (level === 'error' || level === 'fatal') {
       const { service } = extra
       const tags = typeof service === 'string' ? { tags: { service } } : {}
-      const report = { level, extra: { ...extra, event }, ...tags }
-      if (error instanceof Error) client.captureException(error, { captureContext: report }, scope)
+      const report = { level, extra: { ...extra, event }, ...tags } as const
+      if (exception instanceof Error) client.captureException(exception, { captureContext: report }, scope)
       else client.captureEvent({ ...report, message: event }, {}, scope)
     }
     scope.addBreadcrumb({ level, category: LOGGER, message: event, data: extra })
   }
-  return {
-    debug: (event, keys) => log.debug(event, keys),
-    info(event, keys) {
-      tell('info', event, keys)
-      log.info(event, keys)
-    },
-    warning(event, keys) {
-      tell('warning', event, keys)
-      log.warning(event, keys)
-    },
-    error(event, keys) {
-      tell('error', event, keys)
-      log.error(event, keys)
-    },
-    critical(event, keys) {
-      tell('fatal', event, keys)
-      log.critical(event, keys)
-    },
-    child: keys => watched(log.child(keys), client, scope, { ...bound, ...keys }),
-  }
-}
 
 function refuseDsn(): never {
   throw new OperatorError(

@@ -11,7 +11,6 @@ import { TELEMETRY_FLUSH_MS, TRACES_EVERY_MS, TRACES_SEND_MS } from '@parsec/sha
 import { reasonOf } from '@parsec/shared/errors'
 import { limits } from '@parsec/shared/limits'
 import type { Log } from '@parsec/shared/log'
-import { QuietLog } from '@parsec/shared/quiet-log'
 import { type Span, WORK, type Work } from '@parsec/shared/tracing'
 import type { TraceSettings } from '../settings.ts'
 import { version } from '../version.ts'
@@ -26,7 +25,7 @@ const MOST_AT_ONCE = 512
 
 export class Traces {
   readonly #settings: TraceSettings
-  readonly #quietLog: QuietLog
+  readonly #log: Log
   readonly #current = new AsyncLocalStorage<Span | undefined>()
   readonly #spans = new WeakMap<Work, Span>()
   #ended: Ended[] = []
@@ -43,7 +42,7 @@ export class Traces {
 
   constructor(settings: TraceSettings, log: Log) {
     this.#settings = settings
-    this.#quietLog = new QuietLog(log)
+    this.#log = log
     WORK.start.bindStore(this.#current, work => this.#begin(work))
     WORK.subscribe(this.#listener)
     this.#timer = setInterval(() => this.#send(), TRACES_EVERY_MS).unref()
@@ -88,13 +87,13 @@ export class Traces {
 
   #send(): Promise<void> {
     if (this.#dropped > 0) {
-      this.#quietLog.warn('dropped', 'Traces dropped', { spans: this.#dropped, reason: 'more than can be sent' })
+      this.#log.warning('Traces dropped', { spans: this.#dropped, reason: 'more than can be sent' })
       this.#dropped = 0
     }
     if (this.#sending || this.#ended.length === 0) return this.#sending ?? Promise.resolve()
     const batch = this.#ended.splice(0, MOST_AT_ONCE)
     this.#sending = this.#post(batch)
-      .catch(error => this.#quietLog.warn('post', 'Traces dropped', { spans: batch.length, reason: reasonOf(error) }))
+      .catch(error => this.#log.warning('Traces dropped', { spans: batch.length, reason: reasonOf(error) }))
       .finally(() => {
         this.#sending = undefined
       })

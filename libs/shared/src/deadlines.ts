@@ -303,8 +303,8 @@ export const START_REPEAT_MS = 30_000
 
 /** Wrong administration tokens are counted for so long. */
 export const GUARD_WINDOW_MS = 10_000
-/** One log line of a kind about what strangers can cause. */
-export const SELDOM_MS = 60_000
+/** Between two warnings or errors of a kind in the log. */
+export const REPEATED_LINES_MS = 60_000
 /** Database connections above the minimum that nobody used for so long are closed. */
 export const DATABASE_IDLE_MS = 300_000
 /** A claimer counts as connected for so long after its gateway has last said so. */

@@ -452,6 +452,13 @@ export const limits = {
     beyond: 'the oldest go',
     test: ['libs/shared/src/name-lookups.test.ts', 'only so many answers are kept'],
   },
+  log_kinds: {
+    value: 500,
+    unit: 'per minute',
+    what: 'kinds of warnings and errors that a process logs, each kind once',
+    beyond: 'those of the same event text are of one kind',
+    test: ['libs/shared/src/repetitions.test.ts', 'however many kinds there are'],
+  },
   kept_warnings: {
     value: 100,
     unit: 'items',

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { DateTime, Uuid } from './codec/values.ts'
 import { OperatorError } from './errors.ts'
-import { createLog, type Log, type LogFormat, type LogLevel } from './log.ts'
+import { createLog, type Log, type LogFormat, type LogLevel, type ProcessLog } from './log.ts'
 
 const TIMESTAMP = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/
 const scratch = { folder: '', count: 0 }
@@ -18,14 +18,14 @@ after(() => rmSync(scratch.folder, { recursive: true }))
 
 const fresh = () => join(scratch.folder, `${scratch.count++}.log`)
 /** What a log that `use` writes to holds once it is closed. */
-async function written(format: LogFormat, use: (log: Log) => void, level: LogLevel = 'DEBUG'): Promise<string> {
+async function written(format: LogFormat, use: (log: ProcessLog) => void, level: LogLevel = 'DEBUG'): Promise<string> {
   const file = fresh()
   const log = createLog({ level, format, file })
   use(log)
   await log.close()
   return readFileSync(file, 'utf8')
 }
-async function jsonLines(use: (log: Log) => void, level?: LogLevel): Promise<{ [key: string]: unknown }[]> {
+async function jsonLines(use: (log: ProcessLog) => void, level?: LogLevel): Promise<{ [key: string]: unknown }[]> {
   const text = await written('JSON', use, level)
   assert.ok(text === '' || text.endsWith('\n'))
   return text
@@ -246,6 +246,48 @@ describe('the file', () => {
       assert.ok(!stderr.includes('\u001b'))
     }
   })
+})
+
+test('what fails again and again, for whomever, is told once, and at the end once more with the number of the others', async () => {
+  const fail = (log: Log, cause: string) => {
+    for (let n = 0; n < 1000; n++) {
+      const child = log.child({ service: 'gateway', conn_id: `${n}` })
+      child.warning('Service unavailable', { cmd: 'vlob_read', cause })
+      child.error('Unexpected crash', { cmd: 'vlob_read', error: new Error(cause) })
+      child.info('Request', { cmd: 'vlob_read' })
+    }
+  }
+  const lines = await jsonLines(log => {
+    fail(log, 'database: away')
+    fail(log, 'NATS: away')
+  })
+  const told = lines.filter(({ level }) => level !== 'info')
+  const shown = ({ conn_id, cause, exception, others_since = 0 }: (typeof told)[number]) => [
+    ...[conn_id, cause ?? /^Error: (.*)/.exec(exception as string)![1], others_since],
+  ]
+  assert.deepEqual(told.map(shown), [
+    ...['database: away', 'database: away', 'NATS: away', 'NATS: away'].map(cause => ['0', cause, 0]),
+    ...['database: away', 'database: away', 'NATS: away', 'NATS: away'].map(cause => ['999', cause, 998]),
+  ])
+  assert.match(told.at(-1)!['last_at'] as string, TIMESTAMP)
+  assert.equal(lines.length - told.length, 2000)
+})
+
+test('a listener hears what is told, from info on, whatever the level of the log; an error as it is', async () => {
+  const heard: unknown[] = []
+  const error = new Error('away')
+  const lines = await jsonLines(log => {
+    log.watch((level, event, { exception }) => heard.push([level, event, exception]))
+    log.debug('Served')
+    log.info('Request')
+    for (let n = 0; n < 5; n++) log.error('Unexpected crash', { error })
+  }, 'CRITICAL')
+  assert.deepEqual(lines, [])
+  assert.deepEqual(heard, [
+    ['info', 'Request', undefined],
+    ['error', 'Unexpected crash', error],
+    ['error', 'Unexpected crash', error],
+  ])
 })
 
 test('the last warnings are kept, a hundred of them, and of each no more than a page', async () => {

@@ -10,6 +10,7 @@ import { OperatorError } from './errors.ts'
 import { limits } from './limits.ts'
 import { ATOMIC_BYTES, LogDestination } from './log-destination.ts'
 import type { LogWarning } from './protocol/replica.ts'
+import { Repetitions } from './repetitions.ts'
 
 export const LOG_LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -18,7 +19,10 @@ export type LogFormat = (typeof LOG_FORMATS)[number]
 
 export type LogKeys = { readonly [key: string]: unknown; error?: unknown }
 
-/** `error` among the keys may be an `Error`: it is printed with its stack under `exception`. */
+/**
+ * `error` among the keys may be an `Error`: it is printed with its stack under `exception`. From `warning` on, what is
+ * told again within a minute is told once more at its end, with how many others there were.
+ */
 export type Log = {
   debug(event: string, keys?: LogKeys): void
   info(event: string, keys?: LogKeys): void
@@ -51,10 +55,27 @@ const MAX_CAUSES = 8
 /** The fields of a line that no key may take: such a key gets a `_` behind. */
 const RESERVED: ReadonlySet<string> = new Set(['event', 'level', 'timestamp', 'exception'])
 
-type Sink = { rank: number; write(level: Level, event: string, keys: Fields): void }
+/** `exception` of the fields is the error itself: its stack is made only for a line that is written. */
+type Sink = { rank: number; write(level: Level, event: string, fields: Fields): void }
 type Fields = { [key: string]: unknown }
+/** Hears lines, with the error of a line under `exception`. */
+export type LogListener = (level: Level, event: string, fields: Readonly<Fields>) => void
+
+/** What differs between lines that say the same: of whom or of how many they speak. */
+const PARTICULARS: ReadonlySet<string> = new Set([
+  'conn_id',
+  'request_id',
+  'organization_id',
+  'device_id',
+  'block_id',
+  'address',
+  'connections',
+  'spans',
+])
 
 export type ProcessLog = Log & {
+  /** Lets `listener` hear each line from `info` on, whatever the level of the log. */
+  watch(listener: LogListener): void
   reopen(): void
   close(): Promise<void>
   /** The last warnings and errors, oldest first. */
@@ -86,17 +107,34 @@ export function createLog({ level, format, file, isShared = false }: LogOptions)
   const write =
     format === 'JSON' ? jsonWriter(destination) : consoleWriter(destination, path === null && isatty(STDERR))
   const kept = new KeptWarnings()
+  const repetitions = new Repetitions()
+  let listener: LogListener | undefined
+  const tell = (level: Level, event: string, fields: Fields) => {
+    listener?.(level, event, fields)
+    if (RANKS[level] < rank) return
+    if ('exception' in fields) fields.exception = describe(fields.exception)
+    if (RANKS[level] >= RANKS.warning) kept.add(level as LogWarning['level'], event, fields)
+    write(level, event, fields)
+  }
   const sink: Sink = {
     rank,
     write(level, event, fields) {
-      if (RANKS[level] >= RANKS.warning) kept.add(level as LogWarning['level'], event, fields)
-      write(level, event, fields)
+      if (RANKS[level] < RANKS.warning) return tell(level, event, fields)
+      const coarse = `${level} ${event}`
+      repetitions.tell(coarse + kindOf(fields), coarse, repetition => tell(level, event, { ...fields, ...repetition }))
     },
   }
   return Object.assign(new Logger(sink, null, {}), {
+    watch(by: LogListener) {
+      listener = by
+      sink.rank = Math.min(rank, RANKS.info)
+    },
     warnings: () => [...kept.list],
     reopen: () => destination.reopen(),
-    close: () => destination.close(),
+    close() {
+      repetitions.flush()
+      return destination.close()
+    },
   })
 }
 
@@ -153,10 +191,23 @@ function addTo(fields: Fields, keys: LogKeys): void {
   for (const key of Object.keys(keys)) {
     const value = keys[key]
     if (value === undefined) continue
-    if (key === 'error') fields.exception = describe(value)
+    if (key === 'error') fields.exception = value
     else fields[RESERVED.has(key) ? `${key}_` : key] = printable(value)
   }
 }
+
+/** What lines have in common that say the same. */
+function kindOf(fields: Fields): string {
+  const common: unknown[] = []
+  for (const key of Object.keys(fields)) {
+    if (PARTICULARS.has(key)) continue
+    common.push(key, key === 'exception' ? textOf(fields[key]) : fields[key])
+  }
+  return JSON.stringify(common).slice(0, MAX_KIND)
+}
+
+/** Characters that tell kinds apart. */
+const MAX_KIND = 1024
 
 /** An error's stack, with those of its causes. */
 function describe(error: unknown): string {

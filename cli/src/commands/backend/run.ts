@@ -67,7 +67,8 @@ export class Run extends ParsecCommand<typeof runOptions> {
     const traces = settings.traces
       ? new (await import('../../server/traces.ts')).Traces(settings.traces, log)
       : undefined
-    const role = { settings, log, watched: telemetry?.watch(log) ?? log, failure }
+    if (telemetry) log.watch(telemetry.note)
+    const role = { settings, log, failure }
     try {
       if (settings.place) await serveAsWorker(settings.place, role)
       else await serveAlone(role)
@@ -83,14 +84,12 @@ export class Run extends ParsecCommand<typeof runOptions> {
 type Role = {
   settings: ServerSettings
   log: ProcessLog
-  /** The same log, read by the telemetry. */
-  watched: Log
   /** Rejects when the server must end. */
   failure: Promise<never>
 }
 
 /** The process that whoever starts the server sees: it serves, or watches those who do. */
-async function serveAlone({ settings, log, watched, failure }: Role): Promise<void> {
+async function serveAlone({ settings, log, failure }: Role): Promise<void> {
   let server: ServerProcess | Workforce | undefined
   const stop = stopSignal(
     () => {
@@ -100,8 +99,7 @@ async function serveAlone({ settings, log, watched, failure }: Role): Promise<vo
     () => server instanceof ServerProcess || server?.kill('a second signal'),
   )
   sayIfHeard(banner(settings))
-  server =
-    settings.workers > 1 ? await makeWorkforce(settings, watched) : new ServerProcess(settings, watched, log.warnings)
+  server = settings.workers > 1 ? await makeWorkforce(settings, log) : new ServerProcess(settings, log, log.warnings)
   const ready = settings.dev ? () => sayIfHeard(trialSteps(settings)) : noted
   await serve({ server, drainMs: () => settings.drainMs, ready, stop, failure })
   sayIfHeard('bye ;-)\n')
@@ -113,13 +111,13 @@ async function makeWorkforce(settings: ServerSettings, log: Log): Promise<Workfo
   return new Workforce(settings, log)
 }
 
-async function serveAsWorker(place: WorkerPlace, { settings, log, watched, failure }: Role): Promise<void> {
+async function serveAsWorker(place: WorkerPlace, { settings, log, failure }: Role): Promise<void> {
   ignoreSignals()
   const { Worker } = await import('../../server/worker.ts')
   // While it reads its code it hears nobody, and the others would wait for it.
   await Promise.all([import('@parsec/shared/http/server'), ...settings.services.map(name => SERVICES[name].load())])
   const worker = await Worker.enter(place)
-  const server = new ServerProcess(settings, watched.child({ worker: place.number }), log.warnings, worker.bus)
+  const server = new ServerProcess(settings, log.child({ worker: place.number }), log.warnings, worker.bus)
   await worker.answerFor(server, () => {
     log.reopen()
     server.reload()

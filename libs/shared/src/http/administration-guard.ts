@@ -6,7 +6,6 @@ import { timingSafeEqual } from 'node:crypto'
 import { GUARD_WINDOW_MS } from '../deadlines.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../log.ts'
-import { QuietLog } from '../quiet-log.ts'
 import { type AdministrationToken, type Scope, sha256 } from './administration-tokens.ts'
 import { RateLimit } from './rate-limit.ts'
 
@@ -22,10 +21,10 @@ const WARNINGS = {
 export class AdministrationGuard {
   #tokens: readonly AdministrationToken[]
   readonly #refusals = new RateLimit(limits.refused_administration.value, GUARD_WINDOW_MS)
-  readonly #quietLog: QuietLog
+  readonly #log: Log
   constructor(tokens: readonly AdministrationToken[], log: Log) {
     this.#tokens = tokens
-    this.#quietLog = new QuietLog(log)
+    this.#log = log
   }
   /** From now on these are the right ones. */
   replace(tokens: readonly AdministrationToken[]): void {
@@ -40,7 +39,7 @@ export class AdministrationGuard {
     if (token !== undefined && right) return right
     const verdict = this.#refusals.take(address, nowMs) ? 'refused' : 'too_many'
     // Whoever shows none has only lost his way.
-    if (token !== undefined) this.#quietLog.warn(verdict, WARNINGS[verdict], { address })
+    if (token !== undefined) this.#log.warning(WARNINGS[verdict], { address })
     return verdict
   }
 }

@@ -5,7 +5,7 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { limits } from '../limits.ts'
-import type { QuietLog } from '../quiet-log.ts'
+import type { Log } from '../log.ts'
 
 export class OpenSockets {
   readonly #most: number
@@ -13,7 +13,7 @@ export class OpenSockets {
   /** Those that wait for a next request, longest first. */
   readonly #resting = new Set<Socket>()
 
-  constructor(server: Server, most: number, quietLog: QuietLog) {
+  constructor(server: Server, most: number, log: Log) {
     this.#most = most
     server.maxConnections = most + limits.refused_sockets.value
     const [open, resting] = [this.#sockets, this.#resting]
@@ -28,7 +28,7 @@ export class OpenSockets {
       if (this.areTooMany) this.#makeRoom()
     })
     server.on('secureConnection', (socket: Socket) => socket.once('close', () => this.#resting.delete(socket)))
-    server.on('drop', () => quietLog.warn('drop', 'Connections closed unheard', { reason: 'too many connections' }))
+    server.on('drop', () => log.warning('Connections closed unheard', { reason: 'too many connections' }))
   }
   get count(): number {
     return this.#sockets.size

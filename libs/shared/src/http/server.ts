@@ -22,7 +22,6 @@ import {
 import { OperatorError, Unavailable } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../log.ts'
-import { QuietLog } from '../quiet-log.ts'
 import { serverVersion } from '../version.ts'
 import { AccessLog, pathOf } from './access-log.ts'
 import { carryBodies } from './bodies.ts'
@@ -42,7 +41,6 @@ export type HttpServer = {
   readonly sockets: OpenSockets
   readonly access: AccessLog
   /** For what strangers can cause. */
-  readonly quietLog: QuietLog
   /** Opens the port; throws `OperatorError` when it is taken. */
   listen(): Promise<{ host: string; port: number }>
   /** Serves another certificate to new connections; only for a server that started with TLS. */
@@ -76,7 +74,6 @@ export function serverHeader(debug: boolean): string {
 export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServer> {
   const name = serverHeader(config.debug)
   const isTrusted = trustOf(config.trustedProxies)
-  const quietLog = new QuietLog(log)
   const inFlight = new InFlight()
   const access = new AccessLog(log)
   const app = fastify({
@@ -110,12 +107,12 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
         : http.createServer(OPTIONS, onRequest)
       return server as http.Server
     },
-    clientErrorHandler: (error, socket) => refuseConnection(error, socket, name, quietLog),
+    clientErrorHandler: (error, socket) => refuseConnection(error, socket, name, log),
     frameworkErrors: (_error, _request, reply) => {
       void sendPage(reply, 404, 'Not found', 'There is nothing here.')
     },
   })
-  const sockets = new OpenSockets(app.server, config.maxConnections, quietLog)
+  const sockets = new OpenSockets(app.server, config.maxConnections, log)
   carryBodies(app, inFlight)
   app.addHook('onRequest', (request, _reply, done) => {
     const { url: route } = request.routeOptions
@@ -136,7 +133,6 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
     inFlight,
     sockets,
     access,
-    quietLog,
     clientOf: request => clientOf(request, isTrusted),
     renewTls(files) {
       if (app.server instanceof https.Server) app.server.setSecureContext(secureContext(files))
@@ -241,13 +237,13 @@ function refuseOtherMethods(app: FastifyInstance, methods: Map<string, Set<strin
 }
 
 /** What arrives is no HTTP, too long a head, or too slow. */
-function refuseConnection(error: NodeJS.ErrnoException, socket: Socket, server: string, quietLog: QuietLog): void {
+function refuseConnection(error: NodeJS.ErrnoException, socket: Socket, server: string, log: Log): void {
   const { code = '' } = error
   const address = socket.remoteAddress
   if (code === 'ERR_SSL_HTTP_REQUEST')
-    quietLog.warn('plain', 'Plain HTTP on the TLS port', { address, hint: 'clients must use https, or wss' })
+    log.warning('Plain HTTP on the TLS port', { address, hint: 'clients must use https, or wss' })
   else if ((error as { rawPacket?: Buffer }).rawPacket?.[0] === TLS_HANDSHAKE)
-    quietLog.warn('tls', 'TLS on the plain port', {
+    log.warning('TLS on the plain port', {
       address,
       hint: 'give --ssl-keyfile and --ssl-certfile, put a proxy in front, or add no_ssl=true to addresses',
     })

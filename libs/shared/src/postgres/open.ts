@@ -45,7 +45,7 @@ async function openWithin(maxAttempts: number, pauseMs: number, database: Databa
       return await database.open()
     } catch (error) {
       if (attempt >= maxAttempts || isFinal(error)) throw error
-      log.warning(`Database connection lost (${reasonOf(error)}), retrying in ${pauseMs / 1000} seconds`)
+      log.warning(`Database connection lost (${reasonOf(error)}), retrying in ${pauseMs / 1000} seconds`, { attempt })
       await setTimeout(pauseMs)
     }
   }

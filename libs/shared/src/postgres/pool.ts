@@ -15,7 +15,6 @@ import {
 } from '../deadlines.ts'
 import { OperatorError, reasonOf, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
-import { QuietLog } from '../quiet-log.ts'
 import { Connection } from './connection.ts'
 import { unavailable } from './outage.ts'
 import { sql } from './sql.ts'
@@ -51,7 +50,6 @@ type Waiter = {
 export class Pool {
   readonly #options: PoolOptions
   readonly #log: Log
-  readonly #quietLog: QuietLog
   readonly #connections = new Set<Connection>()
   /** The last one is used first. */
   #idle: Connection[] = []
@@ -74,7 +72,6 @@ export class Pool {
   constructor(options: PoolOptions, log: Log) {
     this.#options = options
     this.#log = log
-    this.#quietLog = new QuietLog(log)
     // After the phase that reads sockets, so that a process that was held up does not take its own delay for theirs.
     this.#sweep = setInterval(() => setImmediate(() => this.#lookForOverdue()), DATABASE_SWEEP_MS).unref()
   }
@@ -290,7 +287,7 @@ export class Pool {
   #goOnWithout(error: unknown): void {
     this.#noMoreUntil = performance.now() + DATABASE_NO_MORE_MS
     const connections = this.#connections.size
-    this.#quietLog.warn('no more', 'Database gives no further connection', { connections, cause: reasonOf(error) })
+    this.#log.warning('Database gives no further connection', { connections, cause: reasonOf(error) })
   }
   #remove(connection: Connection): void {
     this.#forget(connection)

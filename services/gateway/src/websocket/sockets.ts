@@ -71,7 +71,7 @@ export class Sockets {
           ? 'too many handshakes from one address'
           : undefined
     if (reason) {
-      this.#http.quietLog.warn(reason, 'Connection refused', { reason, address })
+      this.#surroundings.log.warning('Connection refused', { reason, address })
       return refuseSocket(socket, 503, this.#serverHeader)
     }
     // The answer to the upgrade and the challenge behind it leave together.
