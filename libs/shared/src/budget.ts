@@ -4,6 +4,7 @@
  *
  * A budget is made for every command, so it costs nothing until somebody listens to its end.
  */
+import { type Alarm, idleAlarms } from './alarms.ts'
 import type { InBag } from './bag.ts'
 import { Cancel } from './cancellation.ts'
 import { Unavailable } from './errors.ts'
@@ -15,7 +16,7 @@ export class Budget extends Cancel implements InBag {
   readonly endsAt: number
   readonly #ms: number
   #controller: AbortController | undefined
-  #timer: NodeJS.Timeout | undefined
+  #alarm: Alarm | undefined
   #ended = false
 
   /** `ms`: milliseconds from now. */
@@ -33,7 +34,7 @@ export class Budget extends Cancel implements InBag {
   override addEventListener(type: 'abort', listener: () => void): void {
     if (this.#ended) return
     super.addEventListener(type, listener)
-    this.#timer ??= setTimeout(() => this.#timeIsOver(), this.msLeft).unref()
+    this.#alarm ??= idleAlarms.set(this.endsAt, () => this.#timeIsOver())
   }
   /** The same for those who want an `AbortSignal`. */
   get signal(): AbortSignal {
@@ -89,6 +90,6 @@ export class Budget extends Cancel implements InBag {
   /** The work is done. */
   end(): void {
     this.#ended = true
-    clearTimeout(this.#timer)
+    if (this.#alarm) idleAlarms.clear(this.#alarm)
   }
 }

@@ -18,6 +18,8 @@ export const SERVER_STATS_DEADLINE_MS = 30_000
 export const DELETION_DEADLINE_MS = 30_000
 export const DELETION_WORK_MS = 5_000
 export const DELETION_CALL_MS = 20_000
+/** How late an alarm may ring. */
+export const ALARM_PRECISION_MS = 20
 /** What of these a service leaves for the way of its answer. */
 export const ANSWER_MARGIN_MS = 250
 /**

@@ -1,4 +1,5 @@
 /** How all drivers wait for the answer to a request. */
+import { type Alarm, alarms } from '../alarms.ts'
 import type { Cancellation } from '../cancellation.ts'
 import { Unavailable } from '../errors.ts'
 
@@ -12,7 +13,7 @@ export type Patience = { readonly timeoutMs: number; readonly signal?: Cancellat
 export class Answer {
   readonly promise: Promise<Buffer>
   readonly #signal: Cancellation | undefined
-  readonly #timer: NodeJS.Timeout
+  readonly #alarm: Alarm
   #resolve!: (reply: Buffer) => void
   #reject!: (reason: unknown) => void
   #isOver = false
@@ -23,9 +24,8 @@ export class Answer {
       this.#reject = reject
     })
     this.#signal = signal
-    this.#timer = setTimeout(
-      () => this.#giveUp(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`)),
-      timeoutMs,
+    this.#alarm = alarms.set(performance.now() + timeoutMs, () =>
+      this.#giveUp(new Unavailable(`no answer on ${subject} within ${timeoutMs} ms`)),
     )
     signal?.addEventListener('abort', this.#onAbort)
   }
@@ -55,7 +55,7 @@ export class Answer {
   }
   #settle(): void {
     this.#isOver = true
-    clearTimeout(this.#timer)
+    alarms.clear(this.#alarm)
     this.#signal?.removeEventListener('abort', this.#onAbort)
     this.over()
   }

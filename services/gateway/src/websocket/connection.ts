@@ -6,6 +6,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
+import { type Alarm, idleAlarms } from '@parsec/shared/alarms'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { decodeContext, type EncodedContext, encodeContext } from '@parsec/shared/bus/envelope'
 import { Cancel } from '@parsec/shared/cancellation'
@@ -83,7 +84,7 @@ type State =
   | 'ended'
 
 /** Until the client is known. */
-type Handshake = { challenge: Buffer; timer: NodeJS.Timeout; release: Context['release'] }
+type Handshake = { challenge: Buffer; tooLate: Alarm; release: Context['release'] }
 /** From then on. */
 type Client = Pick<Accepted, 'organization' | 'session' | 'claimer'> & {
   readonly context: EncodedContext
@@ -136,8 +137,8 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#log = all.log.child({ conn_id: this.conn_id })
     socket.belongTo(this, raw, all.inFlight, all.writes)
     const challenge = all.challenges.next()
-    const timer = setTimeout(() => this.end('handshake took too long'), HANDSHAKE_MS)
-    this.#handshake = { challenge, timer, release }
+    const tooLate = idleAlarms.set(performance.now() + HANDSHAKE_MS, () => this.end('handshake took too long'))
+    this.#handshake = { challenge, tooLate, release }
     socket.deliver(challengeMessage(challenge), () => {})
   }
 
@@ -474,7 +475,7 @@ export class Connection implements Peer, LocalCaller, Owner {
   }
   #forgetHandshake(): void {
     if (!this.#handshake) return
-    clearTimeout(this.#handshake.timer)
+    idleAlarms.clear(this.#handshake.tooLate)
     this.#handshake = undefined
   }
 }
