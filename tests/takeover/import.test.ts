@@ -7,7 +7,9 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import pg from 'pg'
 import { createDatabase, type TestDatabase } from '../harness/backing.ts'
+import { TcpProxy } from '../harness/tcp-proxy.ts'
 import { dumpOf, expectedOf, keysOf, migrated, parsec, RELEASES, type Release, restore, writesOf } from './data-set.ts'
 import { sorted } from './differences.ts'
 import { serve } from './server.ts'
@@ -99,6 +101,43 @@ test('a name that is there already is refused, with all of its kind, before anyt
   assert.match(refused.output, new RegExp(`in --db already.*\\n${second}\\n$`))
   assert.equal(await isThere(first), false)
 })
+
+for (const option of ['from', 'db'] as const)
+  test(`--${option} falls silent in the middle: the import says so and ends, and the next one takes it all`, async () => {
+    const databases = { from: sources.get('2.17.0')!, db: await open(migrated(empty)) }
+    const [organization_id] = Object.keys(keysOf('2.17.0').organizations) as [string]
+    const importing = (urls: { from: string; db: string }, ...more: string[]) =>
+      parsec('import', `--from=${urls.from}`, `--db=${urls.db}`, `--organization=${organization_id}`, ...more)
+    const proxy = await TcpProxy.start(databases[option].url)
+    const holder = new pg.Client({ connectionString: databases[option].url })
+    await holder.connect()
+    try {
+      await holder.query('BEGIN; LOCK TABLE vlob_atom IN ACCESS EXCLUSIVE MODE')
+      const urls = { from: databases.from.url, db: databases.db.url, [option]: proxy.url }
+      const first = importing(urls, '--max-silence-seconds=3')
+      const isHeld = async () =>
+        (await databases[option].query("SELECT FROM pg_locks WHERE NOT granted AND relation = 'vlob_atom'::regclass"))
+          .length > 0
+      let hasEnded = false
+      void first.then(() => (hasEnded = true))
+      while (!hasEnded && !(await isHeld()));
+      proxy.set({ kind: 'silent' })
+      await holder.query('ROLLBACK')
+      const { code, output } = await first
+      assert.equal(code, 1)
+      assert.match(
+        output,
+        new RegExp(`^Error: --${option}: the database \\S+ has been silent for 3 seconds: run this again`, 'm'),
+      )
+      assert.deepEqual(await databases.db.query('SELECT FROM organization'), [])
+    } finally {
+      await holder.end()
+      await proxy.close()
+    }
+    const { code, output } = await importing({ from: databases.from.url, db: databases.db.url })
+    assert.ok([0, 3].includes(code), output)
+    assert.equal((await databases.db.query('SELECT FROM organization')).length, 1)
+  })
 
 test('certificates that do not verify refuse their organization, and say how to take it (07 §4)', async () => {
   const source = sources.get('2.17.0')!

@@ -16,6 +16,7 @@ const PIECE_BYTES = 1024 * 1024
 
 export type ExportOptions = {
   readonly db: Target
+  readonly silenceMs: number
   readonly organization_id: string
   readonly path: string
   /** Null: without blocks. */
@@ -25,7 +26,7 @@ export type ExportOptions = {
 export type Exported = { rows: { [table: string]: number }; blocks: number }
 
 export async function exportOrganization(options: ExportOptions): Promise<Exported> {
-  await using session = await BulkSession.open(options.db, '--db')
+  await using session = await BulkSession.open(options.db, '--db', options.silenceMs)
   await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
   const [found] = await session.rows<{ key: number; level: number }>(
     'SELECT _id AS key, (SELECT max(_id) FROM migration)::bigint AS level FROM organization WHERE organization_id = $1',

@@ -19,6 +19,7 @@ const ID_BYTES = 16
 export type ArchiveImport = {
   readonly path: string
   readonly db: Target
+  readonly silenceMs: number
   readonly store: BlockStore | null
   readonly dryRun: boolean
 }
@@ -26,7 +27,7 @@ export type Taken = { organization_id: string; rows: { readonly [table: string]:
 
 export async function importArchive(options: ArchiveImport): Promise<Taken> {
   await using archive = await ArchiveReader.open(options.path)
-  await using session = await BulkSession.open(options.db, '--db')
+  await using session = await BulkSession.open(options.db, '--db', options.silenceMs)
   return await take(archive, session, options)
 }
 

@@ -26,6 +26,8 @@ const MAX_FINDINGS = 10_000
 export type ImportOptions = {
   readonly from: Target
   readonly db: Target
+  /** For which either database may be silent while it is waited for. */
+  readonly silenceMs: number
   /** Empty: all. */
   readonly organizations: readonly string[]
   readonly dryRun: boolean
@@ -37,7 +39,7 @@ export type ImportOptions = {
 }
 
 export async function importOrganizations(options: ImportOptions): Promise<void> {
-  await using source = await Source.open(options.from)
+  await using source = await Source.open(options.from, options.silenceMs)
   await new Import(source, options).run()
 }
 
@@ -63,8 +65,8 @@ class Import {
   }
 
   async #prepare(chosen: readonly SourceOrganization[]): Promise<void> {
-    const { db, dryRun } = this.#options
-    await using session = await BulkSession.open(db, '--db')
+    const { db, dryRun, silenceMs } = this.#options
+    await using session = await BulkSession.open(db, '--db', silenceMs)
     this.#present = await findPresent(
       session,
       chosen.map(({ organization_id }) => organization_id),
@@ -84,9 +86,10 @@ class Import {
   async #work(chosen: readonly SourceOrganization[]): Promise<void> {
     const queue = chosen.values()
     const stopping = { failed: false }
+    const { db, silenceMs } = this.#options
     const worker = async () => {
       await using reader = await this.#source.reader()
-      await using writer = await BulkSession.open(this.#options.db, '--db')
+      await using writer = await BulkSession.open(db, '--db', silenceMs)
       try {
         for (const organization of queue) {
           if (stopping.failed) return

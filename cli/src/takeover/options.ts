@@ -1,7 +1,8 @@
 /** Options of the commands that take organizations over, out and away (spec 07). */
 import { organizationId, parse } from '@parsec/shared/codec/fields'
+import { BULK_SILENCE_MS } from '@parsec/shared/deadlines'
 import { flag, type OptionTable, optional, required, type Values, withDefault } from '../command-line/option.ts'
-import { TEXT, type ValueType } from '../command-line/values.ts'
+import { INT, TEXT, type ValueType } from '../command-line/values.ts'
 import { migrateOptions, runOptions } from '../options.ts'
 
 const ORGANIZATIONS: ValueType<readonly string[]> = {
@@ -16,6 +17,15 @@ const ORGANIZATIONS: ValueType<readonly string[]> = {
 }
 const PATH = { ...TEXT, metavar: 'PATH' }
 
+const SECONDS: ValueType<number> = {
+  metavar: 'SECONDS',
+  parse(text) {
+    const seconds = INT.parse(text)
+    if (seconds < 1) throw new Error('must be 1 or more.')
+    return seconds
+  },
+}
+
 const { debug, logLevel, logFormat, logFile } = runOptions
 const common = {
   json: flag({ name: 'json', group: 'General', text: 'Print one JSON object a line.' }),
@@ -24,6 +34,12 @@ const common = {
   logFile,
   debug,
 } as const
+const maxSilenceSeconds = withDefault(BULK_SILENCE_MS / 1000, {
+  name: 'max-silence-seconds',
+  type: SECONDS,
+  group: 'Database',
+  text: 'Give up when a database that is waited for sends and takes nothing for so long. More is needed where it counts or sorts large tables for longer before it answers.',
+})
 const blockstore = optional({
   ...runOptions.blockstore,
   required: false,
@@ -50,6 +66,7 @@ export const importOptions = {
     group: 'Organizations',
     text: 'Take this organization only; may be given several times.',
   }),
+  maxSilenceSeconds,
   blockstore,
   copyBlocks: flag({
     name: 'copy-blocks',
@@ -103,6 +120,7 @@ export const exportOptions = {
     group: 'Block storage',
     text: 'With the contents of all blocks, read from --blockstore.',
   }),
+  maxSilenceSeconds,
   blockstore,
   ...common,
 } as const satisfies OptionTable

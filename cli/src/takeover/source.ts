@@ -12,6 +12,8 @@ const READ_ONLY = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
  */
 const PLANNING = "SET enable_nestloop = off; SET jit = off; SET work_mem = '64MB'"
 
+/** What of the source is read, and as it was when. */
+type Moment = { readonly level: number; readonly snapshot: string }
 export type SourceOrganization = { readonly key: number; readonly organization_id: string }
 
 export class Source {
@@ -19,11 +21,13 @@ export class Source {
   readonly place: string
   readonly level: number
   readonly #target: Target
+  readonly #silenceMs: number
   readonly #keeper: BulkSession
   readonly #snapshot: string
 
-  private constructor(target: Target, keeper: BulkSession, level: number, snapshot: string) {
+  private constructor(target: Target, silenceMs: number, keeper: BulkSession, { level, snapshot }: Moment) {
     this.#target = target
+    this.#silenceMs = silenceMs
     this.#keeper = keeper
     this.place = placeOf(target)
     this.level = level
@@ -31,14 +35,14 @@ export class Source {
   }
 
   /** Throws an `OperatorError` that names the remedy when it is none that can be taken over. */
-  static async open(target: Target): Promise<Source> {
-    const keeper = await BulkSession.open(target, '--from')
+  static async open(target: Target, silenceMs: number): Promise<Source> {
+    const keeper = await BulkSession.open(target, '--from', silenceMs)
     try {
       await keeper.run(PLANNING)
       await keeper.run(READ_ONLY)
       const level = await levelOf(keeper)
       const [row] = await keeper.rows<{ snapshot: string }>('SELECT pg_export_snapshot() AS snapshot')
-      return new Source(target, keeper, level, row!.snapshot)
+      return new Source(target, silenceMs, keeper, { level, snapshot: row!.snapshot })
     } catch (error) {
       await keeper.close()
       throw error
@@ -47,7 +51,7 @@ export class Source {
 
   /** A session that sees the same moment. */
   async reader(): Promise<BulkSession> {
-    const session = await BulkSession.open(this.#target, '--from')
+    const session = await BulkSession.open(this.#target, '--from', this.#silenceMs)
     try {
       await session.run(PLANNING)
       await session.run(READ_ONLY)

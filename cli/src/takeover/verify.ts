@@ -23,6 +23,7 @@ const TOLD = 3
 export type VerifyOptions = {
   readonly from: Target
   readonly db: Target
+  readonly silenceMs: number
   /** Empty: all. */
   readonly organizations: readonly string[]
   readonly report: ImportReport
@@ -31,9 +32,10 @@ export type VerifyOptions = {
 }
 
 /** A difference refuses the organization. */
-export async function verifyOrganizations({ from, db, organizations, report, store }: VerifyOptions): Promise<void> {
-  await using source = await Source.open(from)
-  await using session = await BulkSession.open(db, '--db')
+export async function verifyOrganizations(options: VerifyOptions): Promise<void> {
+  const { from, db, silenceMs, organizations, report, store } = options
+  await using source = await Source.open(from, silenceMs)
+  await using session = await BulkSession.open(db, '--db', silenceMs)
   const chosen = await chooseFrom(source, organizations)
   const measures = await measureSource((text, values) => source.rows(text, values), source.level)
   const of = (organization: number): Measures => measures.get(organization) ?? {}

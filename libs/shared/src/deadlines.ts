@@ -213,6 +213,10 @@ export const SCRUB_YOUNG_MS = 60_000
 export const SCRUB_CLAIM_MS = 60_000
 /** For one block that an import or an export writes, reads or removes. */
 export const BLOCK_COPY_MS = 60_000
+/** For which a database may be silent while an import or an export waits for it, unless the operator says more. */
+export const BULK_SILENCE_MS = 600_000
+/** Between two looks at whether it is. */
+export const BULK_LOOK_MS = 1_000
 
 // Clients
 

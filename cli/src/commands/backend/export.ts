@@ -28,6 +28,7 @@ export class Export extends ParsecCommand<typeof exportOptions> {
     const { rows, blocks } = await withTool(values, async tool =>
       exportOrganization({
         db: tool.target,
+        silenceMs: values.maxSilenceSeconds * 1000,
         organization_id: values.organization!,
         path: values.output!,
         store: values.blocks ? await tool.openStore(values.blockstore!) : null,

@@ -42,6 +42,7 @@ export class Import extends ParsecCommand<typeof importOptions> {
     const common = {
       from: readDatabaseUrl(values.from!, process.env),
       db: tool.target,
+      silenceMs: values.maxSilenceSeconds * 1000,
       organizations: values.organization,
       report,
     }
@@ -78,6 +79,7 @@ export class Import extends ParsecCommand<typeof importOptions> {
     const { organization_id, rows, blocks } = await importArchive({
       path: values.from!,
       db: tool.target,
+      silenceMs: values.maxSilenceSeconds * 1000,
       store: values.blockstore ? await tool.openStore(values.blockstore) : null,
       dryRun: values.dryRun,
     })

@@ -1,10 +1,12 @@
 /**
  * A session for work in bulk: rows by COPY as streams that hold each other back, and a few statements between them. It
- * has no pool and no time-outs, because a table may take hours; whoever uses it gives up by closing it.
+ * has no pool, and no time-outs but one: a table may take hours, but while we wait for the server it is not silent for long.
  */
+import type { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
 import pg from 'pg'
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
+import { BULK_LOOK_MS } from '../deadlines.ts'
 import { OperatorError, reasonOf } from '../errors.ts'
 import { adopted } from './connection.ts'
 import { passwordFor } from './password-file.ts'
@@ -17,6 +19,7 @@ export type RowSink = Writable & { readonly rowCount: number }
 
 const SETTINGS = `
   SET TimeZone = 'UTC'; SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+  SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
   SET default_transaction_isolation = 'read committed'; SET client_encoding = 'UTF8'`
 
 /** Keys and sums as numbers; instants as text, which keeps their microseconds. */
@@ -30,22 +33,30 @@ const types = {
 
 export class BulkSession {
   readonly #client: pg.Client
+  readonly #silence: Silence
   #failure: Error | undefined
 
-  private constructor(client: pg.Client) {
+  private constructor(client: pg.Client, socket: Socket, silenceMs: number, asError: () => Error) {
     this.#client = client
     client.on('error', error => {
       this.#failure ??= error
     })
+    this.#silence = new Silence(socket, silenceMs, () => {
+      this.#failure ??= asError()
+      socket.destroy(this.#failure)
+    })
   }
 
-  /** `option`: which names the database, for the refusal. */
-  static async open(target: Target, option: string): Promise<BulkSession> {
+  /**
+   * Throws an `OperatorError` that begins with `option`, which names the database. When the server is silent for longer than
+   * `silenceMs` while something is waited for, that rejects with one, too, and the session is at its end.
+   */
+  static async open(target: Target, option: string, silenceMs: number): Promise<BulkSession> {
     const failures: unknown[] = []
     for (const host of target.hosts)
       for (const encrypted of attempts(target.sslMode, host)) {
         try {
-          return await BulkSession.#begin(target, host, encrypted)
+          return await BulkSession.#begin(target, { host, encrypted, option, silenceMs })
         } catch (error) {
           failures.push(error)
         }
@@ -54,7 +65,7 @@ export class BulkSession {
     throw new OperatorError(`${option}: cannot use the database ${placeOf(target)}: ${cause}`, { cause: failures[0] })
   }
 
-  static async #begin(target: Target, host: Host, encrypted: boolean): Promise<BulkSession> {
+  static async #begin(target: Target, { host, encrypted, option, silenceMs }: Beginning): Promise<BulkSession> {
     const socket = await openSocket(target, host, encrypted, target.connectMs)
     const client = new pg.Client({
       user: target.user,
@@ -63,20 +74,25 @@ export class BulkSession {
       host: host.host,
       port: host.port,
       ssl: false,
+      connectionTimeoutMillis: target.connectMs,
       stream: () => adopted(socket),
       application_name: target.applicationName,
       types,
       ...(target.options !== undefined && { options: target.options }),
     } as pg.ClientConfig)
-    const session = new BulkSession(client)
+    const asError = () =>
+      new OperatorError(
+        `${option}: the database ${placeOf(target)} has been silent for ${silenceMs / 1000} seconds: run this again when it answers, or give it more time with --max-silence-seconds`,
+      )
+    const session = new BulkSession(client, socket, silenceMs, asError)
     try {
       await client.connect()
-      await client.query(SETTINGS)
+      await session.run(SETTINGS)
       for (const [name, value] of Object.entries(target.settings))
-        await client.query('SELECT set_config($1, $2, FALSE)', [name, value])
+        await session.run('SELECT set_config($1, $2, FALSE)', [name, value])
       return session
     } catch (error) {
-      socket.destroy()
+      await session.close()
       throw error
     }
   }
@@ -102,23 +118,74 @@ export class BulkSession {
   }
   /** The rows of a query in PostgreSQL's binary form. */
   read(query: string): RowStream {
-    return this.#client.query(copyTo(`COPY (${query}) TO STDOUT (FORMAT binary)`))
+    const rows = this.#client.query(copyTo(`COPY (${query}) TO STDOUT (FORMAT binary)`))
+    // Whoever reads them holds them back when there are enough.
+    this.#silence.isAwaited = () => !rows.closed && rows.readableLength < rows.readableHighWaterMark
+    return rows
   }
   /** Takes rows in that form; `into`: a table and its columns. It has them when it has finished. */
   write(into: string): RowSink {
-    return this.#client.query(copyFrom(`COPY ${into} FROM STDIN (FORMAT binary)`))
+    const sink = this.#client.query(copyFrom(`COPY ${into} FROM STDIN (FORMAT binary)`))
+    this.#silence.isAwaited = () => !sink.closed && (sink.writableLength > 0 || sink.writableEnded || sink.destroyed)
+    return sink
   }
 
   async #query(text: string, values: unknown[] = []): Promise<pg.QueryResult> {
     if (this.#failure) throw this.#failure
-    return values.length > 0 ? await this.#client.query(text, values) : await this.#client.query(text)
+    this.#silence.isAwaited = ALWAYS
+    try {
+      return values.length > 0 ? await this.#client.query(text, values) : await this.#client.query(text)
+    } finally {
+      this.#silence.isAwaited = NEVER
+    }
   }
 
   /** Ends the session; what was not committed is gone. */
   async close(): Promise<void> {
+    this.#silence.forget()
     connectionOf(this.#client).stream.destroy()
   }
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 }
+
+type Beginning = { host: Host; encrypted: boolean; option: string; silenceMs: number }
+
+/**
+ * Looks at a socket every so often, and calls `onSilent` when nothing moved on it in so many looks in a row of those that
+ * we waited for the server. Looks are counted, not time: a process that was stopped for a while has not waited.
+ */
+class Silence {
+  /** Whether we wait for the server now. */
+  isAwaited: () => boolean = NEVER
+  readonly #socket: Socket
+  readonly #onSilent: () => void
+  readonly #most: number
+  readonly #timer: NodeJS.Timeout
+  #looks = 0
+  #moved = 0
+
+  constructor(socket: Socket, ms: number, onSilent: () => void) {
+    this.#socket = socket
+    this.#onSilent = onSilent
+    this.#most = Math.ceil(ms / BULK_LOOK_MS)
+    this.#timer = setInterval(() => this.#look(), BULK_LOOK_MS)
+  }
+  forget(): void {
+    clearInterval(this.#timer)
+  }
+
+  #look(): void {
+    const { bytesRead, bytesWritten, writableLength } = this.#socket
+    const moved = bytesRead + bytesWritten - writableLength
+    if (moved !== this.#moved || !this.isAwaited()) this.#looks = 0
+    else this.#looks++
+    this.#moved = moved
+    if (this.#looks < this.#most) return
+    this.forget()
+    this.#onSilent()
+  }
+}
+const NEVER = () => false
+const ALWAYS = () => true
