@@ -2,14 +2,15 @@
 import type { Budget } from '@parsec/shared/budget'
 import { admissionOf, Gate } from '@parsec/shared/bus/admission'
 import type { Bus, Subscription } from '@parsec/shared/bus/bus'
-import { serveCommands, serveInternal } from '@parsec/shared/bus/rpc'
+import { type Call, type InternalCall, serveCommands, serveInternal } from '@parsec/shared/bus/rpc'
 import { DateTime } from '@parsec/shared/codec/values'
 import type { MetadataConfig } from '@parsec/shared/config'
 import { ABORT_MARGIN_MS } from '@parsec/shared/deadlines'
 import { Unavailable } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
-import type { Database } from '@parsec/shared/postgres/database'
+import type { Database, Transactional } from '@parsec/shared/postgres/database'
+import type { Context } from '@parsec/shared/protocol/context'
 import type { Service } from '@parsec/shared/service'
 import { figuresSampling } from './administration/figures.ts'
 import { Blocks } from './block/gathered-blocks.ts'
@@ -30,6 +31,29 @@ export type MetadataDeps = {
   /** Of the whole process; the caller opens and closes it. */
   database: Database
   metrics?: Metrics
+}
+
+/**
+ * Gives a call what handlers work with. What is the same for all calls stands on a prototype: to copy it into each would
+ * cost more than most handlers do.
+ */
+function scopeOf<Own extends object>(own: Own, database: Database) {
+  class Scope {
+    readonly db: Transactional
+    readonly budget: Budget
+    readonly log: Log
+    readonly context: Context | undefined
+    readonly request_id: string | undefined
+    constructor({ budget, log, context, request_id }: InternalCall & Partial<Call>) {
+      this.db = database.within(budget)
+      this.budget = budget
+      this.log = log
+      this.context = context
+      this.request_id = request_id
+    }
+  }
+  Object.assign(Scope.prototype, own)
+  return <C extends InternalCall>(call: C) => new Scope(call) as unknown as C & Own & { db: Transactional }
 }
 
 /** Throws `OperatorError` when the schema is not that of this release. */
@@ -64,8 +88,7 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
   }
   const presence = presenceSweep(own, database)
   const sampling = figuresSampling(own, database)
-  const scope = <C extends { budget: Budget }>(call: C) => ({ ...own, ...call, db: database.within(call.budget) })
-  const service = { bus, service: 'metadata', log, admission, scope } as const
+  const service = { bus, service: 'metadata', log, admission, scope: scopeOf(own, database) } as const
   const serving: Subscription[] = []
   try {
     serving.push(await serveInternal(service, internalHandlers), await serveCommands(service, commandHandlers))

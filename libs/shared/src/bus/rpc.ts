@@ -51,7 +51,7 @@ export type Serving<Scope> = {
   service: ServiceName
   log: Log
   admission: Admission
-  scope: <C extends { budget: Budget }>(call: C) => Scope & C
+  scope: <C extends InternalCall>(call: C) => Scope & C
 }
 
 /** What a message loses of the bus's `maxPayload` to its envelope. */

@@ -6,6 +6,7 @@
  */
 import { isLent, prepend } from '../lent.ts'
 import { limits as bounds } from '../limits.ts'
+import { SHORT, shortText } from './short-texts.ts'
 import { DateTime, Extension, Float, Uuid } from './values.ts'
 
 /** What `decode` yields. A map is a null-prototype object, or a `Map` as soon as one key is no text. */
@@ -46,8 +47,6 @@ export type DecodeLimits = {
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-/** Texts below this length have it in their tag; they are worth a loop in JavaScript instead of a call of Node's. */
-const SHORT = 32
 const EXT_DATETIME = 1
 const EXT_UUID = 2
 
@@ -260,32 +259,6 @@ export function shortTextAt(bytes: Buffer, at: number): string | undefined {
   const length = bytes[at]! - 0xa0
   const isShort = length >= 0 && length < SHORT && at + length < bytes.length
   return isShort ? shortText(bytes, at + 1, at + 1 + length) : undefined
-}
-
-/** Short texts that were read last, each at a place that its bytes tell. A power of two. */
-const REMEMBERED_TEXTS = 1024
-const remembered: string[] = new Array(REMEMBERED_TEXTS).fill('')
-
-/**
- * The text of a few bytes that are all ASCII, else undefined. Nearly all are names of fields and enumerations that come
- * again and again: what was read before is not made anew.
- */
-function shortText(bytes: Buffer, start: number, end: number): string | undefined {
-  let hash = end - start
-  for (let i = start; i < end; i++) {
-    const byte = bytes[i]!
-    if (byte >= 0x80) return undefined
-    hash = (hash * 31 + byte) | 0
-  }
-  const place = hash & (REMEMBERED_TEXTS - 1)
-  const text = remembered[place]!
-  if (isText(text, bytes, start, end)) return text
-  return (remembered[place] = bytes.toString('latin1', start, end))
-}
-function isText(text: string, bytes: Buffer, start: number, end: number): boolean {
-  if (text.length !== end - start) return false
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) !== bytes[start + i]) return false
-  return true
 }
 
 /** Objects that are equal by value need one identity as map keys; scalars are their own. */

@@ -1,4 +1,5 @@
 /** Values as they travel to and from PostgreSQL: results in binary, parameters in binary where their type is certain. */
+import { SHORT, shortText } from '../codec/short-texts.ts'
 import { DateTime, Uuid } from '../codec/values.ts'
 
 /** Longer messages have memory of their own, and longer values are sent from where they are. */
@@ -24,7 +25,8 @@ function bytes(b: Buffer, at: number, length: number): Buffer {
   b.copy(own, 0, at, at + length)
   return own
 }
-const text = (b: Buffer, at: number, length: number): string => b.toString('utf8', at, at + length)
+const text = (b: Buffer, at: number, length: number): string =>
+  (length < SHORT ? shortText(b, at, at + length) : undefined) ?? b.toString('utf8', at, at + length)
 const OID = { bytea: 17, int8: 20, text: 25, timestamptz: 1184, uuid: 2950 } as const
 const SCALARS = new Map<number, Decode>([
   [16, (b, at) => b[at] === 1],
