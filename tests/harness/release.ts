@@ -19,8 +19,8 @@ export async function previousCommit(): Promise<string> {
   if (given) return await git('rev-parse', '--short', given)
   const tag = await git('describe', '--tags', '--abbrev=0', 'HEAD^').catch(() => '')
   if (tag) return tag
-  const line = '^const SPOKEN = 1$'
-  const speaking = await git('log', '-G', line, '--format=%h', '--', 'libs/shared/src/bus/rpc.ts')
+  const line = '^(export )?const SPOKEN = 1$'
+  const speaking = await git('log', '-E', '-G', line, '--format=%h', '--', 'libs/shared/src/bus')
   return speaking.split('\n').at(-1)!
 }
 

@@ -5,7 +5,7 @@
 import { registerHooks } from 'node:module'
 
 const CHANGES: readonly (readonly [file: string, from: string, to: string])[] = [
-  ['bus/rpc.ts', 'UNDERSTOOD: readonly number[] = [1]', 'UNDERSTOOD: readonly number[] = [1, 2]'],
+  ['bus/envelope.ts', 'UNDERSTOOD: readonly number[] = [1]', 'UNDERSTOOD: readonly number[] = [1, 2]'],
   ['bus/rpc.ts', 'serviceShare(timeoutMs), request]', "serviceShare(timeoutMs), { ...request, more: 1 }, 'more']"],
   ['storage/outbox.ts', 'recipients, fields, ...keys }', 'recipients, fields, ...keys, more: 1 }'],
   [
@@ -15,7 +15,7 @@ const CHANGES: readonly (readonly [file: string, from: string, to: string])[] = 
   ],
 ]
 /** … and the release after that speaks it. */
-const SPEAKS_NEXT = ['bus/rpc.ts', 'SPOKEN = 1', 'SPOKEN = 2'] as const
+const SPEAKS_NEXT = ['bus/envelope.ts', 'SPOKEN = 1', 'SPOKEN = 2'] as const
 
 const chosen = process.env['NEXT_RELEASE'] === 'speaks' ? [...CHANGES, SPEAKS_NEXT] : CHANGES
 registerHooks({

@@ -44,15 +44,15 @@ test('an address with too many refused calls is told so until the window is over
   assert.equal(guard.check('wrong', 'a', 10_001), 'refused')
 })
 
-test('wrong tokens are a warning with the address, once a minute; no token at all is none', () => {
+test('wrong tokens are warnings with the address; no token at all is none', () => {
   const guard = new AdministrationGuard(readTokens('s3cr3t'), watched)
   guard.check(undefined, 'a', 1)
-  assert.deepEqual(lines, [])
+  assert.equal(lines.length, 0)
   for (let n = 0; n < 201; n++) guard.check(`wrong-${n}`, 'a', 1)
-  assert.deepEqual(lines, [
-    ['Wrong administration token', { address: 'a' }],
-    ['Too many wrong administration tokens', { address: 'a' }],
-  ])
+  const first = lines.findIndex(([event]) => event === 'Too many wrong administration tokens')
+  assert.equal(lines.length, 201)
+  assert.deepEqual(new Set(lines.slice(0, first).map(([event]) => event)), new Set(['Wrong administration token']))
+  for (const [, keys] of lines) assert.deepEqual(keys, { address: 'a' })
 })
 
 test('callers are counted in bounded memory', () => {

@@ -40,7 +40,6 @@ export type HttpServer = {
   readonly inFlight: InFlight
   readonly sockets: OpenSockets
   readonly access: AccessLog
-  /** For what strangers can cause. */
   /** Opens the port; throws `OperatorError` when it is taken. */
   listen(): Promise<{ host: string; port: number }>
   /** Serves another certificate to new connections; only for a server that started with TLS. */
