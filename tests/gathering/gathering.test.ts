@@ -84,6 +84,35 @@ test('a realm that somebody keeps locked keeps nobody else waiting', async () =>
   }
 })
 
+test('a batch that the database does not answer keeps other realms waiting for a moment only', async () => {
+  const elsewhere = await writerIn(await client.realm(writers[0]!.connection, alice))
+  const [stuck] = writers
+  const holder = new pg.Client({ connectionString: database.url })
+  await holder.connect()
+  try {
+    await holder.query('BEGIN')
+    await holder.query('SELECT FROM vlob WHERE vlob_id = $1 FOR UPDATE', [`${stuck!.vlob_id}`])
+    let isAnswered = false
+    const waiting = update(stuck!, stuck!.version + 1).finally(() => {
+      isAnswered = true
+    })
+    waiting.catch(() => {})
+    const isHeld = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    while ((await database.query(isHeld)).length === 0);
+    for (let n = 0; n < 5; n++) {
+      await next(elsewhere)
+      assert.equal((await createBlock(elsewhere.connection, realm_id)).status, 'ok')
+      await (await client.connect(alice)).close()
+    }
+    assert.equal(isAnswered, false)
+    await holder.query('COMMIT')
+    assert.equal((await waiting).status, 'ok')
+    stuck!.version++
+  } finally {
+    await holder.end()
+  }
+})
+
 test('several updates of one vlob at once are as if one came after the other', async () => {
   const [first] = writers
   const from = first!.version + 1

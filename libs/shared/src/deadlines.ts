@@ -164,6 +164,8 @@ export const DATABASE_PROBE_MS = 2_000
 /** What nobody waits for any more may still end by itself; then it is cancelled, on a connection of its own. */
 export const DATABASE_GRACE_MS = 200
 export const DATABASE_CANCEL_MS = 1_000
+/** For which others wait for a batch that is under way; then they go without it. Few commits take as long. */
+export const GATHER_LATE_MS = 500
 /** Between two looks for what is overdue. */
 export const DATABASE_SWEEP_MS = 250
 

@@ -45,7 +45,7 @@ export class Blocks {
   constructor(deps: Deps) {
     this.#deps = deps
     const { db, now } = deps
-    const bounds = { maxItems: limits.gathered_blocks.value, maxBytes: Infinity, lanes: 1 }
+    const bounds = { maxItems: limits.gathered_blocks.value, maxBytes: Infinity, lanes: 1, spareLanes: 1 }
     this.#checks = new Gathering({
       ...bounds,
       few: FEW,
@@ -61,6 +61,7 @@ export class Blocks {
     const patient = new Gathering<Stored, Status>({
       ...bounds,
       maxItems: 1,
+      spareLanes: 0,
       together: async ([block], budget) => [await commitAlone(db.within(budget), block!, now())],
     })
     this.#commits = new Gathering({ ...bounds, patient, together: (blocks, budget) => this.#commit(blocks, budget) })

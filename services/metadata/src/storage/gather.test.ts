@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mock, test } from 'node:test'
 import { Budget } from '@parsec/shared/budget'
+import { GATHER_LATE_MS } from '@parsec/shared/deadlines'
 import { Unavailable } from '@parsec/shared/errors'
 import { BUSY, type Gathered, Gathering } from './gather.ts'
 
@@ -176,6 +177,39 @@ test('who is busy goes to the patient, and keeps nobody waiting', async () => {
   assert.deepEqual(waited.items, ['locked'])
   waited.settle(['LOCKED'])
   assert.equal(await locked, 'LOCKED')
+})
+
+test('a batch that is late keeps nobody else waiting; one more that is, does', async () => {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  try {
+    const { add, next } = stage({ spareLanes: 1 })
+    const frozen = add('frozen')
+    const first = await next()
+    const waiting = add('a')
+    mock.timers.tick(GATHER_LATE_MS)
+    const second = await next()
+    assert.deepEqual(second.items, ['a'])
+    second.settle(echo(second.items))
+    assert.equal(await waiting, 'A')
+    add('frozen, too')
+    const third = await next()
+    assert.deepEqual(third.items, ['frozen, too'])
+    const patient = [add('b'), add('c')]
+    mock.timers.tick(10 * GATHER_LATE_MS)
+    await turn()
+    first.settle(echo(first.items))
+    assert.equal(await frozen, 'FROZEN')
+    await turn()
+    // The third may be the late one now.
+    mock.timers.tick(GATHER_LATE_MS)
+    const fourth = await next()
+    assert.deepEqual(fourth.items, ['b', 'c'])
+    fourth.settle(echo(fourth.items))
+    assert.deepEqual(await Promise.all(patient), ['B', 'C'])
+    third.settle(echo(third.items))
+  } finally {
+    mock.timers.reset()
+  }
 })
 
 test('who cannot even be asked for fails alone, and the next are served', async () => {

@@ -4,10 +4,12 @@
  * batch may have to wait for its time.
  *
  * Batches are bounded in items and bytes, and take from each organization in turn, from each in order. Who is cancelled or
- * overdue leaves, without harm to the others. When a batch fails, each of its items is tried alone: a failure is only
+ * overdue leaves, without harm to the others. A batch that is late, since the database has frozen under it or keeps it waiting
+ * for a lock, lends its lane to the next ones. When a batch fails, each of its items is tried alone: a failure is only
  * whoever's it is.
  */
 import { Budget } from '@parsec/shared/budget'
+import { GATHER_LATE_MS } from '@parsec/shared/deadlines'
 import { Unavailable } from '@parsec/shared/errors'
 
 /** Instead of an answer: the item cannot be served without waiting for somebody else's lock, so it waits for another batch. */
@@ -23,6 +25,8 @@ export type Gathered<Item, Answer> = {
   maxBytes: number
   /** Batches under way at once. */
   lanes: number
+  /** Batches that may be late while others have their lanes; 0 by default. */
+  spareLanes?: number
   /** Least time from the start of a batch to that of the next, where items come one by one and cost less than a statement. */
   everyMs?: number
   /** Where items go that are busy; else to the end of the queue. */
@@ -72,6 +76,7 @@ class Entry<Item, Answer> {
   }
 }
 
+type Batch = { isLate: boolean }
 type Queue<Item, Answer> = Entry<Item, Answer>[]
 const REMEMBERED_QUEUES = 1_000
 
@@ -81,7 +86,9 @@ export class Gathering<Item, Answer> {
   readonly #queues = new Map<number | string, Queue<Item, Answer>>()
   /** Queues with entries, the one whose turn it is first. */
   readonly #turns: Queue<Item, Answer>[] = []
-  #underWay = 0
+  readonly #underWay: Batch[] = []
+  #late = 0
+  #isWatching = false
   #isCalled = false
   #sentAt = Number.NEGATIVE_INFINITY
 
@@ -104,7 +111,8 @@ export class Gathering<Item, Answer> {
   }
   /** The first waits for those that come with it: the bus delivers all requests of a turn of the event loop together. */
   #call(): void {
-    if (this.#isCalled || this.#underWay >= this.#gathered.lanes || this.#turns.length === 0) return
+    if (this.#isCalled || this.#turns.length === 0) return
+    if (this.#underWay.length - this.#late >= this.#gathered.lanes) return this.#watch()
     this.#isCalled = true
     const { everyMs } = this.#gathered
     const early = everyMs === undefined ? 0 : this.#sentAt + everyMs - performance.now()
@@ -118,11 +126,28 @@ export class Gathering<Item, Answer> {
     this.#call()
   }
   async #send(entries: readonly Entry<Item, Answer>[]): Promise<void> {
-    this.#underWay++
+    const batch: Batch = { isLate: false }
+    this.#underWay.push(batch)
     this.#sentAt = performance.now()
     await this.#serve(entries)
-    this.#underWay--
+    this.#underWay.splice(this.#underWay.indexOf(batch), 1)
+    if (batch.isLate) this.#late--
     this.#call()
+  }
+  /** Somebody waits for a lane: looks later whether it is still for the same batch. */
+  #watch(): void {
+    const { spareLanes = 0 } = this.#gathered
+    if (this.#isWatching || this.#late >= spareLanes) return
+    this.#isWatching = true
+    const oldest = this.#underWay.find(batch => !batch.isLate)!
+    setTimeout(() => {
+      this.#isWatching = false
+      if (this.#underWay.includes(oldest)) {
+        oldest.isLate = true
+        this.#late++
+      }
+      this.#call()
+    }, GATHER_LATE_MS).unref()
   }
 
   #take(): Entry<Item, Answer>[] {

@@ -31,6 +31,7 @@ export class Sessions {
       maxItems: MAX_ITEMS,
       maxBytes: Infinity,
       lanes: 1,
+      spareLanes: 1,
       everyMs: SESSIONS_EVERY_MS,
     })
   }

@@ -65,6 +65,7 @@ export class VlobWrites {
     })
     const eager = {
       ...bounds,
+      spareLanes: 1,
       patient,
       together: (items: readonly Item[], budget: Budget) => this.#write(items, budget),
     }
