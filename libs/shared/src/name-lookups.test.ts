@@ -62,6 +62,30 @@ describe('names of hosts', () => {
     asked[1]!.answer(failure('ENOTFOUND'))
     await assert.rejects(gone, /ENOTFOUND/)
   })
+  test('names that were silent take turns on one thread, so that the other is for the rest', async () => {
+    const { asked, find } = system(0)
+    const names = () => asked.map(({ name }) => name)
+    const silent = ['a.example', 'b.example', 'c.example']
+    const first = silent.map(find)
+    for (const { answer } of asked.splice(0)) answer(failure('EAI_AGAIN'))
+    for (const { status } of await Promise.allSettled(first)) assert.equal(status, 'rejected')
+    const again = silent.map(find)
+    const fresh = find('d.example')
+    assert.deepEqual(names(), ['a.example', 'd.example'])
+    asked[1]!.answer(null, THERE)
+    assert.deepEqual(await fresh, THERE)
+    asked[0]!.answer(failure('EAI_AGAIN'))
+    assert.deepEqual(names().slice(2), ['b.example'])
+    asked[2]!.answer(null, HERE)
+    assert.deepEqual(await again[1], HERE)
+    assert.deepEqual(names().slice(3), ['c.example'])
+    // It speaks again, so it waits for nobody.
+    const spoken = find('b.example')
+    assert.deepEqual(names().slice(4), ['b.example'])
+    for (const { answer } of asked.slice(3)) answer(null, THERE)
+    assert.deepEqual(await Promise.all([spoken, again[2]]), [THERE, THERE])
+    await assert.rejects(again[0]!, /EAI_AGAIN/)
+  })
   test('only so many answers are kept', async () => {
     const { asked, find } = system(NEVER)
     for (let n = 0; n <= limits.known_names.value; n++) {

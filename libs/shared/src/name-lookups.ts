@@ -4,6 +4,9 @@
  * The runtime has two threads for lookups in the whole process, and a question cannot be taken back. A name whose servers
  * are silent takes one of them for half a minute each time that somebody asks: a webhook that cannot be found, asked for
  * each version that is written, kept the connections to database and object store waiting behind a queue of hours.
+ *
+ * Names whose servers were silent the last time are asked for one after the other, so that they hold one of the threads and
+ * leave the other.
  */
 import dns, { type LookupOptions } from 'node:dns'
 import { syncBuiltinESMExports } from 'node:module'
@@ -23,6 +26,10 @@ export class NameLookups {
   readonly #asked = new Map<string, Question>()
   /** Least recently answered first. */
   readonly #known = new Map<string, Answer>()
+  /** Names that were late, and failed; the first is the one that was longest so. */
+  readonly #silent = new Set<string>()
+  /** Questions for such names: the first is asked, the others wait for it. */
+  readonly #inTurn: (() => void)[] = []
 
   constructor(ask: Ask, lateMs = LOOKUP_LATE_MS) {
     this.#ask = ask
@@ -46,20 +53,40 @@ export class NameLookups {
       const known = this.#known.get(key)
       if (known) tell(question, known)
     }, this.#lateMs).unref()
-    this.#ask(name, options, (...answer) => {
-      clearTimeout(late)
-      this.#asked.delete(key)
-      const [error] = answer
-      if (!error) this.#remember(key, answer)
-      tell(question, (isPassing(error) && this.#known.get(key)) || answer)
-    })
+    const ask = (answered = () => {}) => {
+      const askedAt = performance.now()
+      this.#ask(name, options, (...answer) => {
+        clearTimeout(late)
+        this.#asked.delete(key)
+        const [error] = answer
+        if (!error) this.#remember(key, answer)
+        this.#judge(key, error !== null && performance.now() - askedAt >= this.#lateMs)
+        tell(question, (isPassing(error) && this.#known.get(key)) || answer)
+        answered()
+      })
+    }
+    if (this.#silent.has(key)) this.#askInTurn(ask)
+    else ask()
+    // Not before: options that the system does not take throw.
     this.#asked.set(key, question)
     return question
+  }
+  #askInTurn(ask: (answered: () => void) => void): void {
+    const next = () => {
+      this.#inTurn.shift()
+      this.#inTurn[0]?.()
+    }
+    if (this.#inTurn.push(() => ask(next)) === 1) ask(next)
   }
   #remember(key: string, answer: Answer): void {
     this.#known.delete(key)
     this.#known.set(key, answer)
     if (this.#known.size > limits.known_names.value) this.#known.delete(this.#known.keys().next().value!)
+  }
+  #judge(key: string, isSilent: boolean): void {
+    this.#silent.delete(key)
+    if (isSilent) this.#silent.add(key)
+    if (this.#silent.size > limits.known_names.value) this.#silent.delete(this.#silent.keys().next().value!)
   }
 }
 
