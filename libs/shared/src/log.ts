@@ -201,11 +201,13 @@ function kindOf(fields: Fields): string {
   const common: unknown[] = []
   for (const key of Object.keys(fields)) {
     if (PARTICULARS.has(key)) continue
-    common.push(key, key === 'exception' ? textOf(fields[key]) : fields[key])
+    common.push(key, CAUSES.has(key) ? textOf(fields[key]).replace(/\d+/g, '0') : fields[key])
   }
   return JSON.stringify(common).slice(0, MAX_KIND)
 }
 
+/** Their numbers are times, sizes and ports, which differ where the cause does not. */
+const CAUSES: ReadonlySet<string> = new Set(['cause', 'reason', 'exception'])
 /** Characters that tell kinds apart. */
 const MAX_KIND = 1024
 
