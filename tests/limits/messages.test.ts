@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net'
 import { after, test } from 'node:test'
 import { CLIENT_SILENCE_MS, CLIENT_SWEEP_MS } from '@parsec/shared/deadlines'
 import { limits } from '@parsec/shared/limits'
-import { Connection, clientOf, pack, unpack } from '../harness/client.ts'
+import { Connection, clientOf, pack, type Reply, unpack } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
 
 const KIB = 1024
@@ -89,6 +89,22 @@ test('a client that sends a thousand messages ahead is cut (DESIGN §11)', async
   for (let i = 0; i < 900; i++) assert.equal(unpack(await connection.next(10_000)).status, 'ok')
   send(2000)
   assert.equal(await connection.untilClosed(10_000), 1008)
+})
+
+test('a message that is answered at once counts among those sent ahead, and so does one that only cancels another', async () => {
+  const { alice } = await client.org()
+  const messages = { 'no command': Buffer.alloc(0), listening: pack({ cmd: 'events_listen', wait: true }) }
+  for (const [name, message] of Object.entries(messages)) {
+    const connection = await client.connect(alice)
+    await connection.ok('events_subscribe')
+    const one = Buffer.concat([frame(0x82, message.length).subarray(0, 6), message])
+    const send = (count: number) => socketOf(connection).write(Buffer.concat(Array(count).fill(one)))
+    send(900)
+    connection.send(pack({ cmd: 'ping', ping: name }))
+    for (let reply: Reply = { status: '' }; reply.pong !== name; ) reply = unpack(await connection.next(10_000))
+    send(10_000)
+    assert.equal(await connection.untilClosed(10_000), 1008, name)
+  }
 })
 
 test('a body of 1 MiB is read, and one of a byte more answered with 413 (02-organization-http §6.1)', async () => {

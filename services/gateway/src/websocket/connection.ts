@@ -125,6 +125,8 @@ export class Connection implements Peer, LocalCaller, Owner {
   #leaving: Farewell | undefined
   /** Messages that came while they could not be taken up; null is a text message. */
   #pending: (Buffer | null)[] | undefined
+  /** No further message is taken up in this turn of the event loop. */
+  #hadItsTurn = false
   readonly #events: EventQueue
 
   /** Greets the client; from here on the connection lives by itself. */
@@ -186,20 +188,15 @@ export class Connection implements Peer, LocalCaller, Owner {
       case 'greeted':
         void this.#answer(data)
         return
-      case 'waiting':
-        this.#cancel()
-        this.#start(data)
-        return
       case 'idle':
-        this.#start(data)
+      case 'waiting':
+        if (this.#hadItsTurn) this.#keep(data)
+        else this.#take(data)
         return
       case 'judged':
       case 'working':
       case 'sending':
-        this.#pending ??= []
-        if (this.#pending.push(data) > limits.waiting_messages.value)
-          this.end('too many messages at once', CLOSE_TOO_MANY)
-        else this.#socket.keepBusy()
+        this.#keep(data)
     }
   }
   cut(why: string): void {
@@ -284,7 +281,27 @@ export class Connection implements Peer, LocalCaller, Owner {
 
   // Commands
 
-  /** Takes a message up. Afterwards a command is in progress, unless it is answered already. */
+  #keep(data: Buffer | null): void {
+    this.#pending ??= []
+    if (this.#pending.push(data) > limits.waiting_messages.value) this.end('too many messages at once', CLOSE_TOO_MANY)
+    else this.#socket.keepBusy()
+  }
+  /**
+   * A packet of the network may bring thousands of messages of a few bytes. What is answered at once, or only cancels what
+   * came before it, is therefore the last of its client in this turn of the event loop: others are served between any two.
+   */
+  #take(data: Buffer | null): void {
+    const cancels = this.#state === 'waiting'
+    this.#cancel()
+    this.#start(data)
+    if (!cancels && this.#state !== 'idle') return
+    this.#hadItsTurn = true
+    setImmediate(() => {
+      this.#hadItsTurn = false
+      this.#takeUp()
+    })
+  }
+  /** Begins with a message. Afterwards a command is in progress, unless it is answered already. */
   #start(data: Buffer | null): void {
     this.#state = 'working'
     const { kind, major } = this.#client!
@@ -365,14 +382,13 @@ export class Connection implements Peer, LocalCaller, Owner {
   }
   /** Takes up what has come meanwhile. */
   #takeUp(): void {
-    while (this.#pending && (this.#state === 'idle' || this.#state === 'waiting')) {
-      this.#cancel()
+    while (this.#pending && !this.#hadItsTurn && (this.#state === 'idle' || this.#state === 'waiting')) {
       const data = this.#pending.shift()!
       if (this.#pending.length === 0) {
         this.#pending = undefined
         this.#socket.keepReading()
       }
-      this.#start(data)
+      this.#take(data)
     }
   }
   #reply({ cmd, bytes: asked, startedAt }: Command, reply: Exclude<LocalReply, typeof LATER | typeof GONE>): void {
