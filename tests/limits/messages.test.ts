@@ -107,6 +107,35 @@ test('a message that is answered at once counts among those sent ahead, and so d
   }
 })
 
+test('a message may come in frames, but not in as many as it has bytes (RFC 6455 §5.4)', async () => {
+  const { alice } = await client.org()
+  const send = async (bytes: number) => {
+    const connection = await client.connect(alice)
+    const message = pack({ cmd: 'ping', ping: 'x'.repeat(bytes) })
+    const frames = [...message].map((byte, i) => {
+      const opcode = (i === 0 ? 0x02 : 0) | (i === message.length - 1 ? 0x80 : 0)
+      return [opcode, 0x81, 0, 0, 0, 0, byte]
+    })
+    socketOf(connection).write(Buffer.from(frames.flat()))
+    return connection
+  }
+  const half = limits.message_frames.value / 2
+  assert.equal(unpack(await (await send(half)).next(10_000)).status, 'ok')
+  assert.equal(await (await send(2 * half)).untilClosed(10_000), 1008)
+})
+
+test('a client may send pings, but not more at once than the server answers (RFC 6455 §5.5)', async () => {
+  const { alice } = await client.org()
+  const connection = await client.connect(alice)
+  const pings = (count: number) => socketOf(connection).write(Buffer.concat(Array(count).fill(frame(0x89, 5))))
+  for (let sent = 0; sent < 4 * limits.pings.value; sent += limits.pings.value / 2) {
+    pings(limits.pings.value / 2)
+    assert.equal((await connection.cmd('ping', { ping: 'x' })).pong, 'x')
+  }
+  pings(10 * limits.pings.value)
+  await connection.untilClosed(10_000)
+})
+
 test('a body of 1 MiB is read, and one of a byte more answered with 413 (02-organization-http §6.1)', async () => {
   const { alice } = await client.org()
   const url = `/anonymous/${alice.org}`

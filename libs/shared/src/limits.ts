@@ -302,6 +302,20 @@ export const limits = {
     beyond: 'the connection is closed with 1008',
     test: [MESSAGES, 'a client that sends a thousand messages ahead is cut'],
   },
+  message_frames: {
+    value: 16_384,
+    unit: 'items',
+    what: 'frames in which one message of a WebSocket comes',
+    beyond: 'the connection is closed with 1008',
+    test: [MESSAGES, 'a message may come in frames'],
+  },
+  pings: {
+    value: 60,
+    unit: 'items',
+    what: 'pings of one WebSocket whose pongs are still to be sent',
+    beyond: 'the connection is cut',
+    test: [MESSAGES, 'a client may send pings'],
+  },
   body: {
     value: 1_048_576,
     unit: 'bytes',

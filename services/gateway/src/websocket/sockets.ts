@@ -49,11 +49,12 @@ export class Sockets {
       perMessageDeflate: false,
       // Until the client is known.
       maxPayload: limits.handshake_message.value,
+      maxFragments: limits.message_frames.value,
       // Text is refused as a whole.
       skipUTF8Validation: true,
       handleProtocols: () => false,
       WebSocket: ClientSocket,
-      ...{ closeTimeout: CLOSE_FRAME_MS },
+      ...{ closeTimeout: CLOSE_FRAME_MS, maxPendingAutoPongs: limits.pings.value },
     })
   }
 
