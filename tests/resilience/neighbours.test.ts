@@ -12,6 +12,7 @@ import type { Database } from '@parsec/shared/postgres/database'
 import { openPostgres } from '@parsec/shared/postgres/open'
 import { readDatabaseUrl } from '@parsec/shared/postgres/url'
 import { createDatabase, startNats, type TestDatabase, type TestNats } from '../harness/backing.ts'
+import { TcpProxy } from '../harness/tcp-proxy.ts'
 
 const PATIENCE_MS = 20_000
 const PACE = { everyMs: 50, leaseMs: 400 }
@@ -54,7 +55,7 @@ async function place(): Promise<Place> {
   await migrate(config, { dryRun: false, log })
   return { test, database: await openPostgres(config, log) }
 }
-const connect = (prefix = 'parsec') => NatsBus.connect({ url: own.nats.url, name: 'test', prefix, log })
+const connect = (prefix = 'parsec', url = own.nats.url) => NatsBus.connect({ url, name: 'test', prefix, log })
 async function until(what: string, holds: () => boolean): Promise<void> {
   for (const end = Date.now() + PATIENCE_MS; !holds(); await pause(20)) {
     if (Date.now() > end) throw new Error(`not in time: ${what}`)
@@ -97,4 +98,26 @@ test('processes on one database without a common bus are told apart from replica
   await replica.leave()
   await bus.drain()
   await second.drain()
+})
+
+test('replicas do not complain when the bus was away for longer than they believe each other', async t => {
+  errors.length = 0
+  const proxy = await TcpProxy.start(own.nats.url)
+  const buses = [await connect('parsec', proxy.url), await connect('parsec', proxy.url)]
+  const replicas = await Promise.all(buses.map(bus => Neighbours.meet(own.one.database, bus, log, PACE)))
+  t.after(async () => {
+    for (const replica of replicas) await replica.leave()
+    for (const bus of buses) await bus.drain()
+    await proxy.close()
+  })
+  await pause(2 * PACE.leaseMs)
+  for (let n = 0; n < 3; n++) {
+    proxy.set({ kind: 'reset' })
+    await until('the bus is away', () => buses.every(bus => !bus.connected))
+    await pause(2 * PACE.leaseMs)
+    proxy.heal()
+    await until('the bus is back', () => buses.every(bus => bus.connected))
+    await pause(2 * PACE.leaseMs)
+  }
+  assert.deepEqual(errors, [])
 })

@@ -35,7 +35,9 @@ export class Neighbours {
   readonly #leaseMs: number
   readonly #process = Uuid.random()
   readonly #database_id: string
-  readonly #since = performance.now()
+  /** From when on the others would have been heard. */
+  #hearsSince = performance.now()
+  #stopHearing: (() => void) | undefined
   /** When each process on this bus was last heard. */
   readonly #heard = new Map<string, number>()
   #foreignAt = -Infinity
@@ -69,11 +71,16 @@ export class Neighbours {
   }
   async #meet(): Promise<void> {
     this.#subscription = await this.#bus.subscribe(subjects.presence, payload => this.#hear(payload))
+    // While the bus was away nobody was heard, and nobody is missed for that.
+    this.#stopHearing = this.#bus.onStatus(isConnected => {
+      if (isConnected) this.#hearsSince = performance.now()
+    })
     if (this.#bus.isShared) {
       this.#present(true)
       await new Promise(resolve => setTimeout(resolve, NEIGHBOURS_ANSWER_MS))
     }
     if (this.#foreignAt !== -Infinity) {
+      this.#stopHearing()
       await this.#subscription.close()
       throw new OperatorError(
         '--nats-url: another deployment, with another database, uses the same subjects of these NATS servers: give one of them another --nats-subject-prefix',
@@ -85,6 +92,7 @@ export class Neighbours {
   /** Nobody waits for this process any more. */
   async leave(): Promise<void> {
     await this.#lease.stop()
+    this.#stopHearing?.()
     await this.#database.run(sql`DELETE FROM process WHERE _id = ${this.#process}`)
     await this.#subscription?.close()
   }
@@ -119,7 +127,7 @@ export class Neighbours {
     const recently = (at: number) => now - at < this.#leaseMs
     for (const [process, at] of this.#heard) if (!recently(at)) this.#heard.delete(process)
     // Whoever overlaps for the time of a restart is no trouble.
-    const isSettled = this.#bus.connected && now - this.#since > this.#leaseMs
+    const isSettled = this.#bus.connected && now - this.#hearsSince > this.#leaseMs
     if (recently(this.#foreignAt)) this.#complain('another database is served on the same subjects of NATS')
     else if (isSettled && others.some(({ _id }) => !this.#heard.has(_id.hex)))
       this.#complain('another process works on this database without a common bus')
