@@ -82,6 +82,15 @@ test('what cannot be is refused with a code, and the field that is wrong is name
     assert.deepEqual(await api.refused('listOrganizations', query), [400, 'bad_data'], JSON.stringify(query))
 })
 
+test('the negative zero of JSON is a zero, wherever a number is', async () => {
+  const organization_id = await named('Zero')
+  const body = '{"active_users_limit": -0, "minimum_archiving_period": -0}'
+  const { status, json } = await api.call('changeOrganization', { organization_id }, body)
+  assert.deepEqual([status, json.active_users_limit, json.minimum_archiving_period], [200, 0, 0])
+  const cursor = Buffer.from('[-0, "Zero"]').toString('base64url')
+  assert.equal((await api.call('listOrganizations', { cursor })).status, 200)
+})
+
 test('lists are read page by page, in any order, and hold each item once', async () => {
   const created: string[] = []
   for (let n = 0; n < 7; n++) created.push(await named(`Paged${n % 2 ? 'A' : 'b'}${n}`))

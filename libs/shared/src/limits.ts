@@ -431,6 +431,13 @@ export const limits = {
     beyond: 'the server does not start, or keeps those that it has',
     test: ['libs/shared/src/http/administration-tokens.test.ts', 'a hundred tokens are read, one more is not'],
   },
+  compared_fields: {
+    value: 100,
+    unit: 'items',
+    what: 'fields of a body of the administration API that are compared with the known ones, to find a misspelt one',
+    beyond: 'ignored when unknown',
+    test: ['services/admin/src/body.test.ts', 'a misspelt field is looked for among so many'],
+  },
   administration_page: {
     value: 1000,
     unit: 'items',

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parse } from '@parsec/shared/codec/fields'
+import { limits } from '@parsec/shared/limits'
 import type { z } from 'zod'
 import { bool, changes, count, creation, email, freezing, limit, prefers, readBody } from './body.ts'
 
@@ -40,6 +41,14 @@ test('a misspelt field is refused, and the one that is meant is named', () => {
     assert.match(String(reasonOf(read({ [field]: 3 }))), /Did you mean `active_users_limit`/, field)
   assert.match(String(reasonOf(read({ expired: true, is_expierd: true }))), /Did you mean `is_expired`/)
   assert.match(String(reasonOf(readBody(request({ frozen: true, userid: 'x' }), freezing))), /`user_id`/)
+})
+
+test('a misspelt field is looked for among so many, since each is compared letter by letter', () => {
+  const most = limits.compared_fields.value
+  const behind = (others: number) =>
+    read({ ...Object.fromEntries(Array.from({ length: others }, (_, n) => [`other${n}`, n])), active_user_limit: 3 })
+  assert.match(String(reasonOf(behind(most - 1))), /Did you mean `active_users_limit`/)
+  assert.deepEqual(behind(most), { fields: {} })
 })
 
 test('who prefers strict handling has every unknown field refused, and told in a few lines (RFC 7240)', () => {

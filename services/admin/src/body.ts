@@ -113,7 +113,7 @@ export function parseJson(body: unknown): { value: unknown } | undefined {
 const MAX_UNKNOWN = 10
 function unknownFields(given: readonly string[], known: readonly string[], isStrict: boolean): [string, string[]][] {
   const wrong: [string, string[]][] = []
-  for (const field of given) {
+  for (const field of given.slice(0, limits.compared_fields.value)) {
     if (known.includes(field) || wrong.length === MAX_UNKNOWN) continue
     const meant = known.find(name => resembles(field, name))
     if (meant) wrong.push([field, [`Unknown field. Did you mean \`${meant}\`?`]])

@@ -33,7 +33,9 @@ export const unanswered = () =>
 // Questions
 
 const MAX_INT = 2 ** 31 - 1
-export const setting = () => z.int().min(0).max(MAX_INT)
+/** JSON has a negative zero, which services would not take for an integer. */
+const integer = () => z.int().overwrite(whole => whole + 0)
+export const setting = () => integer().min(0).max(MAX_INT)
 export const limit = () => setting().nullable().describe('null: no limit.')
 /** An instant that somebody gives. */
 export const givenInstant = (): z.ZodType<DateTime> =>
@@ -100,7 +102,7 @@ export const pageOf = <S extends string>(query: {
 export const nextCursor = () => z.string().nullable().describe('null: there is no next page.')
 export const total = () => count().describe('Of all pages.')
 
-const pageEnd = z.tuple([z.int(), z.string().max(300).refine(isStorable)])
+const pageEnd = z.tuple([integer(), z.string().max(300).refine(isStorable)])
 export const cursorOf = (end: PageEnd | null): string | null =>
   end && Buffer.from(JSON.stringify(end)).toString('base64url')
 function readCursor(text: string): PageEnd | undefined {
