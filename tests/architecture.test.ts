@@ -144,6 +144,21 @@ test('no module-level variable', () => {
   assert.deepEqual(wrong, [])
 })
 
+/** Where an instant is told, or compared with one that somebody else has told. */
+const READ_THE_CALENDAR = [
+  'cli/src/check/certificate.ts',
+  'cli/src/check/database.ts',
+  'cli/src/check/nodes.ts',
+  'libs/shared/src/codec/values.ts',
+  'services/blockstore/src/scrub/orphans.ts',
+  'services/blockstore/src/stores/file.ts',
+  'services/blockstore/src/stores/node.ts',
+  'services/metadata/src/storage/trial-folder.ts',
+]
+test('the calendar may be set at any time: whatever lasts is measured by the clock of the process', () => {
+  assert.deepEqual(product.filter(file => /\bDate\.now\b/.test(withoutComments(read(file)))).sort(), READ_THE_CALENDAR)
+})
+
 test('no default export, no barrel', () => {
   const wrong = product.filter(file => /^export default |^export \* from /m.test(read(file)))
   assert.deepEqual(wrong, [])

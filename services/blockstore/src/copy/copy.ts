@@ -81,7 +81,7 @@ export async function copyBlocks(options: CopyOptions): Promise<void> {
     const target = await openStore({ ...common, config: to, register: null })
     try {
       const ledger = new Ledger(database)
-      const startedAt = Date.now()
+      const startedAt = performance.now()
       const { last, count, bytes } = await ledger.behind(state.position)
       const goal = { totalBlocks: state.blocks + count, totalBytes: state.bytes + bytes }
       const pace = pacer(options.maxBytesPerSecond, signal)
@@ -90,7 +90,7 @@ export async function copyBlocks(options: CopyOptions): Promise<void> {
       await copyUpTo(work, last, youngMs)
       if (state.position < last) {
         // A block may become visible after younger ones: all that were being created at the start have their place then.
-        const rest = Math.max(startedAt + youngMs - Date.now(), 0)
+        const rest = Math.max(startedAt + youngMs - performance.now(), 0)
         report({ kind: 'waiting', seconds: Math.ceil(rest / 1000) })
         await pause(rest, signal)
         await copyUpTo(work, last, 0)
