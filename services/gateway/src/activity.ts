@@ -37,7 +37,8 @@ export class Activity {
     let last = this.#minutes.at(-1)
     if (last?.minute !== minute) {
       last = { minute, requests: 0, errors: 0, connections: 0, durations: ACTIVITY_BOUNDS.map(() => 0).concat(0) }
-      this.#minutes = [...this.#minutes.filter(one => one.minute > minute - KEPT_MINUTES), last]
+      const isPast = (one: ActivityMinute) => one.minute > minute - KEPT_MINUTES && one.minute < minute
+      this.#minutes = [...this.#minutes.filter(isPast), last]
     }
     last.connections = this.#connections()
     return last
