@@ -111,6 +111,9 @@ export class NatsBus implements Bus {
     let nats: NatsConnection
     try {
       nats = await connect({ ...connectionOptions(options), servers, ...credentials })
+      // The library forgets for good whoever did not answer at the first attempt.
+      const known = nats.getServers().map(({ listen }) => listen)
+      if (servers.some(server => !known.includes(server))) nats.setServers([...new Set([...known, ...servers])])
     } catch (error) {
       const text = `cannot connect to NATS at ${servers.join(', ')}: ${textOf(error)}`
       throw isRefusal(error) ? new Error(text, { cause: error }) : new Unavailable(text, { cause: error })
