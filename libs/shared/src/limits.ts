@@ -319,7 +319,7 @@ export const limits = {
   body: {
     value: 1_048_576,
     unit: 'bytes',
-    what: 'the body of an HTTP request (02-organization-http §6.1)',
+    what: "the body of an HTTP request (02-organization-http §6.1); of one with a command less when the bus's `max_payload` is less",
     beyond: '413',
     test: [MESSAGES, 'a body of 1 MiB is read'],
   },

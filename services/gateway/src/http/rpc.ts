@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { encodeContext } from '@parsec/shared/bus/envelope'
-import { callInternal } from '@parsec/shared/bus/rpc'
+import { callInternal, maxClientMessage } from '@parsec/shared/bus/rpc'
 import { verifyDetached } from '@parsec/shared/certificates/crypto'
 import { organizationId, parse } from '@parsec/shared/codec/fields'
 import { encode } from '@parsec/shared/codec/msgpack'
@@ -216,9 +216,10 @@ export class HttpRpc {
     context: Context,
     before?: (cmd: string) => Promise<number | undefined>,
   ): Promise<FastifyReply> {
-    const { forwarder, local, log, metrics, activity } = this.#deps
+    const { bus, forwarder, local, log, metrics, activity } = this.#deps
     const startedAt = performance.now()
     const body = request.body as Buffer
+    if (body.length > maxClientMessage(bus)) return reply.code(413).send()
     const { spec, ...reading } = readMessage(body, context.kind, context.api_version[0])
     if (!spec || NEEDS_CONNECTION.has(spec.name)) return reply.code(415).send()
     const code = await before?.(spec.cmd)

@@ -9,6 +9,7 @@ import type { Socket } from 'node:net'
 import { type Alarm, idleAlarms } from '@parsec/shared/alarms'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { decodeContext, type EncodedContext, encodeContext } from '@parsec/shared/bus/envelope'
+import { maxClientMessage } from '@parsec/shared/bus/rpc'
 import { Cancel } from '@parsec/shared/cancellation'
 import { parse } from '@parsec/shared/codec/fields'
 import { encode, type Value } from '@parsec/shared/codec/msgpack'
@@ -60,8 +61,6 @@ export type Surroundings = {
   readonly seen: Seen
   readonly inFlight: InFlight
   readonly writes: Writes
-  /** The largest message of an authenticated client. */
-  readonly maxMessage: number
   /** Told once per connection: when its client is known, and when its socket is gone. */
   readonly known: (connection: Connection) => void
   readonly gone: (connection: Connection) => void
@@ -265,7 +264,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#log = this.#all.log.child({ conn_id: this.conn_id, ...whoIs(context) })
     const { unauthenticated_message } = limits
     const most = context.kind === 'authenticated' ? Number.POSITIVE_INFINITY : unauthenticated_message.value
-    this.#socket.limitMessages(Math.min(this.#all.maxMessage, most))
+    this.#socket.limitMessages(Math.min(maxClientMessage(this.#all.bus), most))
     this.#all.known(this)
     this.#log.info('Connection established', { client_api_version: formatVersion(context.api_version) })
     // READY is told before the claimer is let in, so that it never comes after what the claimer does next.

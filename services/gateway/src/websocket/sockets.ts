@@ -3,7 +3,6 @@
 import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { maxClientMessage } from '@parsec/shared/bus/rpc'
 import type { GatewayConfig } from '@parsec/shared/config'
 import { CLOSE_FRAME_MS, TCP_KEEPALIVE_MS } from '@parsec/shared/deadlines'
 import { refuseSocket } from '@parsec/shared/http/refusal'
@@ -28,7 +27,7 @@ export class Sockets {
   readonly #halfOpen = new Map<string, number>()
 
   constructor(
-    surroundings: Omit<Surroundings, 'challenges' | 'maxMessage' | 'inFlight' | 'writes' | 'known' | 'gone'>,
+    surroundings: Omit<Surroundings, 'challenges' | 'inFlight' | 'writes' | 'known' | 'gone'>,
     config: GatewayConfig,
     http: HttpServer,
   ) {
@@ -38,7 +37,6 @@ export class Sockets {
       inFlight: http.inFlight,
       writes: new Writes(),
       challenges: new Challenges(),
-      maxMessage: maxClientMessage(surroundings.bus),
       known: connection => this.#settleAddress(connection),
       gone: connection => this.#remove(connection),
     }
