@@ -26,6 +26,13 @@ export interface Parcel {
   toBytes(): Buffer
 }
 
+/** What a wire carries of a request. */
+export const bytesOf = (payload: Uint8Array | Parcel): Uint8Array =>
+  payload instanceof Uint8Array ? payload : payload.toBytes()
+/** The same bytes, not copied. */
+export const bufferOf = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
 /** Whoever waits for an answer. */
 export type Caller = {
   /** To be set by the server: called when nobody waits any more, at most once and only before the answer. */

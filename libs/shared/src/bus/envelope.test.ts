@@ -13,7 +13,7 @@ const envelope = (context = encodeContext(CONTEXT)): Envelope =>
 describe('an envelope', () => {
   test('tells the same whether it is handed over or goes over a wire', () => {
     const told = opened(envelope().toBytes())
-    const { context, request_id, msLeft } = envelope()
+    const { context, request_id, msLeft } = envelope().told
     assert.deepEqual({ ...told, message: { ...told.message } }, { context, request_id, msLeft, message })
   })
   test('is as long as it says', () => assert.equal(envelope().length, envelope().toBytes().length))

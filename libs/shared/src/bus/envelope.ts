@@ -29,8 +29,8 @@ export const encodeContext = (context: Context): EncodedContext => encode(contex
 export const decodeContext = <C extends Context>(context: EncodedContext): C =>
   decodeOwn(Buffer.from(context, 'latin1'))
 
-/** The tag of a text of so many bytes. */
 const REQUEST_ID_BYTES = 16
+/** The tag of a text of so many bytes. */
 const TEXT_OF_16 = 0xa0 | REQUEST_ID_BYTES
 const ARRAY_OF_5 = 0x95
 const UINT_32 = 0xce
@@ -53,26 +53,20 @@ type Told = {
 }
 
 /** A command on its way from the gateway. */
-export class Envelope implements Parcel, Told {
-  readonly context: EncodedContext
-  readonly request_id: string
-  readonly msLeft: number
-  readonly message: { readonly [field: string]: Value }
+export class Envelope implements Parcel {
+  readonly told: Told
   readonly #bytes: Buffer
-  /** `bytes`: those that `message` was decoded from. */
-  constructor({ context, request_id, msLeft, message }: Told, bytes: Buffer) {
-    this.context = context
-    this.request_id = request_id
-    this.msLeft = msLeft
-    this.message = message
+  /** `bytes`: those that the message was decoded from. */
+  constructor(told: Told, bytes: Buffer) {
+    this.told = told
     this.#bytes = bytes
   }
   get length(): number {
-    return FRAME_BYTES + this.context.length + this.#bytes.length
+    return FRAME_BYTES + this.told.context.length + this.#bytes.length
   }
   /** `[form, encoded context, request_id, milliseconds left, message]`, the message as it came from the client. */
   toBytes(): Buffer {
-    const { context, request_id, msLeft } = this
+    const { context, request_id, msLeft } = this.told
     const bytes = Buffer.allocUnsafe(this.length)
     bytes[0] = ARRAY_OF_5
     bytes[1] = SPOKEN

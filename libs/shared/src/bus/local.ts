@@ -1,11 +1,12 @@
 /**
- * The bus inside one process. It copies bytes that it is not given for good and delivers on a later turn of the event loop, so
- * that code which leans on shared memory or on synchronous delivery fails here too and not only on NATS.
+ * The bus inside one process. It copies bytes that it is not given for good and delivers on a later turn of the event loop,
+ * so that code which leans on shared memory or on synchronous delivery fails here too and not only on NATS.
  */
 import { RemoteFailure, Unavailable } from '../errors.ts'
 import { Answer, type Patience } from './answer.ts'
 import {
   type Bus,
+  bufferOf,
   type Caller,
   type Listener,
   MAX_REPLY_BYTES,
@@ -199,8 +200,7 @@ const NOTHING = Buffer.alloc(0)
 /** What its server gets: a copy of bytes that their owner keeps. */
 function ownOf(payload: Uint8Array | Parcel, owned: boolean): Buffer | Parcel {
   if (!(payload instanceof Uint8Array)) return payload
-  if (!owned) return Buffer.from(payload)
-  return Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+  return owned ? bufferOf(payload) : Buffer.from(payload)
 }
 
 const nextTurn = () => new Promise<void>(resolve => setImmediate(resolve))

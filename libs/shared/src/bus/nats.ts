@@ -32,6 +32,8 @@ import type { Log } from '../log.ts'
 import { type Ends, type Patience, RemoteAnswer } from './answer.ts'
 import {
   type Bus,
+  bufferOf,
+  bytesOf,
   type Caller,
   type Listener,
   MAX_REPLY_BYTES,
@@ -167,7 +169,7 @@ export class NatsBus implements Bus {
     this.#waiting.set(token, asked)
     this.#send({
       subject: this.#prefix + subject,
-      payload: payload instanceof Uint8Array ? payload : payload.toBytes(),
+      payload: bytesOf(payload),
       reply: this.#inbox + token,
       isReply: false,
       ...(traceparent && { headers: traceHeader(traceparent) }),
@@ -566,7 +568,5 @@ export function parseUrl(url: string): { servers: string[]; user?: string; pass?
 }
 
 /** The library hands out views on memory that it does not use again. */
-const bufferOf = (data: Uint8Array): Buffer =>
-  Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.length)
 
 const textOf = (error: unknown): string => (error instanceof Error ? error.message || error.name : String(error))

@@ -10,7 +10,15 @@ import { Cancel } from '../cancellation.ts'
 import { RELAY_ANSWER_MS } from '../deadlines.ts'
 import { RemoteFailure, Unavailable } from '../errors.ts'
 import { type Ends, type Patience, RemoteAnswer } from './answer.ts'
-import type { Bus, Listener, Parcel, RequestOptions, Server, Subscription } from './bus.ts'
+import {
+  type Bus,
+  bytesOf,
+  type Listener,
+  type Parcel,
+  type RequestOptions,
+  type Server,
+  type Subscription,
+} from './bus.ts'
 import { LocalBus } from './local.ts'
 import { Patterns } from './patterns.ts'
 import { FRAME, type Frame, type FrameKind, frame, Link } from './relay-link.ts'
@@ -83,12 +91,11 @@ export class RelayBus implements Bus {
   #ask(
     peer: number,
     subject: string,
-    given: Uint8Array | Parcel,
+    payload: Uint8Array | Parcel,
     { timeoutMs, signal }: RequestOptions,
   ): Promise<Buffer> {
-    if (given.length > this.maxPayload)
-      return Promise.reject(new RangeError(`message of ${given.length} bytes on ${subject}`))
-    const payload = given instanceof Uint8Array ? given : given.toBytes()
+    if (payload.length > this.maxPayload)
+      return Promise.reject(new RangeError(`message of ${payload.length} bytes on ${subject}`))
     if (signal?.aborted) return Promise.reject(signal.reason)
     const id = this.#nextId()
     const asked = new Asked(subject, { timeoutMs, signal }, peer, {
@@ -96,7 +103,7 @@ export class RelayBus implements Bus {
       tellGone: () => this.#link.send(frame(FRAME.gone, { peer, id })),
     })
     this.#waiting.set(id, asked)
-    this.#link.send(frame(FRAME.request, { peer, id, timeoutMs, subject, payload }))
+    this.#link.send(frame(FRAME.request, { peer, id, timeoutMs, subject, payload: bytesOf(payload) }))
     return asked.promise
   }
   /** Asked by another worker. */

@@ -83,7 +83,7 @@ export async function serveCommands<N extends CommandName, Scope extends object>
   const serve: Server = (payload, subject, parcel, caller) => {
     const entry = table.get(subject)
     if (!entry) throw new Unavailable(`${subjects.nameOf(subject)} is not known to this release`)
-    const { context: sender, request_id, msLeft, message } = parcel instanceof Envelope ? parcel : opened(payload)
+    const { context: sender, request_id, msLeft, message } = parcel instanceof Envelope ? parcel.told : opened(payload)
     const { spec, handler } = entry
     const context = contexts.read(sender)
     if (spec.adminOnly && context.kind === 'authenticated' && context.profile !== 'ADMIN')
