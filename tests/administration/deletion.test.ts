@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { BELONGINGS, MADE_ANEW } from '@parsec/metadata/storage/belongings'
 import pg from 'pg'
 import { type Context, clientOf, refused, roleCertificate, Uuid } from '../harness/client.ts'
@@ -136,6 +137,73 @@ for (const topology of ['single', 'cluster'] as const)
     await other.connection.ok('realm_create', { role_certificate })
     await client.createOrganization(id)
   })
+
+/** What commands write that began before the organization was closed; each has the lock that its command has. */
+const LATE: { readonly [command: string]: readonly string[] } = {
+  vlob_maintenance_save_reencryption_batch: [
+    'SELECT FROM realm WHERE organization = $1 FOR NO KEY UPDATE',
+    `INSERT INTO vlob_atom (vlob, encryption_revision, version, blob, size, author, created_on)
+     SELECT vlob, 2, atom.version, blob, size, author, created_on FROM vlob_atom atom JOIN vlob ON vlob._id = atom.vlob
+     WHERE vlob.organization = $1`,
+  ],
+  vlob_update: [
+    'SELECT FROM realm WHERE organization = $1 FOR NO KEY UPDATE',
+    `INSERT INTO vlob_atom (vlob, encryption_revision, version, blob, size, author, created_on)
+     SELECT vlob, 1, 2, blob, size, author, created_on FROM vlob_atom atom JOIN vlob ON vlob._id = atom.vlob
+     WHERE vlob.organization = $1`,
+    `INSERT INTO realm_change (realm, index, vlob, version, size)
+     SELECT realm, 2, _id, 2, 100 FROM vlob WHERE organization = $1`,
+    'UPDATE vlob SET version = 2, changed = 2 WHERE organization = $1',
+  ],
+  realm_update_archiving: [
+    `SELECT pg_advisory_xact_lock(1380272461, _id::int) FROM (
+       SELECT _id FROM realm WHERE organization = $1 FOR NO KEY UPDATE
+     ) realm`,
+    `INSERT INTO realm_archiving (realm, configuration, certificate, certifier, certified_on)
+     SELECT realm._id, 'ARCHIVED', '', device._id, now() FROM realm JOIN device USING (organization)
+     WHERE organization = $1 LIMIT 1`,
+  ],
+  realm_start_reencryption_maintenance: [
+    `INSERT INTO message (recipient, index, sender, timestamp, body)
+     SELECT _id, 99, 'alice@dev1', now(), '' FROM user_ WHERE organization = $1`,
+    'UPDATE user_ SET message_count = 99 WHERE organization = $1',
+  ],
+}
+
+test('whoever ends a command while the organization is deleted leaves nothing behind', async t => {
+  const cluster = await Cluster.start({ topology: 'twins' })
+  const client = clientOf(cluster)
+  t.after(async () => {
+    await client.end()
+    await cluster.stop()
+  })
+  const other = await populated(client)
+  for (const [command, statements] of Object.entries(LATE)) {
+    const { id } = await populated(client)
+    const path = `v2/organizations/${id}`
+    const late = new pg.Client({ connectionString: cluster.database!.url })
+    await late.connect()
+    await late.query('BEGIN')
+    const { rows } = await late.query('SELECT _id FROM organization WHERE organization_id = $1', [id])
+    for (const statement of statements) await late.query(statement, [rows[0]._id])
+    const deletion = deleteAll(client, `${path}?confirm=${(await call(client, path)).json['code']}`)
+    await isAwaited(late)
+    await late.query('COMMIT')
+    await late.end()
+    assert.deepEqual(await deletion, { status: 200, json: { is_deleted: true } }, command)
+    await onlyOneIsLeft(cluster, other.id)
+  }
+})
+
+/** Waits until somebody waits for what this session has locked. */
+async function isAwaited(session: pg.Client): Promise<void> {
+  for (;;) {
+    const { rows } = await session.query(`
+      SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))`)
+    if (rows.length > 0) return
+    await pause(20)
+  }
+}
 
 /** Every table has rows of this organization only. */
 async function onlyOneIsLeft({ database }: Cluster, organization_id: string): Promise<void> {

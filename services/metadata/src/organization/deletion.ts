@@ -100,7 +100,7 @@ async function removeRows(db: Transactional, place: Place, isOver: () => boolean
 }
 
 /** Vlobs go with their versions: to look for those that still have some would take longer each time. */
-async function removeVlobs(db: Queryable, organization: number, isOver: () => boolean): Promise<boolean> {
+async function removeVlobs(db: Transactional, organization: number, isOver: () => boolean): Promise<boolean> {
   for (;;) {
     const vlobs = await db.all<{ _id: number }>(
       sql`SELECT _id FROM vlob WHERE organization = ${organization} ORDER BY vlob_id LIMIT ${VLOBS}`,
@@ -112,9 +112,18 @@ async function removeVlobs(db: Queryable, organization: number, isOver: () => bo
         DELETE FROM vlob_atom WHERE ctid = ANY (ARRAY(
           SELECT ctid FROM vlob_atom WHERE vlob = ANY (${keys}::bigint[]) LIMIT ${ROWS}))`)
     if (!(await repeat(versions, isOver))) return false
-    await db.run(sql`DELETE FROM vlob WHERE _id = ANY (${keys}::bigint[])`)
+    await removeVlobsAlone(db, keys)
   }
 }
+
+/** Nothing leads to a version whose vlob is gone: what somebody adds who has the lock of its realm is waited for. */
+const removeVlobsAlone = (db: Transactional, keys: readonly number[]) =>
+  db.transaction(async tx => {
+    void tx.run(sql`
+      SELECT FROM realm WHERE _id IN (SELECT realm FROM vlob WHERE _id = ANY (${keys}::bigint[])) ORDER BY _id FOR UPDATE`)
+    void tx.run(sql`DELETE FROM vlob_atom WHERE vlob = ANY (${keys}::bigint[])`)
+    return tx.run(sql`DELETE FROM vlob WHERE _id = ANY (${keys}::bigint[])`)
+  })
 
 async function repeat(remove: () => Promise<number>, isOver: () => boolean): Promise<boolean> {
   for (;;) {
@@ -125,16 +134,25 @@ async function repeat(remove: () => Promise<number>, isOver: () => boolean): Pro
 
 /**
  * What others may refer to goes while nobody writes: whoever was writing when the organization was closed has ended by now,
- * or waits for its row. What they have left is `before`.
+ * or is waited for with its row, or with the rows that it refers to. What they have left is `before`. Locks are taken in
+ * the order of the commands, of which only those on realms come to the organization's row last.
  */
 const removeAlone = (db: Transactional, place: Place, before: readonly Selection[], table: Selection) =>
   db.transaction(async tx => {
-    await tx.run(sql`SELECT FROM organization WHERE _id = ${place.key} FOR UPDATE`)
+    const rows = firstRows(table, place)
+    const locks = [
+      sql`SELECT FROM organization WHERE _id = ${place.key} FOR UPDATE`,
+      plain(`SELECT FROM ${rows} ORDER BY _id FOR UPDATE`),
+    ]
+    for (const lock of table[0] === 'realm' ? locks.toReversed() : locks) void tx.run(lock)
     for (const left of before) void tx.run(deletion(left, place))
-    return tx.run(deletion(table, place, ROWS))
+    return tx.run(plain(`DELETE FROM ${rows}`))
   })
 const removeLast = (db: Transactional, place: Place) =>
   removeAlone(db, place, TABLES, ['organization', '_id = $organization'])
+
+const firstRows = ([table, where]: Selection, place: Place): string =>
+  `${table} WHERE _id = ANY (ARRAY(SELECT _id FROM ${table} WHERE ${selection(where, place)} ORDER BY _id LIMIT ${ROWS}))`
 
 function deletion([table, where]: Selection, place: Place, limit?: number): Sql {
   const rows = selection(where, place)
