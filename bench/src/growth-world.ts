@@ -7,7 +7,15 @@ import { type Encodable, encode, type Value } from '@parsec/shared/codec/msgpack
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { query } from './backing.ts'
 import { connect, expectOk, type Identity, signingKeyOf, type Wire } from './client.ts'
-import { bootstrapOrganization, createDevice, createRealm, createUser, createVlob, share } from './identity.ts'
+import {
+  bootstrapOrganization,
+  createDevice,
+  createRealm,
+  createUser,
+  createVlob,
+  revokeUser,
+  share,
+} from './identity.ts'
 import { ADMINISTRATION_TOKEN, type Deployment } from './server.ts'
 
 const ORGANIZATION = 'Growth'
@@ -40,16 +48,25 @@ export class GrowthWorld {
   readonly #databaseUrl: string
   readonly #wsUrl: string
   readonly #author: Identity
+  /** Has as many live invitations as there are units. */
+  readonly #inviter: Identity
   #wire: Wire
   #units = 0
   #people = 0
   #shared = 0
   readonly #ids: Ids
 
-  private constructor(databaseUrl: string, wsUrl: string, author: Identity, wire: Wire, ids: Ids) {
+  private constructor(
+    databaseUrl: string,
+    wsUrl: string,
+    { author, inviter }: { author: Identity; inviter: Identity },
+    wire: Wire,
+    ids: Ids,
+  ) {
     this.#databaseUrl = databaseUrl
     this.#wsUrl = wsUrl
     this.#author = author
+    this.#inviter = inviter
     this.#wire = wire
     this.#ids = ids
   }
@@ -58,6 +75,7 @@ export class GrowthWorld {
   static async create(databaseUrl: string, server: Deployment): Promise<GrowthWorld> {
     const author = await bootstrapOrganization(server.httpUrl, ADMINISTRATION_TOKEN, ORGANIZATION)
     const wire = await connect(server.wsUrls[0]!, author, signingKeyOf(author))
+    const inviter = await createUser(wire, author, 'inviter', 'ADMIN')
     const realm_id = await createRealm(wire, author)
     const quiet_id = await createRealm(wire, author)
     const reencrypted_id = await createRealm(wire, author)
@@ -67,7 +85,7 @@ export class GrowthWorld {
     await wire.request({ cmd: 'block_create', block_id, realm_id, block: randomBytes(BLOB_BYTES) })
     await createVlob(wire, reencrypted_id, randomBytes(BLOB_BYTES))
     const ids = { realm_id, quiet_id, vlob_id, quiet_vlob_id, block_id, reencrypted_id }
-    const world = new GrowthWorld(databaseUrl, server.wsUrls[0]!, author, wire, ids)
+    const world = new GrowthWorld(databaseUrl, server.wsUrls[0]!, { author, inviter }, wire, ids)
     for (let version = 2; version <= VERSIONS; version++) await world.request(world.#update(quiet_vlob_id, version))
     await world.request({
       cmd: 'realm_start_reencryption_maintenance',
@@ -143,6 +161,12 @@ export class GrowthWorld {
       device_create: () => createDevice(this, this.#author, `author@pc${++this.#people}`),
       invite_list: send(() => ({ cmd: 'invite_list' })),
       invite_new: send(() => ({ cmd: 'invite_new', type: 'DEVICE', send_email: false })),
+      'invite_new and invite_delete among many': () => this.#invite(),
+      user_revoke: async () => {
+        const user_id = `user${++this.#people}`
+        await createUser(this, this.#author, user_id)
+        await revokeUser(this, this.#author, user_id)
+      },
       organization_config: send(() => ({ cmd: 'organization_config' })),
       organization_stats: send(() => ({ cmd: 'organization_stats' })),
       pki_enrollment_list: send(() => ({ cmd: 'pki_enrollment_list' })),
@@ -157,6 +181,17 @@ export class GrowthWorld {
       encryption_revision: 2,
       size: BATCH,
     }
+  }
+  /** Invites a user and a device, each twice, and takes both back. */
+  async #invite(): Promise<void> {
+    const wire = await connect(this.#wsUrl, this.#inviter, signingKeyOf(this.#inviter))
+    for (const whom of [{ type: 'USER', claimer_email: 'new@example.com' }, { type: 'DEVICE' }]) {
+      const request = { cmd: 'invite_new', send_email: false, ...whom }
+      await wire.request(request)
+      const { token } = await wire.request(request)
+      await wire.request({ cmd: 'invite_delete', token: token as Uuid, reason: 'CANCELLED' })
+    }
+    wire.close()
   }
   #update(vlob_id: Uuid, version: number): Request {
     const blob = randomBytes(BLOB_BYTES)
@@ -186,8 +221,8 @@ export class GrowthWorld {
 
   /**
    * Until there are so many units of everything else: users here and in another organization, ten times as many realms
-   * that the author belongs to, and five times as many vlobs, versions, blocks and versions to re-encrypt; messages, ended invitations and
-   * decided enrollments. `analyze` false: the planner is not told.
+   * that the author belongs to, and five times as many vlobs, versions, blocks and versions to re-encrypt; messages, ended invitations,
+   * live ones by the inviter, who has shares for everybody's recovery, and decided enrollments. `analyze` false: the planner is not told.
    */
   async grow(units: number, { analyze = true } = {}): Promise<void> {
     const [from, to] = [this.#units + 1, units]
@@ -242,6 +277,29 @@ export class GrowthWorld {
          FROM (SELECT author.* ${author}) author, ${series()} RETURNING _id, greeter
        )
        INSERT INTO conduit (invitation, greeter) SELECT _id, greeter FROM made`,
+      `WITH made AS (
+         INSERT INTO invitation (organization, token, type, greeter, claimer_email, created_on)
+         SELECT organization, gen_random_uuid(), 'USER', _id, 'claimer' || n || '@example.com', now()
+         FROM user_, ${series()} WHERE user_id = 'inviter' RETURNING _id, greeter
+       )
+       INSERT INTO conduit (invitation, greeter) SELECT _id, greeter FROM made`,
+      `WITH inviter AS (
+         SELECT _id, organization FROM user_ WHERE user_id = 'inviter'
+       ), made AS (
+         INSERT INTO shamir_recovery (organization, user_, reveal_token, brief_certificate, threshold, ciphered_data, created_on)
+         SELECT organization, user_._id, gen_random_uuid(), '\\x00', 1, '\\x00', now()
+         FROM inviter JOIN user_ USING (organization) JOIN ${series()} ON user_id = 'u' || n RETURNING *
+       ), active AS (
+         UPDATE user_ SET shamir_recovery = made._id FROM made WHERE user_._id = made.user_
+       ), shares AS (
+         INSERT INTO shamir_recovery_share (shamir_recovery, recipient, share_certificate, shares)
+         SELECT made._id, inviter._id, '\\x00'::bytea, 1 FROM made, inviter
+         UNION ALL
+         SELECT made._id, author.user_, '\\x00', 1 FROM made JOIN user_ u1 ON u1._id = made.user_ AND u1.user_id = 'u1',
+           (SELECT author.user_ ${author}) author
+       )
+       INSERT INTO invitation (organization, token, type, greeter, shamir_recovery, created_on)
+       SELECT made.organization, gen_random_uuid(), 'SHAMIR_RECOVERY', inviter._id, made._id, now() FROM made, inviter`,
       `INSERT INTO pki_enrollment (organization, enrollment_id, submitter_der_x509_certificate, submit_payload_signature,
          submit_payload, submitted_on, enrollment_status, decided_on)
        SELECT author.organization, gen_random_uuid(), int4send(n), '\\x00', '\\x00', now(), 'CANCELLED', now()

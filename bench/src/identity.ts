@@ -95,8 +95,15 @@ export async function createDevice(wire: Requests, author: Identity, device_id: 
   return toIdentity(author.organization_id, device_id, author.root_verify_key, device.key)
 }
 
-/** Another user, of profile STANDARD, who never connects. */
-export async function createUser(wire: Requests, author: Identity, user_id: string): Promise<void> {
+/** Another user; returns who the user's device is. */
+export async function createUser(
+  wire: Requests,
+  author: Identity,
+  user_id: string,
+  profile: 'STANDARD' | 'ADMIN' = 'STANDARD',
+): Promise<Identity> {
+  const device = createKeyPair()
+  const device_id = `${user_id}@bench`
   const common = { author: author.device_id, timestamp: DateTime.now() }
   const user_certificate = certificate(signingKeyOf(author), {
     type: 'user_certificate',
@@ -104,15 +111,15 @@ export async function createUser(wire: Requests, author: Identity, user_id: stri
     user_id,
     human_handle: null,
     public_key: randomBytes(32),
-    is_admin: false,
-    profile: 'STANDARD',
+    is_admin: profile === 'ADMIN',
+    profile,
   })
   const device_certificate = certificate(signingKeyOf(author), {
     type: 'device_certificate',
     ...common,
-    device_id: `${user_id}@bench`,
+    device_id,
     device_label: null,
-    verify_key: createKeyPair().verify_key,
+    verify_key: device.verify_key,
   })
   await wire.request({
     cmd: 'user_create',
@@ -121,6 +128,17 @@ export async function createUser(wire: Requests, author: Identity, user_id: stri
     redacted_user_certificate: user_certificate,
     redacted_device_certificate: device_certificate,
   })
+  return toIdentity(author.organization_id, device_id, author.root_verify_key, device.key)
+}
+
+export async function revokeUser(wire: Requests, author: Identity, user_id: string): Promise<void> {
+  const revoked_user_certificate = certificate(signingKeyOf(author), {
+    type: 'revoked_user_certificate',
+    author: author.device_id,
+    timestamp: DateTime.now(),
+    user_id,
+  })
+  await wire.request({ cmd: 'user_revoke', revoked_user_certificate })
 }
 
 /** Gives another user a role in a realm. */

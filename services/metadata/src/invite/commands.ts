@@ -46,8 +46,11 @@ export const invite: Handlers<Exclude<keyof typeof table, Exchange>> = {
       const found = await tx.one<{ invitation: number; is_deleted: boolean }>(sql`
         SELECT invitation._id AS invitation, invitation.deleted_on IS NOT NULL AS is_deleted
         FROM invitation LEFT JOIN shamir_recovery setup ON setup._id = invitation.shamir_recovery
-        WHERE invitation.organization = ${organization} AND invitation.token = ${token} AND (setup.user_ = ${user}
-          OR EXISTS (SELECT FROM conduit WHERE conduit.invitation = invitation._id AND conduit.greeter = ${user}))`)
+        LEFT JOIN LATERAL (
+          SELECT greeter FROM conduit WHERE conduit.invitation = invitation._id AND greeter = ${user} OFFSET 0
+        ) conduit ON TRUE
+        WHERE invitation.organization = ${organization} AND invitation.token = ${token}
+          AND (setup.user_ = ${user} OR conduit.greeter IS NOT NULL)`)
       if (!found) return { status: 'not_found' }
       if (found.is_deleted) return { status: 'already_deleted' }
       await deleteInvitation(tx, { invitation: found.invitation, token }, reason, ctx.now())
@@ -55,7 +58,10 @@ export const invite: Handlers<Exclude<keyof typeof table, Exchange>> = {
     })
   },
 
-  /** Every greeter's: one's own, or for whose recovery one has a share. Conduits are not asked, they stay when an invitation ends. */
+  /**
+   * Every greeter's: one's own, or for whose recovery one has a share. Conduits are not asked, they stay when an invitation
+   * ends. `OFFSET 0`: each by its key, however many others have.
+   */
   invite_list: async ctx => {
     const rows = await ctx.db.all<{
       type: InvitationType
@@ -71,15 +77,16 @@ export const invite: Handlers<Exclude<keyof typeof table, Exchange>> = {
           SELECT FROM invitation_claimer WHERE invitation = invitation._id AND expires_on > clock_timestamp()
         ) THEN 'READY' ELSE 'IDLE' END AS status
       FROM (
-        SELECT _id FROM invitation
+        SELECT * FROM invitation
         WHERE greeter = ${ctx.context.user} AND shamir_recovery IS NULL AND deleted_on IS NULL
         UNION ALL
-        SELECT invitation._id
-        FROM shamir_recovery_share share JOIN invitation ON invitation.shamir_recovery = share.shamir_recovery
-        WHERE share.recipient = ${ctx.context.user} AND invitation.deleted_on IS NULL
-      ) live JOIN invitation ON invitation._id = live._id
-      LEFT JOIN shamir_recovery setup ON setup._id = invitation.shamir_recovery
-      LEFT JOIN user_ claimer ON claimer._id = setup.user_
+        SELECT invitation.* FROM shamir_recovery_share share CROSS JOIN LATERAL (
+          SELECT * FROM invitation WHERE shamir_recovery = share.shamir_recovery AND deleted_on IS NULL OFFSET 0
+        ) invitation
+        WHERE share.recipient = ${ctx.context.user}
+      ) invitation
+      LEFT JOIN LATERAL (SELECT user_ FROM shamir_recovery WHERE _id = invitation.shamir_recovery OFFSET 0) setup ON TRUE
+      LEFT JOIN LATERAL (SELECT user_id FROM user_ WHERE _id = setup.user_ OFFSET 0) claimer ON TRUE
       ORDER BY invitation.created_on, invitation._id`)
     const invitations: InvitationItem[] = []
     for (const { type, claimer_email, claimer_user_id, ...item } of rows) {
@@ -131,7 +138,10 @@ type Made =
   | { status: 'ok'; token: Uuid; to: string | null }
   | { status: 'not_allowed' | 'already_member' | 'shamir_recovery_not_setup' }
 
-/** Orders the invitations by one greeter, or for one recovery, so that asking twice at once makes one. */
+/**
+ * Orders the invitations by one greeter, or for one recovery, so that asking twice at once makes one. A live one is looked up
+ * by its key (`OFFSET 0`): planned with the `LIMIT`, all invitations might be gone through in the order of their ids.
+ */
 const lockUser = (tx: Tx, user: number) => tx.run(sql`SELECT FROM user_ WHERE _id = ${user} FOR NO KEY UPDATE`)
 
 async function inviteUser(tx: Tx, ctx: Ctx<'invite_new'>, claimer_email: string): Promise<Made> {
@@ -143,8 +153,10 @@ async function inviteUser(tx: Tx, ctx: Ctx<'invite_new'>, claimer_email: string)
         WHERE human.organization = ${organization} AND human.email = ${claimer_email}
           AND (user_.revoked_on IS NULL OR user_.revoked_on > ${ctx.now()})
       ) AS is_member,
-      (SELECT token FROM invitation WHERE greeter = ${user} AND type = 'USER' AND claimer_email = ${claimer_email}
-        AND deleted_on IS NULL ORDER BY _id LIMIT 1) AS token`)
+      (SELECT token FROM (
+        SELECT _id, token FROM invitation
+        WHERE greeter = ${user} AND type = 'USER' AND claimer_email = ${claimer_email} AND deleted_on IS NULL OFFSET 0
+      ) live ORDER BY _id LIMIT 1) AS token`)
   if (found!.is_member) return { status: 'already_member' }
   const token = found!.token ?? insertInvitation(tx, ctx, { type: 'USER', claimer_email }, [{ user, user_id }])
   return { status: 'ok', token, to: claimer_email }
@@ -154,8 +166,10 @@ async function inviteDevice(tx: Tx, ctx: Ctx<'invite_new'>): Promise<Made> {
   const { user, user_id, human_handle } = ctx.context
   void lockUser(tx, user)
   const live = await tx.one<{ token: Uuid }>(sql`
-    SELECT token FROM invitation WHERE greeter = ${user} AND type = 'DEVICE' AND deleted_on IS NULL
-    ORDER BY _id LIMIT 1`)
+    SELECT token FROM (
+      SELECT _id, token FROM invitation
+      WHERE greeter = ${user} AND type = 'DEVICE' AND claimer_email IS NULL AND deleted_on IS NULL OFFSET 0
+    ) live ORDER BY _id LIMIT 1`)
   const token = live?.token ?? insertInvitation(tx, ctx, { type: 'DEVICE' }, [{ user, user_id }])
   return { status: 'ok', token, to: human_handle?.[0] ?? null }
 }
@@ -168,8 +182,10 @@ async function inviteRecovery(tx: Tx, ctx: Ctx<'invite_new'>, claimer_user_id: U
   )
   const claimer = await tx.one<{ shamir_recovery: number; email: string; token: Uuid | null }>(sql`
     SELECT user_.shamir_recovery, human.email, (
-        SELECT token FROM invitation WHERE shamir_recovery = user_.shamir_recovery AND deleted_on IS NULL
-        ORDER BY _id LIMIT 1
+        SELECT token FROM (
+          SELECT _id, token FROM invitation
+          WHERE shamir_recovery = user_.shamir_recovery AND deleted_on IS NULL OFFSET 0
+        ) live ORDER BY _id LIMIT 1
       ) AS token
     FROM user_ JOIN human ON human._id = user_.human
     WHERE user_.organization = ${organization} AND user_.user_id = ${claimer_user_id}

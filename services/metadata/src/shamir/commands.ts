@@ -41,9 +41,9 @@ export const shamir: Handlers<keyof typeof table> = {
     const entrusted = await ctx.db.all<{ brief_certificate: Buffer; share_certificate: Buffer }>(sql`
       SELECT brief_certificate, share_certificate
       FROM shamir_recovery_share share
-      JOIN shamir_recovery ON shamir_recovery._id = share.shamir_recovery
-      JOIN user_ owner ON owner.shamir_recovery = shamir_recovery._id AND owner._id = shamir_recovery.user_
-      WHERE share.recipient = ${ctx.context.user} ORDER BY shamir_recovery._id`)
+      CROSS JOIN LATERAL (SELECT * FROM shamir_recovery WHERE _id = share.shamir_recovery OFFSET 0) setup
+      CROSS JOIN LATERAL (SELECT shamir_recovery FROM user_ WHERE _id = setup.user_ OFFSET 0) owner
+      WHERE share.recipient = ${ctx.context.user} AND owner.shamir_recovery = setup._id ORDER BY setup._id`)
     return {
       status: 'ok',
       brief_certificates: entrusted.map(({ brief_certificate }) => brief_certificate),
@@ -111,8 +111,8 @@ async function insertSetup(
 /** Invitations for a former setup of the caller are void. */
 async function deleteInvitations(tx: Tx, { context: { user }, now }: Author): Promise<void> {
   const live = await tx.all<{ invitation: number; token: Uuid }>(sql`
-    SELECT invitation._id AS invitation, invitation.token
-    FROM invitation JOIN shamir_recovery setup ON setup._id = invitation.shamir_recovery
-    WHERE setup.user_ = ${user} AND invitation.deleted_on IS NULL FOR NO KEY UPDATE OF invitation`)
+    SELECT _id AS invitation, token FROM invitation
+    WHERE shamir_recovery = ANY(ARRAY(SELECT _id FROM shamir_recovery WHERE user_ = ${user})) AND deleted_on IS NULL
+    FOR NO KEY UPDATE`)
   for (const invitation of live) await deleteInvitation(tx, invitation, 'CANCELLED', now())
 }
