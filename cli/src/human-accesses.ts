@@ -19,7 +19,7 @@ export type UserAccesses = {
 }
 
 /**
- * The users whose lower-cased handle and id have every word of `filter` (which is not lower-cased), in the order of
+ * The users whose lower-cased handle and id have every word of `filter` (normalized, not lower-cased), in the order of
  * their creation. Throws `OperatorError` for an unknown organization.
  */
 export async function humanAccesses(db: Database, id: OrganizationID, filter: string): Promise<UserAccesses[]> {
@@ -37,7 +37,10 @@ export async function humanAccesses(db: Database, id: OrganizationID, filter: st
     FROM realm_role JOIN realm ON realm._id = realm_role.realm
     WHERE realm.organization = ${found.organization} ORDER BY realm_role.certified_on, realm_role._id`)
   const changesOf = Map.groupBy(changes, change => change.user)
-  const words = filter.split(/\s+/).filter(word => word !== '')
+  const words = filter
+    .normalize()
+    .split(/\s+/)
+    .filter(word => word !== '')
   return users
     .filter(user => words.every(word => searchText(user).includes(word)))
     .map(({ user, ...fields }) => {

@@ -91,6 +91,19 @@ test('the negative zero of JSON is a zero, wherever a number is', async () => {
   assert.equal((await api.call('listOrganizations', { cursor })).status, 200)
 })
 
+test('a text is searched for in whatever form of Unicode and case it comes', async () => {
+  const { id: organization_id, alice } = await client.org()
+  await client.user(await client.connect(alice), alice, 'jose', { label: 'Jos\u00e9' })
+  for (const search of ['JOS\u00c9', 'jose\u0301']) {
+    const { users } = await api.ok('listUsers', { organization_id, search })
+    assert.deepEqual(
+      users.map(({ user_id }: Answer['json']) => user_id),
+      ['jose'],
+      search,
+    )
+  }
+})
+
 test('lists are read page by page, in any order, and hold each item once', async () => {
   const created: string[] = []
   for (let n = 0; n < 7; n++) created.push(await named(`Paged${n % 2 ? 'A' : 'b'}${n}`))

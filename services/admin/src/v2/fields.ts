@@ -49,10 +49,10 @@ export const givenInstant = (): z.ZodType<DateTime> =>
     })
     .meta({ type: 'string', format: 'date-time' })
 
-/** Longest text to search for. */
+/** Longest text to search for, in its normal form as all that is found. */
 const MAX_SEARCH = 254
 export const search = () =>
-  z.string().min(1).max(MAX_SEARCH).refine(isStorable, 'This text cannot be searched for.').optional()
+  z.string().min(1).max(MAX_SEARCH).refine(isStorable, 'This text cannot be searched for.').normalize().optional()
 function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\0')
 }
