@@ -1,4 +1,5 @@
 /** The NATS servers, as the services of this process would use them. */
+import { noticesVanished } from '@parsec/shared/bus/nats'
 import { probeNats } from '@parsec/shared/bus/nats-probe'
 import { permissionsOf } from '@parsec/shared/bus/permissions'
 import { MAX_CLIENT_MESSAGE_BYTES, MAX_ENVELOPE_BYTES } from '@parsec/shared/bus/rpc'
@@ -26,6 +27,11 @@ export async function checkNats(nats: NatsSettings, services: readonly ServiceNa
       { publish: all('publish'), subscribe: all('subscribe') },
     )
     findings.ok(`nats-server ${version}, ${isSecure ? 'with' : 'without'} TLS`)
+    if (!noticesVanished(version))
+      findings.warn(
+        'a service that vanishes without a word keeps its share of requests for minutes',
+        'run nats-server 2.9.16 or later',
+      )
     const wanted = MAX_CLIENT_MESSAGE_BYTES + MAX_ENVELOPE_BYTES
     if (maxPayload >= wanted) findings.ok(`max_payload is ${maxPayload}`)
     else

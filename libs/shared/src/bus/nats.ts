@@ -59,6 +59,15 @@ export type NatsOptions = {
   log: Log
 }
 
+/**
+ * Whether servers of a version notice a client that vanished without a word while others go on asking for it: older ones
+ * take what they send it for a sign of its life, and give it its share of requests until TCP gives up, after minutes.
+ */
+export function noticesVanished(version: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = version.split(/[.-]/).map(Number)
+  return (major - 2 || minor - 9 || patch - 16) >= 0
+}
+
 /** What subjects begin with unless the operator says otherwise. */
 export const DEFAULT_PREFIX = 'parsec'
 
@@ -130,6 +139,8 @@ export class NatsBus implements Bus {
     this.#inbox = `${prefix}.inbox.${inbox}.${randomUUID().replaceAll('-', '')}.`
     this.#maxPayload = nats.info!.max_payload
     this.#lookAtBrokers()
+    const { version } = nats.info!
+    if (!noticesVanished(version)) log.warning('NATS server is too old to notice services that vanish', { version })
     nats.subscribe(`${this.#inbox}*`, {
       callback: (error, message) => {
         if (error) this.#log.error('NATS refuses the inbox', { error })
