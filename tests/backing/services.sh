@@ -19,6 +19,7 @@
 #   PORT_BASE    first port tried                     (17300)
 #   KEYSTONE_TOKEN_TTL seconds (3600)   S3_SECRET_CACHE seconds (300; 0 asks Keystone each time)
 #   SWIFT_TOKEN_CACHE seconds (300; a revoked token works that much longer; -1 asks each time)
+#   PG_BIN       folder of another PostgreSQL's programs, with psql and pg_isready (/usr/lib/postgresql/15/bin)
 #   NATS_MAX_PAYLOAD bytes (8388608)    NATS_JETSTREAM 0|1 (0)
 set -euo pipefail
 umask 022
@@ -39,7 +40,7 @@ S3_ACCESS=parsectestaccesskey
 S3_SECRET=parsectestsecretkey0123456789
 OS_USER=parsec OS_PROJECT=parsec-test CONTAINER=parsec-test
 
-PG_BIN=/usr/lib/postgresql/15/bin
+PG_BIN=${PG_BIN:-/usr/lib/postgresql/15/bin}
 SYS_PY=/usr/bin/python3           # never a pyenv/venv python: the OpenStack modules are Debian's
 ENV_FILE=$STATE_DIR/env.sh
 RUN=$STATE_DIR/run LOG=$STATE_DIR/log

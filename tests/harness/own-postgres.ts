@@ -8,7 +8,7 @@ import pg from 'pg'
 import { Child } from './child.ts'
 import { freePort } from './ports.ts'
 
-const BIN = '/usr/lib/postgresql/15/bin'
+const BIN = process.env['PG_BIN'] ?? '/usr/lib/postgresql/15/bin'
 /** PostgreSQL does not run as root. */
 const AS_POSTGRES =
   process.getuid?.() === 0 ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups'] : []
