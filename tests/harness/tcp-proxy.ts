@@ -4,6 +4,7 @@
  *   await proxy.set({ kind: 'reset' })                   new and open connections are reset
  *   proxy.set({ kind: 'silent', only: 'open' })          a failover without RST: what is open is never answered again
  *   proxy.set({ kind: 'silent' })                        nothing is answered, new connections neither
+ *   proxy.set({ kind: 'silent', way: 'to client' })      what the server says is lost, and the client is heard; or reversed
  *   proxy.set({ kind: 'delay', ms: 50 })                 each piece comes late, in both directions
  *   proxy.set({ kind: 'loss', chance: 0.01 })            a connection loses a piece for good: from then on it is silent
  *   proxy.set({ kind: 'refuse' })                        new connections are refused, open ones go on
@@ -18,14 +19,18 @@ export type Fault =
   | { readonly kind: 'none' }
   | { readonly kind: 'reset' }
   | { readonly kind: 'refuse' }
-  | { readonly kind: 'silent'; readonly only?: 'open' }
+  | { readonly kind: 'silent'; readonly only?: 'open'; readonly way?: Way }
   | { readonly kind: 'delay'; readonly ms: number }
   | { readonly kind: 'loss'; readonly chance: number }
+
+/** Of the bytes that are lost; both without it. */
+type Way = 'to client' | 'to server'
 
 /** More than the keep-alive of our sessions at PostgreSQL takes. */
 const KEEPALIVE_MS = 60_000
 
-type Pair = { client: Socket; server: Socket; isSilent: boolean }
+/** `way`: which of its bytes are lost while it is silent, or all. */
+type Pair = { client: Socket; server: Socket; isSilent: boolean; way?: Way | undefined }
 
 export class TcpProxy {
   readonly url: string
@@ -65,7 +70,7 @@ export class TcpProxy {
   set(fault: Fault): void {
     this.#fault = fault
     if (fault.kind === 'reset') this.reset()
-    if (fault.kind === 'silent') for (const pair of this.#pairs) silence(pair)
+    if (fault.kind === 'silent') for (const pair of this.#pairs) silence(pair, fault.way)
   }
   heal(): void {
     this.#fault = { kind: 'none' }
@@ -99,7 +104,8 @@ export class TcpProxy {
     const port = Number(behind.port || 5432)
     const server = connect({ host: behind.hostname, port, allowHalfOpen: true, noDelay: true })
     server.on('error', ignore)
-    const pair: Pair = { client, server, isSilent: this.#fault.kind === 'silent' && this.#fault.only !== 'open' }
+    const pair: Pair = { client, server, isSilent: false }
+    if (this.#fault.kind === 'silent' && this.#fault.only !== 'open') silence(pair, this.#fault.way)
     this.#pairs.add(pair)
     client.on('close', () => {
       this.#pairs.delete(pair)
@@ -124,15 +130,18 @@ export class TcpProxy {
       if (this.#fault.kind === 'delay') setTimeout(write, this.#fault.ms)
       else write()
     }
+    const way = to === pair.client ? 'to client' : 'to server'
+    const isLost = () => pair.isSilent && (pair.way ?? way) === way
     from.on('data', piece => {
       if (this.#fault.kind === 'loss' && Math.random() < this.#fault.chance) silence(pair)
-      send(() => pair.isSilent || to.write(piece))
+      send(() => isLost() || to.write(piece))
     })
-    from.on('end', () => send(() => pair.isSilent || to.end()))
+    from.on('end', () => send(() => isLost() || to.end()))
   }
 }
 
-function silence(pair: Pair): void {
+function silence(pair: Pair, way?: Way): void {
   pair.isSilent = true
+  pair.way = way
 }
 const ignore = () => {}
