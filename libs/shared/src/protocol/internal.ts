@@ -24,6 +24,7 @@ import type {
 import type { Lane, ServiceName } from './command.ts'
 import type { AuthenticatedContext } from './context.ts'
 import type { ConduitSide, ConduitState } from './invite.ts'
+import type { Memberships } from './memberships.ts'
 import type { OrganizationStats } from './organization.ts'
 import type { DeviceID, InvitationType, OrganizationID, UserID, UserProfile } from './types.ts'
 
@@ -109,8 +110,8 @@ type Requests = {
   organization_expired: { request: { organization_id: OrganizationID }; reply: Record<never, never> }
   /** The realms in which the user has a role now, and how far their events and the user's messages have come. */
   realm_memberships: {
-    request: { organization: number; user: number }
-    reply: { realms: { realm_id: Uuid; certified_on: DateTime; place: number }[]; message_count: number }
+    request: { organization: number; user: number; packed?: boolean }
+    reply: Memberships & { message_count: number }
   }
 
   /** Stores an API v1 invitation of a user or device; a later one replaces it (spec 03 §6.3). */

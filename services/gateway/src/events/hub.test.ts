@@ -36,11 +36,16 @@ const role = (place: number, role: 'READER' | null): Told => ({
 async function world() {
   const bus = new LocalBus()
   const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: <C>(call: C) => call } as const
+  /** Whose realms were read. */
+  const read: number[] = []
   await serveInternal(service, {
-    realm_memberships: async (_ctx, { user }) => ({
-      realms: user === 1 ? [{ realm_id: REALM, certified_on: new DateTime(1), place: 1 }] : [],
-      message_count: 0,
-    }),
+    realm_memberships: async (_ctx, { user }) => {
+      read.push(user)
+      return {
+        realms: user === 1 ? [{ realm_id: REALM, certified_on: new DateTime(1), place: 1 }] : [],
+        message_count: 0,
+      }
+    },
   })
   const counted: string[] = []
   const hub = new EventHub(bus, log, { ...noMetrics, event: name => void counted.push(name) })
@@ -71,7 +76,7 @@ async function world() {
     await nextTurn()
     await nextTurn()
   }
-  return { hub, alice, bob, tell, order, counted }
+  return { hub, alice, bob, tell, order, counted, member, read }
 }
 
 test('changes that overtake the role which was granted before them wait for it (01-wire §10.5)', async () => {
@@ -91,6 +96,27 @@ test('who lost the role before a change does not hear of it, though its event co
   await tell(role(3, null))
   assert.deepEqual(bob.shown(), ['realm.roles_updated', 'realm.roles_updated'])
   assert.deepEqual(alice.shown(), [1, 2])
+  await hub.stop()
+})
+
+test('further sessions of a user share what the first has read, until something may have been missed', async () => {
+  const { hub, tell, order, member, read } = await world()
+  assert.deepEqual(read, [1, 2])
+  const others = await Promise.all([member(1, 'alice'), member(1, 'alice')])
+  assert.deepEqual(read, [1, 2])
+  await tell(changed(1, 2))
+  assert.deepEqual(
+    others.map(({ shown }) => shown()),
+    [[1], [1]],
+  )
+  await order({ control: 'events.lost' })
+  const [next] = await Promise.all([member(1, 'alice'), member(1, 'alice')])
+  assert.deepEqual(read, [1, 2, 1], 'those that come at once read together')
+  hub.forgetOrder()
+  await member(1, 'alice')
+  assert.deepEqual(read, [1, 2, 1, 1])
+  await tell(changed(2, 3))
+  assert.deepEqual(next.shown(), [], 'who is being sent away')
   await hub.stop()
 })
 

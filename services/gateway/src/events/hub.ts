@@ -11,10 +11,12 @@ import { ORGANIZATION_LINGER_MS } from '@parsec/shared/deadlines'
 import type { Log } from '@parsec/shared/log'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { BusEvent, ControlEvent } from '@parsec/shared/protocol/events'
+import { membershipsIn } from '@parsec/shared/protocol/memberships'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { EventOrder } from './order.ts'
 import { QueuedBytes } from './queue.ts'
-import { type EventFanOut, eventFanOut, HeardEvent, Organization, type Session } from './session.ts'
+import { type EventFanOut, eventFanOut, HeardEvent, type Memberships, Organization, type Session } from './session.ts'
+import { Slices } from './slices.ts'
 
 /** Ids of events that are remembered, so that one that is told twice reaches clients once. */
 const REMEMBERED_EVENTS = 65_536
@@ -35,6 +37,8 @@ export class EventHub {
   readonly #entries = new Map<OrganizationID, Entry>()
   readonly #seen = new SeenIds(REMEMBERED_EVENTS)
   readonly #fanOut: EventFanOut
+  /** For what concerns many connections or realms at once. */
+  readonly slices = new Slices()
   /** Of the queues of all clients. */
   readonly queuedBytes = new QueuedBytes()
   constructor(bus: Bus, log: Log, metrics: Metrics = noMetrics) {
@@ -50,7 +54,7 @@ export class EventHub {
   async enter(id: OrganizationID): Promise<Organization> {
     let entry = this.#entries.get(id)
     if (!entry) {
-      const organization = new Organization(id, this.#fanOut)
+      const organization = new Organization(id, this.slices, this.#fanOut)
       const order = new EventOrder<HeardEvent>(
         event => this.#guarded(organization, () => organization.deliver(event)),
         next => this.#guarded(organization, () => organization.lose(next)),
@@ -106,17 +110,30 @@ export class EventHub {
     keys: { organization: number; user: number },
   ): Promise<void> {
     if (session.subscribed) return
-    organization.startCatchingUp(session)
-    // Hearing comes before reading, so that a change in between is not missed; certificates say which is newer.
-    await this.#hearClientEvents(organization)
-    const { realms, message_count } = await callInternal(this.#bus, 'realm_memberships', keys)
-    const order = this.#entries.get(organization.id)?.order
-    for (const { realm_id, certified_on, place } of realms) {
-      session.user.remember(realm_id, true, certified_on)
-      order?.startAfter(realm_id.hex, place)
-    }
-    order?.startAfter(`@${session.user.id}`, message_count)
+    const memberships = organization.startCatchingUp(session)
+    memberships.reading ??= this.#read(organization, memberships, keys)
+    await memberships.reading
     if (session.subscribed) organization.catchUp(session)
+  }
+  async #read(
+    organization: Organization,
+    memberships: Memberships,
+    keys: { organization: number; user: number },
+  ): Promise<void> {
+    try {
+      // Hearing comes before reading, so that a change in between is not missed; certificates say which is newer.
+      await this.#hearClientEvents(organization)
+      const reply = await callInternal(this.#bus, 'realm_memberships', { ...keys, packed: true })
+      const order = this.#entries.get(organization.id)?.order
+      order?.startAfter(`@${memberships.user.id}`, reply.message_count)
+      await this.slices.each(membershipsIn(reply), ({ hex, certified_on, place }) => {
+        memberships.remember(hex, true, certified_on)
+        if (!memberships.isOver) order?.startAfter(hex, place)
+      })
+    } catch (error) {
+      memberships.reading = null
+      throw error
+    }
   }
   async #hearClientEvents(organization: Organization): Promise<void> {
     const entry = this.#entries.get(organization.id)
@@ -134,7 +151,10 @@ export class EventHub {
 
   /** Messages were lost, and everybody connects anew: what comes next follows on nothing that was heard before. */
   forgetOrder(): void {
-    for (const { order } of this.#entries.values()) order.clear()
+    for (const { order, organization } of this.#entries.values()) {
+      order.clear()
+      organization.mistrust()
+    }
   }
   /** Ends every subscription. */
   async stop(): Promise<void> {
@@ -193,16 +213,14 @@ function obey(organization: Organization, order: ControlEvent): void {
   switch (order.control) {
     case 'user.revoked':
     case 'user.frozen':
-      // A copy: each session that ends leaves the list.
-      for (const session of [...(organization.users.get(order.user_id)?.sessions ?? [])])
-        session.peer.end(order.control)
-      return
+      return organization.sendAway(organization.users.get(order.user_id)?.sessions ?? [], order.control)
     case 'events.lost':
-      for (const session of [...organization.subscribers]) session.peer.end(order.control)
-      return
+      return organization.sendAway(organization.subscribers, order.control)
     case 'organization.expired':
-      for (const user of [...organization.users.values()])
-        for (const session of [...user.sessions]) session.peer.end(order.control)
+      organization.sendAway(
+        [...organization.users.values()].flatMap(user => user.sessions),
+        order.control,
+      )
   }
 }
 

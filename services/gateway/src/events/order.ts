@@ -9,7 +9,8 @@ import { limits } from '@parsec/shared/limits'
 /** Most events of a series that wait. With one more, what is missing counts as lost: a client could not take them at once. */
 export const MAX_WAITING = limits.queued_events.value
 
-type Series<T> = { next: number | undefined; readonly waiting: Map<number, T>; timer: NodeJS.Timeout | undefined }
+/** There may be as many as realms: `waiting` is there only while one waits. */
+type Series<T> = { next: number | undefined; waiting: Map<number, T> | undefined; timer: NodeJS.Timeout | undefined }
 
 export class EventOrder<T> {
   readonly #tell: (event: T) => void
@@ -25,20 +26,21 @@ export class EventOrder<T> {
   add(name: string, index: number, event: T): void {
     let series = this.#series.get(name)
     if (!series) {
-      series = { next: undefined, waiting: new Map(), timer: undefined }
+      series = { next: undefined, waiting: undefined, timer: undefined }
       this.#series.set(name, series)
     }
     if (index === 1) series.next ??= 1
     if (series.next !== undefined && index < series.next) return this.#tell(event)
+    series.waiting ??= new Map()
     series.waiting.set(index, event)
     this.#tellNext(series)
-    if (series.waiting.size > MAX_WAITING) this.#giveUp(series)
+    if (series.waiting && series.waiting.size > MAX_WAITING) this.#giveUp(series)
   }
 
   /** `index` was the newest of a series at a time when its events were already heard here: the next one comes after it. */
   startAfter(name: string, index: number): void {
     const series = this.#series.get(name)
-    if (!series) this.#series.set(name, { next: index + 1, waiting: new Map(), timer: undefined })
+    if (!series) this.#series.set(name, { next: index + 1, waiting: undefined, timer: undefined })
     else if (series.next === undefined) {
       series.next = index + 1
       this.#tellNext(series)
@@ -52,21 +54,24 @@ export class EventOrder<T> {
   }
 
   #tellNext(series: Series<T>): void {
+    const { waiting } = series
+    if (!waiting) return
     while (series.next !== undefined) {
-      const event = series.waiting.get(series.next)
+      const event = waiting.get(series.next)
       if (event === undefined) break
-      series.waiting.delete(series.next++)
+      waiting.delete(series.next++)
       this.#tell(event)
     }
     // What came before its start was known, and lies before it.
-    for (const [index, event] of series.waiting) {
+    for (const [index, event] of waiting) {
       if (series.next === undefined || index >= series.next) continue
-      series.waiting.delete(index)
+      waiting.delete(index)
       this.#tell(event)
     }
-    if (series.waiting.size === 0) {
+    if (waiting.size === 0) {
       clearTimeout(series.timer)
       series.timer = undefined
+      series.waiting = undefined
     } else
       series.timer ??= setTimeout(
         () => this.#giveUp(series),
@@ -77,17 +82,19 @@ export class EventOrder<T> {
   #giveUp(series: Series<T>): void {
     clearTimeout(series.timer)
     series.timer = undefined
-    const indices = [...series.waiting.keys()].sort((a, b) => a - b)
+    const waiting = series.waiting ?? new Map<number, T>()
+    const indices = [...waiting.keys()].sort((a, b) => a - b)
     if (series.next === undefined) {
       series.next = indices[0]
       return this.#tellNext(series)
     }
     for (const index of indices) {
-      const event = series.waiting.get(index)!
-      series.waiting.delete(index)
+      const event = waiting.get(index)!
+      waiting.delete(index)
       if (index > series.next) this.#miss(event)
       series.next = index + 1
       this.#tell(event)
     }
+    if (waiting.size === 0) series.waiting = undefined
   }
 }

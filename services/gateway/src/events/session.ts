@@ -1,7 +1,8 @@
 /**
  * Who is connected: authenticated sessions by organization and user, and the realms that each user hears of.
  *
- * The realms belong to the user, not to the connection: its sessions share one map, kept while one of them is subscribed.
+ * The realms belong to the user, not to the connection: its sessions share one map, kept while one of them is subscribed, so
+ * a further session of a user reads nothing.
  * The organization knows who is in each realm, so that an event finds its recipients without asking all.
  */
 import { encode } from '@parsec/shared/codec/msgpack'
@@ -12,6 +13,7 @@ import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/sh
 import type { DeviceID, OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import { type ApiVersion, knowsEvent } from '@parsec/shared/protocol/versions'
 import { FanOut } from './fan-out.ts'
+import { Slices } from './slices.ts'
 
 /** What receives events: a WebSocket, or a stream of server-sent events. */
 export interface Peer {
@@ -41,50 +43,88 @@ export class Session {
   }
 }
 
-/** A realm that somebody here has heard of, and who is in it. `mentions`: users that remember something of it. */
-type Realm = { readonly hex: string; readonly members: Set<User>; mentions: number }
+/** A realm that somebody here has heard of, and who is in it. `mentions`: memberships that remember something of it. */
+type Realm = { readonly hex: string; readonly members: Set<Memberships>; mentions: number }
 
-/** A user with at least one session. */
-export class User {
-  readonly id: UserID
-  readonly sessions: Session[] = []
+/** The realms of a user, from the first session that subscribes to the end of the last. */
+export class Memberships {
+  readonly user: User
   readonly #organization: Organization
+  /** Resolves when they are complete; null: nobody has begun to read them. */
+  reading: Promise<void> | null = null
+  /** Something may be missing in them. */
+  isMistrusted = false
+  /** What the user hears of from now on is in others. */
+  isOver = false
   /**
    * Per realm the timestamp (µs) of the newest role certificate that was heard of, negative when it took the role away.
    * Replicas may tell role changes in another order than they were committed; the newest certificate counts.
    */
-  #roles: Map<Realm, number> | null = null
-  constructor(id: UserID, organization: Organization) {
-    this.id = id
+  readonly #roles = new Map<Realm, number>()
+  constructor(user: User, organization: Organization) {
+    this.user = user
     this.#organization = organization
   }
 
-  isIn(hex: string): boolean {
-    return this.#organization.realms.get(hex)?.members.has(this) ?? false
-  }
-  /** Starts to keep realms; what is told from now on and what a later `remember` brings are merged. */
-  keepRealms(): void {
-    this.#roles ??= new Map()
-  }
-  remember(realm_id: Uuid, has: boolean, certified_on: DateTime | undefined): void {
-    if (this.#roles === null) return
-    const realm = this.#organization.realm(realm_id.hex)
+  /** `certified_on` in microseconds since 1970. */
+  remember(hex: string, has: boolean, certified_on: number | undefined): void {
+    if (this.isOver) return
+    const realm = this.#organization.realm(hex)
     const remembered = this.#roles.get(realm)
     const known = Math.abs(remembered ?? 0)
-    const on = certified_on?.us ?? known + 1
+    const on = certified_on ?? known + 1
     if (on < known) return
     if (remembered === undefined) realm.mentions++
     this.#roles.set(realm, has ? on : -on)
     if (has) realm.members.add(this)
     else realm.members.delete(this)
   }
-  forgetRealmsUnlessSubscribed(): void {
-    if (this.#roles === null || this.sessions.some(session => session.subscribed)) return
-    for (const realm of this.#roles.keys()) {
+  /** Nothing of them counts any more; what they hold is let go of in slices. */
+  end(slices: Slices): void {
+    this.isOver = true
+    const { realms } = this.#organization
+    void slices.each(this.#roles.keys(), realm => {
       realm.members.delete(this)
-      if (--realm.mentions === 0) this.#organization.realms.delete(realm.hex)
-    }
-    this.#roles = null
+      if (--realm.mentions === 0) realms.delete(realm.hex)
+    })
+  }
+}
+
+/** A user with at least one session. */
+export class User {
+  readonly id: UserID
+  readonly sessions: Session[] = []
+  readonly #organization: Organization
+  /** While a session is subscribed. */
+  #memberships: Memberships | null = null
+  constructor(id: UserID, organization: Organization) {
+    this.id = id
+    this.#organization = organization
+  }
+
+  isIn(hex: string): boolean {
+    return this.#memberships !== null && (this.#organization.realms.get(hex)?.members.has(this.#memberships) ?? false)
+  }
+  /** From now on; what is told and what is read later are merged. Sessions that follow share them. */
+  keepRealms(slices: Slices): Memberships {
+    if (this.#memberships?.isMistrusted) this.#forgetRealms(slices)
+    this.#memberships ??= new Memberships(this, this.#organization)
+    return this.#memberships
+  }
+  /** Something may have been missed: who subscribes from now on reads anew. */
+  mistrustRealms(): void {
+    if (this.#memberships) this.#memberships.isMistrusted = true
+  }
+  /** Does nothing unless a session is subscribed. */
+  remember(realm_id: Uuid, has: boolean, certified_on: DateTime | undefined): void {
+    this.#memberships?.remember(realm_id.hex, has, certified_on?.us)
+  }
+  forgetRealmsUnlessSubscribed(slices: Slices): void {
+    if (!this.sessions.some(session => session.subscribed)) this.#forgetRealms(slices)
+  }
+  #forgetRealms(slices: Slices): void {
+    this.#memberships?.end(slices)
+    this.#memberships = null
   }
 }
 
@@ -125,8 +165,10 @@ export class Organization {
   /** Told of every order: commands that wait for one. */
   readonly watchers = new Set<(order: ControlEvent) => void>()
   readonly #fanOut: EventFanOut
-  constructor(id: OrganizationID, fanOut: EventFanOut = eventFanOut()) {
+  readonly #slices: Slices
+  constructor(id: OrganizationID, slices = new Slices(), fanOut: EventFanOut = eventFanOut()) {
     this.id = id
+    this.#slices = slices
     this.#fanOut = fanOut
   }
 
@@ -156,7 +198,7 @@ export class Organization {
     this.catchingUp.delete(session)
     const at = user.sessions.indexOf(session)
     if (at >= 0) user.sessions.splice(at, 1)
-    user.forgetRealmsUnlessSubscribed()
+    user.forgetRealmsUnlessSubscribed(this.#slices)
     if (user.sessions.length === 0) this.users.delete(user.id)
   }
 
@@ -172,7 +214,18 @@ export class Organization {
   lose({ recipients, fields }: HeardEvent): void {
     const sessions = this.#recipientsOf(recipients, null)
     if ('realm_id' in fields) sessions.push(...this.#hearersOf(fields.realm_id, null))
-    for (const session of new Set(sessions)) session.peer.end('events.lost')
+    this.sendAway(new Set(sessions), 'events.lost')
+  }
+  /** Ends sessions; those that come back rely on nothing that these have heard. `why` is for the log. */
+  sendAway(sessions: Iterable<Session>, why: string): void {
+    // A copy: each session that ends leaves the lists.
+    const leaving = [...sessions]
+    for (const { user } of leaving) user.mistrustRealms()
+    void this.#slices.each(leaving, session => session.peer.end(why))
+  }
+  /** Of what was heard so far something may be missing. */
+  mistrust(): void {
+    for (const user of this.users.values()) user.mistrustRealms()
   }
   #recipientsOf(recipients: Recipients, except: DeviceID | null = exceptOf(recipients)): Session[] {
     switch (recipients.to) {
@@ -187,18 +240,18 @@ export class Organization {
   /** Of a realm: who is in it, or may turn out to be. */
   #hearersOf(realm_id: Uuid, except: DeviceID | null): Session[] {
     const sessions = [...this.catchingUp].filter(({ device_id }) => device_id !== except)
-    for (const user of this.realms.get(realm_id.hex)?.members ?? [])
-      for (const session of user.sessions)
+    for (const { user, isOver } of this.realms.get(realm_id.hex)?.members ?? [])
+      for (const session of isOver ? [] : user.sessions)
         if (session.subscribed && session.deferred === null && session.device_id !== except) sessions.push(session)
     return sessions
   }
-  /** The realms of the session are about to be read. */
-  startCatchingUp(session: Session): void {
+  /** The realms of the session, which are returned, are about to be read, or those of its user are shared. */
+  startCatchingUp(session: Session): Memberships {
     session.subscribed = true
     session.deferred = []
-    session.user.keepRealms()
     this.subscribers.add(session)
     this.catchingUp.add(session)
+    return session.user.keepRealms(this.#slices)
   }
   /** Hands over what was heard while the realms of the user were read. */
   catchUp(session: Session): void {
@@ -216,9 +269,7 @@ export const eventFanOut = (count: Metrics['event'] = noMetrics.event): EventFan
     (session, event) => {
       if (give(session, event)) count(event.fields.event)
     },
-    ({ subscribers }) => {
-      for (const session of [...subscribers]) session.peer.end('events come too fast')
-    },
+    organization => organization.sendAway(organization.subscribers, 'events come too fast'),
   )
 
 const exceptOf = (recipients: Recipients): DeviceID | null => ('except' in recipients && recipients.except) || null

@@ -94,7 +94,7 @@ export class Sockets {
     socket.uncork()
   }
   endAll(why: string, code: number): void {
-    for (const connection of this.connections) connection.end(why, code)
+    void this.#surroundings.hub.slices.each([...this.connections], connection => connection.end(why, code))
   }
   terminateAll(): void {
     for (const connection of this.connections) connection.terminate()

@@ -1,10 +1,11 @@
 /** What gateways ask before they let a client in (spec 01 §7.4, 02 §8.3). Reads only, but for spontaneous creation. */
 
 import type { HumanHandle } from '@parsec/shared/codec/fields'
-import type { DateTime, Uuid } from '@parsec/shared/codec/values'
+import type { DateTime } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
-import { sql } from '@parsec/shared/postgres/sql'
+import { type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { OrganizationFacts } from '@parsec/shared/protocol/internal'
+import { type Membership, type Memberships, PACKED, piecesOf } from '@parsec/shared/protocol/memberships'
 import type { InvitationType, OrganizationID } from '@parsec/shared/protocol/types'
 import type { Deps, InternalHandlers } from '../context.ts'
 import { createOrganization } from '../organization/administration.ts'
@@ -68,16 +69,28 @@ export const sessionRequests: InternalHandlers<Names> = {
     return {}
   },
 
-  realm_memberships: async ({ db }, { user }) => {
-    const [realms, counted] = await Promise.all([
-      db.all<{ realm_id: Uuid; certified_on: DateTime; place: number }>(sql`
-        SELECT realm.realm_id, realm_user.certified_on, realm.checkpoint + realm.steps AS place
-        FROM realm_user JOIN realm ON realm._id = realm_user.realm
-        WHERE realm_user.user_ = ${user} AND realm_user.role IS NOT NULL`),
+  realm_memberships: async ({ db }, { user, packed }) => {
+    const [memberships, counted] = await Promise.all([
+      packed ? packedMemberships(db, user) : listedMemberships(db, user),
       db.one<{ message_count: number }>(sql`SELECT message_count FROM user_ WHERE _id = ${user}`),
     ])
-    return { realms, message_count: counted!.message_count }
+    return { ...memberships, message_count: counted!.message_count }
   },
+}
+
+async function packedMemberships(db: Queryable, user: number): Promise<Memberships> {
+  const found = await db.one<{ packed: Buffer }>(sql`
+    SELECT ${PACKED} AS packed FROM realm_user JOIN realm ON realm._id = realm_user.realm
+    WHERE realm_user.user_ = ${user} AND realm_user.role IS NOT NULL`)
+  return { realms: [], packed: piecesOf(found!.packed) }
+}
+/** For gateways of the release before. */
+async function listedMemberships(db: Queryable, user: number): Promise<Memberships> {
+  const realms = await db.all<Membership>(sql`
+    SELECT realm.realm_id, realm_user.certified_on, realm.checkpoint + realm.steps AS place
+    FROM realm_user JOIN realm ON realm._id = realm_user.realm
+    WHERE realm_user.user_ = ${user} AND realm_user.role IS NOT NULL`)
+  return { realms }
 }
 
 async function findOrganization({ db, now }: Deps, organization_id: OrganizationID) {
