@@ -115,6 +115,7 @@ export const invite = {
   }>()({
     name: 'invite_list',
     callers: AUTHENTICATED,
+    lane: 'heavy',
     request: {},
     since: '2.0',
     section: '04-invite §4.3',

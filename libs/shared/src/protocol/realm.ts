@@ -42,6 +42,7 @@ export const realm = {
   realm_get_role_certificates: command<{ certificates: Buffer[] }>()({
     name: 'realm_get_role_certificates',
     callers: EVERY_AUTHENTICATED,
+    lane: 'heavy',
     request: { realm_id: uuid() },
     statuses: ['not_found', 'not_allowed'],
     section: '05-data §6.4',
@@ -91,6 +92,7 @@ export const realm = {
   }>()({
     name: 'archiving_config',
     callers: AUTHENTICATED,
+    lane: 'heavy',
     request: {},
     since: '2.10',
     section: '05-data §7.3',

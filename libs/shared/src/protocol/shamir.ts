@@ -31,6 +31,7 @@ export const shamir = {
   shamir_recovery_others_list: command<{ brief_certificates: Buffer[]; share_certificates: Buffer[] }>()({
     name: 'shamir_recovery_others_list',
     callers: AUTHENTICATED,
+    lane: 'heavy',
     request: {},
     since: '2.9',
     section: '03-users §8.4',

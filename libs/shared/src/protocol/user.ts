@@ -16,6 +16,7 @@ export const user = {
   }>()({
     name: 'user_get',
     callers: EVERY_AUTHENTICATED,
+    lane: 'heavy',
     request: { user_id: userId() },
     statuses: ['not_found'],
     section: '03-users §4.1',
