@@ -42,7 +42,7 @@ import {
   type Server,
   type Subscription,
 } from './bus.ts'
-import { Assembly, isPiece, piecesOf } from './pieces.ts'
+import { Assembly, isPiece, isWhole, piecesOf } from './pieces.ts'
 
 export type NatsOptions = {
   /** `nats://` or `tls://` addresses, separated by commas; credentials as `user:password@` or `token@` of the first. */
@@ -244,7 +244,7 @@ export class NatsBus implements Bus {
     try {
       const payload = await server(bufferOf(message.data), subject, undefined, caller)
       if (payload.length > MAX_REPLY_BYTES) throw new RangeError(`reply of ${payload.length} bytes on ${subject}`)
-      if (payload.length <= this.#maxPayload) this.#send({ subject: reply!, payload, isReply: true })
+      if (isWhole(payload.length, this.#maxPayload)) this.#send({ subject: reply!, payload, isReply: true })
       else await this.#answerInPieces(reply!, payload, caller)
     } catch (error) {
       const head = headers()

@@ -9,13 +9,21 @@ import { MAX_REPLY_BYTES } from './bus.ts'
 const HEADER = 'Parsec-Piece'
 /** What a piece leaves of the broker's `max_payload` for its header. */
 const HEADER_BYTES = 256
-/** Most bytes on their way at once. */
-const WINDOW_BYTES = 4 * 1024 * 1024
+/**
+ * Most bytes on their way at once, however large a message may be: what a broker keeps for all that one process has asked
+ * has a bound, too (`max_pending`, 64 MiB), and beyond it the process is cut off.
+ */
+export const WINDOW_BYTES = 4 * 1024 * 1024
+/** Of a piece; services may answer with a hundred messages. */
+const PIECE_BYTES = 1024 * 1024
+
+/** Whether a reply of so many bytes goes in one message. */
+export const isWhole = (bytes: number, maxPayload: number): boolean => bytes <= Math.min(maxPayload, WINDOW_BYTES)
 
 export type Piece = { payload: Buffer; headers: MsgHdrs /** Whether the server waits after it. */; isPause: boolean }
 
 export function* piecesOf(reply: Buffer, maxPayload: number): Generator<Piece> {
-  const size = maxPayload - HEADER_BYTES
+  const size = Math.min(maxPayload - HEADER_BYTES, PIECE_BYTES)
   const count = Math.ceil(reply.length / size)
   const window = Math.max(Math.floor(WINDOW_BYTES / size), 1)
   for (let i = 0; i < count; i++) {
