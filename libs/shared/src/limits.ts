@@ -313,7 +313,7 @@ export const limits = {
     value: 60,
     unit: 'items',
     what: 'pings of one WebSocket whose pongs are still to be sent',
-    beyond: 'the connection is cut',
+    beyond: 'the connection is closed with 1008',
     test: [MESSAGES, 'a client may send pings'],
   },
   body: {

@@ -25,6 +25,8 @@ export type Metrics = {
   request(cmd: string, status: string, seconds: number): void
   /** A socket that was opened (+1) or closed (-1). */
   connections(change: 1 | -1): void
+  /** A WebSocket that ended or was refused; `reason` is one of few. */
+  connectionEnded(reason: string): void
   /** An event that was delivered to a client. */
   event(event: string): void
   /** What a node of the block store was asked for, and how that ended. */
@@ -43,6 +45,7 @@ export type Metrics = {
 export const noMetrics: Metrics = {
   request: () => {},
   connections: () => {},
+  connectionEnded: () => {},
   event: () => {},
   blockstore: () => {},
   readiness: () => {},
@@ -78,6 +81,12 @@ export async function createMetrics(labels: { [name: string]: string } = {}): Pr
     registers,
   })
   const connections = new Gauge({ name: 'parsec_connections', help: 'Open client connections', registers })
+  const ends = new Counter({
+    name: 'parsec_connections_ended_total',
+    help: 'Client connections that ended or were refused',
+    labelNames: ['reason'],
+    registers,
+  })
   const events = new Counter({
     name: 'parsec_events_total',
     help: 'Events delivered to clients',
@@ -138,6 +147,7 @@ export async function createMetrics(labels: { [name: string]: string } = {}): Pr
       durations.observe({ cmd }, seconds)
     },
     connections: change => connections.inc(change),
+    connectionEnded: reason => ends.inc({ reason }),
     event: event => events.inc({ event }),
     blockstore(node, operation, outcome, seconds) {
       blockstoreDurations.observe({ node, operation, outcome }, seconds)

@@ -1,8 +1,10 @@
 /** The bytes of requests and replies, which count among all that are in flight, and the time that clients have for them. */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { limitKeys } from '../cuts.ts'
 import { CLIENT_SILENCE_MS } from '../deadlines.ts'
 import { limits } from '../limits.ts'
+import type { Log } from '../log.ts'
 import type { Hold, InFlight } from './in-flight.ts'
 
 /** How much of a body that is too long is read and dropped, so that its sender gets to read the 413. */
@@ -21,13 +23,14 @@ export class BadBody extends Error {
  * Reads bodies ourselves: the framework would refuse content types that are for the routes to judge. `request.body` is
  * then a `Buffer`. A reply that its client does not read is given up.
  */
-export function carryBodies(app: FastifyInstance, inFlight: InFlight): void {
+export function carryBodies(app: FastifyInstance, inFlight: InFlight, log: Log): void {
   const holds = new WeakMap<FastifyRequest, Hold>()
   const holdOf = (request: FastifyRequest, reply: FastifyReply): Hold => {
     let hold = holds.get(request)
     if (!hold) {
       const { socket } = request.raw
-      const made = inFlight.hold(() => {
+      const made = inFlight.hold(reason => {
+        log.warning('Connection dropped: closed by the server', { reason, ...limitKeys(reason) })
         made.end()
         socket.destroy()
       })

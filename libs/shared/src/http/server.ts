@@ -112,7 +112,7 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
     },
   })
   const sockets = new OpenSockets(app.server, config.maxConnections, log)
-  carryBodies(app, inFlight)
+  carryBodies(app, inFlight, log)
   app.addHook('onRequest', (request, _reply, done) => {
     const { url: route } = request.routeOptions
     if (route !== undefined) access.note(request.raw, { route })

@@ -1,5 +1,6 @@
 /** A stream of server-sent events, as `events_listen` would tell them (spec 02 §9). */
 import type { ServerResponse } from 'node:http'
+import { limitKeys } from '@parsec/shared/cuts'
 import type { Log } from '@parsec/shared/log'
 import { EventQueue, type QueuedBytes } from '../events/queue.ts'
 import type { Peer } from '../events/session.ts'
@@ -47,7 +48,7 @@ export class EventStream implements Peer {
   }
   offer(event: Buffer, hasNoField: boolean): void {
     if (this.#state === 'flowing') this.#writeEvent(event)
-    else if (this.#state !== 'over' && !this.#queue.push(event, hasNoField)) this.end('event queue is full')
+    else if (this.#state !== 'over' && !this.#queue.push(event, hasNoField)) this.end(this.#queue.lackFor(event)!)
   }
   end(why: string): void {
     const { isOver } = this
@@ -73,7 +74,8 @@ export class EventStream implements Peer {
   }
   #finish(why: string): void {
     if (this.#state === 'over') return
-    if (this.#state !== 'new') this.#log.info('Connection dropped', { reason: why })
+    const cut = limitKeys(why)
+    if (this.#state !== 'new') this.#log[cut.limit ? 'warning' : 'info']('Connection dropped', { reason: why, ...cut })
     this.#state = 'over'
     this.#queue.clear()
     clearInterval(this.#keepalive)

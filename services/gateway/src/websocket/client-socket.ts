@@ -24,6 +24,8 @@ export type Owner = {
   receive(data: Buffer | null): void
   /** The client took too long; the socket is closed at once. */
   cut(why: string): void
+  /** More than the limit wait for their pongs. */
+  pingsAreTooMany(): void
   socketFailed(error: Error & { code?: string }): void
   socketClosed(): void
 }
@@ -44,6 +46,7 @@ export class ClientSocket extends WebSocket {
   /** Messages that are complete and not answered, and a reply that is not read. */
   #outgoing: Hold | undefined
   #kept = 0
+  #unansweredPings = 0
   #isUnread = false
   /** Why the socket is not read: a command in progress, or no room. */
   #isBusy = false
@@ -60,6 +63,7 @@ export class ClientSocket extends WebSocket {
     endOnce(this.#receiver)
     endOnce(raw)
     this.on('message', onMessage)
+    this.on('ping', onPing)
     this.on('error', onError)
     this.on('close', onClose)
     // Behind the listener of `ws`: what it made of the bytes is known by then.
@@ -68,6 +72,10 @@ export class ClientSocket extends WebSocket {
   }
   get owner(): Owner {
     return this.#owner
+  }
+  /** The largest message that is taken now. */
+  get mostBytes(): number {
+    return this.#receiver._maxPayload
   }
   /** Larger messages close the connection from now on. */
   limitMessages(bytes: number): void {
@@ -91,6 +99,12 @@ export class ClientSocket extends WebSocket {
     this.#readOn()
   }
 
+  pingCame(data: Buffer): void {
+    if (this.readyState !== WebSocket.OPEN) return
+    if (this.#unansweredPings >= limits.pings.value) return this.#owner.pingsAreTooMany()
+    this.#unansweredPings++
+    this.pong(data, false, () => void this.#unansweredPings--)
+  }
   messageCame(data: Buffer): void {
     // Nobody will answer.
     if (this.readyState !== WebSocket.OPEN) return
@@ -199,6 +213,9 @@ function onMessage(this: WebSocket, data: unknown, isBinary: boolean): void {
   if (!(this instanceof ClientSocket)) return
   if (isBinary) this.messageCame(data as Buffer)
   else this.owner.receive(null)
+}
+function onPing(this: WebSocket, data: Buffer): void {
+  if (this instanceof ClientSocket) this.pingCame(data)
 }
 function onError(this: WebSocket, error: Error): void {
   if (this instanceof ClientSocket) this.owner.socketFailed(error)

@@ -14,6 +14,7 @@ import { Cancel } from '@parsec/shared/cancellation'
 import { parse } from '@parsec/shared/codec/fields'
 import { encode, type Value } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
+import { limitKeys } from '@parsec/shared/cuts'
 import { HANDSHAKE_MS } from '@parsec/shared/deadlines'
 import { Unavailable } from '@parsec/shared/errors'
 import type { InFlight } from '@parsec/shared/http/in-flight'
@@ -199,16 +200,24 @@ export class Connection implements Peer, LocalCaller, Owner {
     }
   }
   cut(why: string): void {
-    this.#letGo('Connection dropped: closed by the server', { reason: why })
+    this.#letGo('closed by the server', { reason: why })
+  }
+  pingsAreTooMany(): void {
+    this.end('too many pings at once', CLOSE_TOO_MANY)
   }
   socketFailed(error: Error & { code?: string }): void {
-    const invalid = error.code?.startsWith('WS_ERR_') === true
-    this.#letGo(invalid ? 'Connection dropped: invalid data' : 'Connection dropped: websocket error', {
-      reason: error.message,
-    })
+    const { code, message } = error
+    if (code === TOO_LARGE)
+      this.#letGo('closed by the server', {
+        reason: 'message too large',
+        ...limitOf(this.kind),
+        most: this.#socket.mostBytes,
+      })
+    else if (code === TOO_MANY_FRAMES) this.#letGo('closed by the server', { reason: 'too many frames in one message' })
+    else this.#letGo(code?.startsWith('WS_ERR_') ? 'invalid data' : 'websocket error', { reason: message })
   }
   socketClosed(): void {
-    this.#letGo('Connection dropped: client has left')
+    this.#letGo('client has left')
     this.#all.gone(this)
   }
 
@@ -243,7 +252,7 @@ export class Connection implements Peer, LocalCaller, Owner {
     const { refused, claimed } = verdict
     this.#socket.send(resultMessage(refused))
     const reason = `${refused.result}: ${refused.help}`
-    this.#close('Connection dropped: bad handshake', { reason, address: this.address, ...claimed })
+    this.#close('bad handshake', { reason, address: this.address, ...claimed })
   }
   async #accept(accepted: Accepted): Promise<void> {
     if (this.hasEnded) return this.#giveBack(accepted)
@@ -430,14 +439,14 @@ export class Connection implements Peer, LocalCaller, Owner {
     // What waits without a call is `events_listen`.
     const listen = this.#state === 'waiting' && !this.#command?.call ? this.#command : undefined
     if (listen) this.#reply(listen, event)
-    else if (!this.#events.push(event, hasNoField)) this.end('event queue is full')
+    else if (!this.#events.push(event, hasNoField)) this.end(this.#events.lackFor(event)!)
   }
 
   // The end
 
   /** Ends the connection at once; a command in progress gets no reply. */
   end(why: string, code = CLOSE_NORMAL): void {
-    this.#close('Connection dropped: closed by the server', { reason: why }, code)
+    this.#close('closed by the server', { reason: why }, code)
   }
   /** Ends the connection as soon as a command that a service works on is answered. */
   leave(code: number): void {
@@ -466,16 +475,18 @@ export class Connection implements Peer, LocalCaller, Owner {
     this.#log.error('Unexpected crash', { cmd, error })
     this.end('internal error')
   }
-  #close(event: string, keys: LogKeys, code = CLOSE_NORMAL): void {
+  #close(how: End, keys: { reason: string } & LogKeys, code = CLOSE_NORMAL): void {
     if (this.hasEnded) return
-    this.#letGo(event, keys)
+    this.#letGo(how, keys)
     this.#socket.closeWith(code)
   }
   /** Lets go of everything but the socket. */
-  #letGo(event: string, keys: LogKeys = {}): void {
+  #letGo(how: End, keys: { reason?: string } & LogKeys = {}): void {
     if (this.hasEnded) return
     this.#state = 'ended'
-    this.#log.info(event, keys)
+    const told = { ...limitKeys(keys.reason ?? ''), ...keys }
+    this.#log['limit' in told ? 'warning' : 'info'](`Connection dropped: ${how}`, told)
+    this.#all.metrics.connectionEnded(how === 'closed by the server' ? keys.reason! : how)
     this.#forgetHandshake()
     this.#cancel()
     this.#gone?.cancel(CLIENT_GONE)
@@ -495,6 +506,19 @@ export class Connection implements Peer, LocalCaller, Owner {
   }
 }
 
+/** Stands in the log; what reasons there are for one that the server closes, its code says. */
+type End = 'closed by the server' | 'bad handshake' | 'invalid data' | 'websocket error' | 'client has left'
+/** Of errors of `ws`, which has closed the connection with 1009 or 1008 by then. */
+const TOO_LARGE = 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH'
+const TOO_MANY_FRAMES = 'WS_ERR_TOO_MANY_BUFFERED_PARTS'
+const limitOf = (kind: ConnectionKind) => ({
+  limit: (kind === 'handshake'
+    ? limits.handshake_message
+    : kind === 'authenticated'
+      ? limits.message
+      : limits.unauthenticated_message
+  ).what,
+})
 type Farewell = { readonly code: number; readonly why: string }
 const INVITATION_DELETED: Farewell = { code: CLOSE_NORMAL, why: 'invitation deleted' }
 const CLIENT_GONE = new Unavailable('the client has left')

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { GatewayConfig } from '@parsec/shared/config'
+import { limitKeys } from '@parsec/shared/cuts'
 import { CLOSE_FRAME_MS, TCP_KEEPALIVE_MS } from '@parsec/shared/deadlines'
 import { refuseSocket } from '@parsec/shared/http/refusal'
 import { type HttpServer, serverHeader } from '@parsec/shared/http/server'
@@ -52,7 +53,9 @@ export class Sockets {
       skipUTF8Validation: true,
       handleProtocols: () => false,
       WebSocket: ClientSocket,
-      ...{ closeTimeout: CLOSE_FRAME_MS, maxPendingAutoPongs: limits.pings.value },
+      // The library would drop whoever sends too many without a word.
+      autoPong: false,
+      ...{ closeTimeout: CLOSE_FRAME_MS },
     })
   }
 
@@ -70,7 +73,8 @@ export class Sockets {
           ? 'too many handshakes from one address'
           : undefined
     if (reason) {
-      this.#surroundings.log.warning('Connection refused', { reason, address })
+      this.#surroundings.log.warning('Connection refused', { reason, address, ...limitKeys(reason) })
+      this.#surroundings.metrics.connectionEnded(reason)
       return refuseSocket(socket, 503, this.#serverHeader)
     }
     // The answer to the upgrade and the challenge behind it leave together.
