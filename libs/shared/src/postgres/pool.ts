@@ -66,14 +66,13 @@ export class Pool {
   #goodHost: Host | undefined
   #waitedMs = 0
   #closed = false
-  readonly #sweep: NodeJS.Timeout
+  /** While a connection is in use, waited for, or one too many; an idle server has nothing to wake for. */
+  #sweep: NodeJS.Timeout | undefined
   #onEmpty: (() => void) | undefined
 
   constructor(options: PoolOptions, log: Log) {
     this.#options = options
     this.#log = log
-    // After the phase that reads sockets, so that a process that was held up does not take its own delay for theirs.
-    this.#sweep = setInterval(() => setImmediate(() => this.#lookForOverdue()), DATABASE_SWEEP_MS).unref()
   }
 
   get statistics(): PoolStatistics {
@@ -95,6 +94,7 @@ export class Pool {
    */
   async acquire(signal: Cancellation | undefined): Promise<Connection> {
     if (signal?.aborted) throw unavailable(signal.reason)
+    this.#watch()
     const connection = (this.#queue.length === 0 && this.#takeFresh()) || (await this.#wait(signal))
     connection.patienceMs = signal ? this.#options.statementTimeoutMs : this.#options.statementMs
     return connection
@@ -275,6 +275,7 @@ export class Pool {
     this.#goodHost = connection.host
     this.isReadOnly = connection.isStandby
     this.#connections.add(connection)
+    this.#watch()
     this.#log.debug('Database connection opened', { host: connection.host.host, connections: this.#connections.size })
     connection.onDeath = (reason, isOurs) => {
       this.#forget(connection)
@@ -316,6 +317,10 @@ export class Pool {
     for (const waiter of this.#queue.splice(0)) waiter.reject(reason)
   }
 
+  #watch(): void {
+    // After the phase that reads sockets, so that a process that was held up does not take its own delay for theirs.
+    this.#sweep ??= setInterval(() => setImmediate(() => this.#lookForOverdue()), DATABASE_SWEEP_MS).unref()
+  }
   #lookForOverdue(): void {
     const now = performance.now()
     for (const connection of this.#connections) {
@@ -332,5 +337,9 @@ export class Pool {
     for (const connection of this.#idle.slice(0, Math.max(spare, 0)))
       if (now - connection.lastAnswer > DATABASE_IDLE_MS) this.#remove(connection)
     this.#feed()
+    if (this.#queue.length > 0 || this.#idle.length < this.#connections.size) return
+    if (this.#connections.size > this.#options.minConnections) return
+    clearInterval(this.#sweep)
+    this.#sweep = undefined
   }
 }

@@ -165,7 +165,23 @@ export class Outbox {
   }
 
   async #sweepAll(budget: Budget): Promise<void> {
+    if (!this.#bus.connected || !(await this.#hasOld(budget))) return
     while (this.#bus.connected && (await this.#sweepBatch(budget)) === SWEEP_BATCH);
+  }
+  /** Whether there is something to sweep, and nobody else is at it: one statement, once a second, on a server that is idle. */
+  async #hasOld(budget: Budget): Promise<boolean> {
+    const { free, newest, has_old } = (await this.#db.within(budget).one<{
+      free: boolean
+      newest: number
+      has_old: boolean
+    }>(sql`
+      SELECT free, newest, CASE WHEN free THEN EXISTS (
+        SELECT FROM outbox
+        WHERE _id > ${this.#floor.id} AND created_on < clock_timestamp() - make_interval(secs => ${OUTBOX_SWEEP_AGE_MS / 1000})
+      ) ELSE FALSE END AS has_old
+      FROM (SELECT pg_try_advisory_xact_lock(${SWEEP_LOCK}) AS free, last_value AS newest FROM outbox__id_seq OFFSET 0) turn`))!
+    if (free && !has_old) this.#floor.swept(newest)
+    return has_old
   }
   /** Publishing inside the transaction is safe: a row goes away only after the broker has the event. */
   #sweepBatch(budget: Budget): Promise<number> {
