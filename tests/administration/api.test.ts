@@ -270,6 +270,20 @@ test('connections are listed oldest first and can be cut', async () => {
   assert.deepEqual(await api.refused('cutConnection', { conn_id }), [404, 'connection_not_found'])
   assert.deepEqual(await api.refused('cutConnection', { conn_id: 'x' }), [404, 'connection_not_found'])
   assert.equal((await api.ok('listConnections', { organization_id })).total, 2)
+
+  // Whoever has left changes nothing of the order, wherever its page ends.
+  for (let n = 0; n < 6; n++) await client.connect(bob)
+  const connectionsBy = async (limit: number) => joined('listConnections', 'connections', { organization_id, limit })
+  const [byOne, byTwo, atOnce] = [await connectionsBy(1), await connectionsBy(2), await connectionsBy(100)]
+  const ids = atOnce.map(connection => connection.conn_id)
+  assert.equal(new Set(ids).size, 8)
+  const beginnings = atOnce.map(({ since }) => String(since))
+  assert.deepEqual(beginnings, beginnings.toSorted())
+  for (const pages of [byOne, byTwo])
+    assert.deepEqual(
+      pages.map(connection => connection.conn_id),
+      ids,
+    )
 })
 
 test('services, nodes, warnings, activity and figures are told', async () => {

@@ -8,35 +8,40 @@ export interface InBag {
   place: number
 }
 
+/** Its table only grows, for the same reason: an array that has been made anew leaves one behind that keeps what was in it. */
 export class Bag<T extends InBag> {
-  readonly #items: T[] = []
+  readonly #items: (T | undefined)[] = []
+  #size = 0
 
   get size(): number {
-    return this.#items.length
+    return this.#size
   }
   add(item: T): void {
-    item.place = this.#items.push(item) - 1
+    item.place = this.#size
+    this.#items[this.#size++] = item
   }
   /** Whether it was here. */
   delete(item: T): boolean {
+    const items = this.#items
     const { place } = item
-    if (this.#items[place] !== item) return false
-    const last = this.#items.pop()!
-    if (last !== item) {
-      this.#items[place] = last
-      last.place = place
-    }
+    if (place < 0 || items[place] !== item) return false
+    const last = items[--this.#size]!
+    items[place] = last
+    last.place = place
+    items[this.#size] = undefined
     item.place = -1
     return true
   }
   /** Takes out all that are here. */
   takeAll(): T[] {
-    const taken = this.#items.splice(0)
+    const taken = this.all()
     for (const item of taken) item.place = -1
+    this.#items.fill(undefined)
+    this.#size = 0
     return taken
   }
   /** Those that are here now, in no order. */
   all(): T[] {
-    return [...this.#items]
+    return this.#items.slice(0, this.#size) as T[]
   }
 }

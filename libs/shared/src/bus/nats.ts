@@ -19,6 +19,7 @@ import {
   type NatsConnection,
   type Status,
 } from '@nats-io/transport-node'
+import { Bag, type InBag } from '../bag.ts'
 import {
   NATS_DIAL_MS,
   NATS_MAX_PINGS_OUT,
@@ -29,6 +30,7 @@ import {
 } from '../deadlines.ts'
 import { RemoteFailure, Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { Slots } from '../slots.ts'
 import { type Ends, type Patience, RemoteAnswer } from './answer.ts'
 import {
   type Bus,
@@ -81,9 +83,11 @@ const NO_RESPONDERS = 503
 type Outgoing = { subject: string; payload: Uint8Array; reply?: string; headers?: MsgHdrs; isReply: boolean }
 type Serving = { close(): Promise<void> }
 
-/** A request that a replica has got, under the last token of the subject for its reply. */
+/** A request that a replica has got. `token`: the last one of the subject for its reply, which begins with its slot. */
 class Asked extends RemoteAnswer {
   readonly subject: string
+  slot = -1
+  token = ''
   assembly: Assembly | undefined
   constructor(subject: string, patience: Patience, ends: Ends) {
     super(subject, patience, ends)
@@ -98,7 +102,7 @@ export class NatsBus implements Bus {
   /** With its dot. */
   readonly #prefix: string
   readonly #inbox: string
-  readonly #waiting = new Map<string, Asked>()
+  readonly #waiting = new Slots<Asked>()
   readonly #serving = new Set<Serving>()
   readonly #flushing = new Set<(error: Unavailable) => void>()
   readonly #statusListeners = new Set<(connected: boolean) => void>()
@@ -168,38 +172,44 @@ export class NatsBus implements Bus {
     const refusal = this.#refusal() ?? this.#tooLarge(subject, payload.length)
     if (refusal) return Promise.reject(refusal)
     if (signal?.aborted) return Promise.reject(signal.reason)
-    const token = (++this.#requests).toString(36)
-    const asked = new Asked(
+    const asked: Asked = new Asked(
       subject,
       { timeoutMs, signal },
       {
-        forget: () => this.#waiting.delete(token),
-        tellGone: () => this.#tellServer(subject, GONE, token),
+        forget: () => this.#waiting.delete(asked.slot),
+        tellGone: () => this.#tellServer(subject, GONE, asked.token),
       },
     )
-    this.#waiting.set(token, asked)
+    asked.slot = this.#waiting.add(asked)
+    asked.token = `${asked.slot.toString(36)}_${(++this.#requests).toString(36)}`
     this.#send({
       subject: this.#prefix + subject,
       payload: bytesOf(payload),
-      reply: this.#inbox + token,
+      reply: this.#inbox + asked.token,
       isReply: false,
       ...(traceparent && { headers: traceHeader(traceparent) }),
     })
     return asked.promise
   }
+  /** Whoever waits for a reply to the subject: a slot may have been given to another request since. */
+  #askedBy(reply: string): Asked | undefined {
+    const token = reply.slice(this.#inbox.length)
+    const asked = this.#waiting.get(Number.parseInt(token, 36))
+    return asked?.token === token ? asked : undefined
+  }
   #onReply(message: Msg): void {
-    const waiting = this.#waiting.get(message.subject.slice(this.#inbox.length))
+    const waiting = this.#askedBy(message.subject)
     // Nobody waits any more after a time-out or an abort.
     if (!waiting) return
     const head = message.headers
     const payload = bufferOf(message.data)
     if (!head) waiting.resolve(payload)
-    else if (isPiece(head)) this.#onPiece(waiting, message, head, payload)
+    else if (isPiece(head)) this.#onPiece(waiting, head, payload)
     else waiting.reject(failureOf(waiting.subject, head, payload.toString()))
   }
-  #onPiece(waiting: Asked, message: Msg, head: MsgHdrs, payload: Buffer): void {
+  #onPiece(waiting: Asked, head: MsgHdrs, payload: Buffer): void {
     waiting.assembly ??= new Assembly()
-    const token = message.subject.slice(this.#inbox.length)
+    const { token } = waiting
     try {
       const whole = waiting.assembly.add(head, payload)
       if (whole === 'more') this.#tellServer(waiting.subject, MORE, token)
@@ -220,7 +230,7 @@ export class NatsBus implements Bus {
     const inFlight = new InFlight()
     const take = (message: Msg) => {
       const caller = inFlight.enter(message.reply!, message.headers?.get(TRACE_HEADER) || undefined)
-      void this.#answer(server, message, caller).finally(() => inFlight.leave(message.reply!))
+      void this.#answer(server, message, caller).finally(() => inFlight.leave(caller))
     }
     const words = await this.subscribe(callerSubject(pattern), word => inFlight.hear(word.toString()))
     const subscription = await this.#listen(pattern, queue, take).catch(async error => {
@@ -365,7 +375,7 @@ export class NatsBus implements Bus {
       try {
         this.#nats.publish(subject, payload, { ...(reply && { reply }), ...(headers && { headers }) })
       } catch (error) {
-        const waiting = reply && this.#waiting.get(reply.slice(this.#inbox.length))
+        const waiting = reply && this.#askedBy(reply)
         if (waiting) waiting.reject(error)
         else this.#log.error('NATS refuses a message', { subject, error })
       }
@@ -435,13 +445,13 @@ export class NatsBus implements Bus {
   #onError(error: Error): void {
     this.#log.error('NATS error', { error })
     if (!(error instanceof errors.PermissionViolationError) || error.operation !== 'publish') return
-    for (const waiting of [...this.#waiting.values()]) {
+    for (const waiting of this.#waiting.all()) {
       if (this.#prefix + waiting.subject === error.subject)
         waiting.reject(new Unavailable(`NATS refuses messages on ${error.subject}`))
     }
   }
   #failAll(error: Unavailable): void {
-    for (const waiting of [...this.#waiting.values()]) waiting.reject(error)
+    for (const waiting of this.#waiting.all()) waiting.reject(error)
     for (const reject of this.#flushing) reject(error)
   }
   #tell(connected: boolean): void {
@@ -479,12 +489,15 @@ const GONE = '-'
 const MORE = '+'
 
 /** A request that is being answered. */
-class Answering implements Caller {
+class Answering implements Caller, InBag {
+  place = -1
+  readonly reply: string
   onGone: (() => void) | undefined
   readonly traceparent: string | undefined
   #isGone = false
   #onWord: ((more: boolean) => void) | undefined
-  constructor(traceparent: string | undefined) {
+  constructor(reply: string, traceparent: string | undefined) {
+    this.reply = reply
     this.traceparent = traceparent
   }
   gone(): void {
@@ -509,22 +522,23 @@ class Answering implements Caller {
   }
 }
 
-/** The requests that are being answered, by reply subject; the library's own drain does not wait for asynchronous work. */
+/** The requests that are being answered; the library's own drain does not wait for asynchronous work. */
 class InFlight {
-  readonly #callers = new Map<string, Answering>()
+  readonly #callers = new Bag<Answering>()
   #whenIdle: (() => void)[] = []
   enter(reply: string, traceparent: string | undefined): Answering {
-    const caller = new Answering(traceparent)
-    this.#callers.set(reply, caller)
+    const caller = new Answering(reply, traceparent)
+    this.#callers.add(caller)
     return caller
   }
-  leave(reply: string): void {
-    this.#callers.delete(reply)
+  leave(caller: Answering): void {
+    this.#callers.delete(caller)
     if (this.#callers.size > 0) return
     for (const resolve of this.#whenIdle.splice(0)) resolve()
   }
   hear(word: string): void {
-    const caller = this.#callers.get(word.slice(1))
+    const subject = word.slice(1)
+    const caller = this.#callers.all().find(({ reply }) => reply === subject)
     if (word.startsWith(MORE)) caller?.more()
     else caller?.gone()
   }

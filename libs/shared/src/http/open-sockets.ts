@@ -4,26 +4,38 @@
  */
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
+import { Bag, type InBag } from '../bag.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../log.ts'
 
+/** Each socket of the port knows where it stands. */
+const OPEN = Symbol('open')
+type OpenSocket = Socket & { [OPEN]?: Place }
+class Place implements InBag {
+  place = -1
+  readonly socket: Socket
+  constructor(socket: Socket) {
+    this.socket = socket
+  }
+}
+
 export class OpenSockets {
   readonly #most: number
-  readonly #sockets = new Set<Socket>()
+  readonly #open = new Bag<Place>()
   /** Those that wait for a next request, longest first. */
   readonly #resting = new Set<Socket>()
 
   constructor(server: Server, most: number, log: Log) {
     this.#most = most
     server.maxConnections = most + limits.refused_sockets.value
-    const [open, resting] = [this.#sockets, this.#resting]
+    const [open, resting] = [this.#open, this.#resting]
     // One for all: a closure for each would be a part of what an idle connection costs.
-    const onClose = function (this: Socket) {
-      open.delete(this)
+    const onClose = function (this: OpenSocket) {
+      open.delete(this[OPEN]!)
       resting.delete(this)
     }
-    server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket)
+    server.on('connection', (socket: OpenSocket) => {
+      this.#open.add((socket[OPEN] = new Place(socket)))
       socket.on('close', onClose)
       if (this.areTooMany) this.#makeRoom()
     })
@@ -31,11 +43,11 @@ export class OpenSockets {
     server.on('drop', () => log.warning('Connections closed unheard', { reason: 'too many connections' }))
   }
   get count(): number {
-    return this.#sockets.size
+    return this.#open.size
   }
   /** Whether the socket of the request in question is one too many. */
   get areTooMany(): boolean {
-    return this.#sockets.size > this.#most
+    return this.#open.size > this.#most
   }
   /** A request on it begins. */
   serve(socket: Socket): void {
@@ -46,7 +58,7 @@ export class OpenSockets {
     if (!socket.destroyed) this.#resting.add(socket)
   }
   destroyAll(): void {
-    for (const socket of this.#sockets) socket.destroy()
+    for (const { socket } of this.#open.all()) socket.destroy()
   }
   /** Ends the connection that has waited longest for a next request: its peer is prepared for that. */
   #makeRoom(): void {

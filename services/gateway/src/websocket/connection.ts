@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { type Alarm, idleAlarms } from '@parsec/shared/alarms'
+import type { InBag } from '@parsec/shared/bag'
 import type { Bus } from '@parsec/shared/bus/bus'
 import { decodeContext, type EncodedContext, encodeContext } from '@parsec/shared/bus/envelope'
 import { maxClientMessage } from '@parsec/shared/bus/rpc'
@@ -103,7 +104,8 @@ type Command = {
   call: LocalCall | undefined
 }
 
-export class Connection implements Peer, LocalCaller, Owner {
+export class Connection implements Peer, LocalCaller, Owner, InBag {
+  place = -1
   readonly conn_id = randomUUID().replaceAll('-', '')
   /** Address of the peer while its handshake counts as half-open. */
   address: string | undefined

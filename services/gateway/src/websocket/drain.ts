@@ -1,5 +1,6 @@
 /** Sends clients to another gateway, a few at a time, so that they do not all come back at once. */
 import { setTimeout as pause } from 'node:timers/promises'
+import type { Bag } from '@parsec/shared/bag'
 import { CLOSE_FRAME_STOPPING_MS, DRAIN_INTERVAL_MS } from '@parsec/shared/deadlines'
 import { CLOSE_RESTART } from './client-socket.ts'
 import type { Connection } from './connection.ts'
@@ -17,16 +18,16 @@ export const batchSize = (count: number, deadlineMs: number): number =>
  * Closes all connections (1012), after the command that each has in progress; resolves when all are gone or `deadlineMs`
  * is over. Most clients sleep and read nothing while they do (spec 01 §6), so they are not waited for very long.
  */
-export async function drainConnections(connections: ReadonlySet<Connection>, deadlineMs: number): Promise<void> {
+export async function drainConnections(connections: Bag<Connection>, deadlineMs: number): Promise<void> {
   const end = performance.now() + deadlineMs
-  const waiting = [...connections]
+  const waiting = connections.all()
   const size = batchSize(waiting.length, deadlineMs)
   const closedAt = new Map<Connection, number>()
   while (connections.size > 0 && performance.now() < end) {
     for (const connection of waiting.splice(0, size)) connection.leave(CLOSE_RESTART)
     await pause(Math.min(DRAIN_INTERVAL_MS, Math.max(0, end - performance.now())))
     const now = performance.now()
-    for (const connection of connections) {
+    for (const connection of connections.all()) {
       if (!connection.hasEnded) continue
       const since = closedAt.get(connection) ?? now
       closedAt.set(connection, since)

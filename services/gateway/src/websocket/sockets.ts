@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { Bag } from '@parsec/shared/bag'
 import type { GatewayConfig } from '@parsec/shared/config'
 import { limitKeys } from '@parsec/shared/cuts'
 import { CLOSE_FRAME_MS, TCP_KEEPALIVE_MS } from '@parsec/shared/deadlines'
@@ -19,7 +20,7 @@ import { Writes } from './writes.ts'
 const SWITCHING_PROTOCOLS = { statusCode: 101, getHeader: () => undefined }
 
 export class Sockets {
-  readonly connections = new Set<Connection>()
+  readonly connections = new Bag<Connection>()
   isDraining = false
   readonly #surroundings: Surroundings
   readonly #server: Server<typeof ClientSocket>
@@ -98,10 +99,10 @@ export class Sockets {
     socket.uncork()
   }
   endAll(why: string, code: number): void {
-    void this.#surroundings.hub.slices.each([...this.connections], connection => connection.end(why, code))
+    void this.#surroundings.hub.slices.each(this.connections.all(), connection => connection.end(why, code))
   }
   terminateAll(): void {
-    for (const connection of this.connections) connection.terminate()
+    for (const connection of this.connections.all()) connection.terminate()
   }
 
   #settleAddress(connection: Connection): void {
