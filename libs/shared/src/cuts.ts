@@ -1,5 +1,6 @@
 /** What the log says of a connection that this process ends because of a limit: which row of docs/limits.md, and its figure. */
 import { type Limit, limits } from './limits.ts'
+import type { Log, LogKeys } from './log.ts'
 
 /** By the reason that is logged. */
 const BEHIND = {
@@ -23,4 +24,10 @@ export const CUTS = Object.keys(BEHIND) as readonly Cut[]
 export function limitKeys(reason: string): { limit?: string; most?: number } {
   const limit: Limit | undefined = (BEHIND as { readonly [reason: string]: Limit | undefined })[reason]
   return limit ? { limit: limit.what, most: limit.value } : {}
+}
+
+/** Tells of a connection's end: one because of a limit is a warning. Keys that name a limit themselves count, too. */
+export function logEnd(log: Log, event: string, keys: { readonly reason?: string } & LogKeys): void {
+  const told = { ...keys, ...limitKeys(keys.reason ?? '') }
+  log['limit' in told ? 'warning' : 'info'](event, told)
 }

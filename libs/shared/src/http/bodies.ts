@@ -1,7 +1,7 @@
 /** The bytes of requests and replies, which count among all that are in flight, and the time that clients have for them. */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { limitKeys } from '../cuts.ts'
+import { logEnd } from '../cuts.ts'
 import { CLIENT_SILENCE_MS } from '../deadlines.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../log.ts'
@@ -30,7 +30,7 @@ export function carryBodies(app: FastifyInstance, inFlight: InFlight, log: Log):
     if (!hold) {
       const { socket } = request.raw
       const made = inFlight.hold(reason => {
-        log.warning('Connection dropped: closed by the server', { reason, ...limitKeys(reason) })
+        logEnd(log, 'Connection dropped: closed by the server', { reason })
         made.end()
         socket.destroy()
       })

@@ -1,6 +1,6 @@
 /** A stream of server-sent events, as `events_listen` would tell them (spec 02 §9). */
 import type { ServerResponse } from 'node:http'
-import { limitKeys } from '@parsec/shared/cuts'
+import { logEnd } from '@parsec/shared/cuts'
 import type { Log } from '@parsec/shared/log'
 import { EventQueue, type QueuedBytes } from '../events/queue.ts'
 import type { Peer } from '../events/session.ts'
@@ -74,8 +74,7 @@ export class EventStream implements Peer {
   }
   #finish(why: string): void {
     if (this.#state === 'over') return
-    const cut = limitKeys(why)
-    if (this.#state !== 'new') this.#log[cut.limit ? 'warning' : 'info']('Connection dropped', { reason: why, ...cut })
+    if (this.#state !== 'new') logEnd(this.#log, 'Connection dropped', { reason: why })
     this.#state = 'over'
     this.#queue.clear()
     clearInterval(this.#keepalive)

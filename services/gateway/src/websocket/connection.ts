@@ -15,7 +15,7 @@ import { Cancel } from '@parsec/shared/cancellation'
 import { parse } from '@parsec/shared/codec/fields'
 import { encode, type Value } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
-import { limitKeys } from '@parsec/shared/cuts'
+import { logEnd } from '@parsec/shared/cuts'
 import { HANDSHAKE_MS } from '@parsec/shared/deadlines'
 import { Unavailable } from '@parsec/shared/errors'
 import type { InFlight } from '@parsec/shared/http/in-flight'
@@ -486,8 +486,7 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
   #letGo(how: End, keys: { reason?: string } & LogKeys = {}): void {
     if (this.hasEnded) return
     this.#state = 'ended'
-    const told = { ...limitKeys(keys.reason ?? ''), ...keys }
-    this.#log['limit' in told ? 'warning' : 'info'](`Connection dropped: ${how}`, told)
+    logEnd(this.#log, `Connection dropped: ${how}`, keys)
     this.#all.metrics.connectionEnded(how === 'closed by the server' ? keys.reason! : how)
     this.#forgetHandshake()
     this.#cancel()
