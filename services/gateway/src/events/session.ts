@@ -240,9 +240,11 @@ export class Organization {
   /** Of a realm: who is in it, or may turn out to be. */
   #hearersOf(realm_id: Uuid, except: DeviceID | null): Session[] {
     const sessions = [...this.catchingUp].filter(({ device_id }) => device_id !== except)
-    for (const { user, isOver } of this.realms.get(realm_id.hex)?.members ?? [])
-      for (const session of isOver ? [] : user.sessions)
+    for (const { user, isOver } of this.realms.get(realm_id.hex)?.members ?? []) {
+      if (isOver) continue
+      for (const session of user.sessions)
         if (session.subscribed && session.deferred === null && session.device_id !== except) sessions.push(session)
+    }
     return sessions
   }
   /** The realms of the session, which are returned, are about to be read, or those of its user are shared. */

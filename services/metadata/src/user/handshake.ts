@@ -3,7 +3,7 @@
 import type { HumanHandle } from '@parsec/shared/codec/fields'
 import type { DateTime } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
-import { type Queryable, sql } from '@parsec/shared/postgres/sql'
+import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { OrganizationFacts } from '@parsec/shared/protocol/internal'
 import { type Membership, type Memberships, PACKED, piecesOf } from '@parsec/shared/protocol/memberships'
 import type { InvitationType, OrganizationID } from '@parsec/shared/protocol/types'
@@ -78,18 +78,18 @@ export const sessionRequests: InternalHandlers<Names> = {
   },
 }
 
+/** The user's key follows: `${MEMBERSHIPS} = ${user}`. */
+const MEMBERSHIPS = fragment`FROM realm_user JOIN realm ON realm._id = realm_user.realm
+  WHERE realm_user.role IS NOT NULL AND realm_user.user_`
+
 async function packedMemberships(db: Queryable, user: number): Promise<Memberships> {
-  const found = await db.one<{ packed: Buffer }>(sql`
-    SELECT ${PACKED} AS packed FROM realm_user JOIN realm ON realm._id = realm_user.realm
-    WHERE realm_user.user_ = ${user} AND realm_user.role IS NOT NULL`)
+  const found = await db.one<{ packed: Buffer }>(sql`SELECT ${PACKED} AS packed ${MEMBERSHIPS} = ${user}`)
   return { realms: [], packed: piecesOf(found!.packed) }
 }
 /** For gateways of the release before. */
 async function listedMemberships(db: Queryable, user: number): Promise<Memberships> {
   const realms = await db.all<Membership>(sql`
-    SELECT realm.realm_id, realm_user.certified_on, realm.checkpoint + realm.steps AS place
-    FROM realm_user JOIN realm ON realm._id = realm_user.realm
-    WHERE realm_user.user_ = ${user} AND realm_user.role IS NOT NULL`)
+    SELECT realm.realm_id, realm_user.certified_on, realm.checkpoint + realm.steps AS place ${MEMBERSHIPS} = ${user}`)
   return { realms }
 }
 
