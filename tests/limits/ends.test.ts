@@ -20,9 +20,13 @@ server.hear(text => void heard.push(text))
 const { alice } = await client.org()
 const known = () => client.connect(alice)
 const stranger = () => Connection.socket(cluster.url)
-/** Frames of a client, whose mask is zero, in one write. */
-const write = (connection: Connection, frames: Buffer[]) =>
-  (Reflect.get(connection.ws, '_socket') as Socket).write(Buffer.concat(frames))
+/** A client that writes frames, whose mask is zero, all at once. */
+const writing = async (frames: Buffer[]): Promise<Connection> => {
+  const connection = await known()
+  const socket = Reflect.get(connection.ws, '_socket') as Socket
+  socket.write(Buffer.concat(frames))
+  return connection
+}
 const frame = (opcode: number, payload: Buffer) =>
   Buffer.concat([Buffer.from([opcode, 0x80 | payload.length, 0, 0, 0, 0]), payload])
 const times = (count: number, one: Buffer) => Array<Buffer>(count).fill(one)
@@ -33,32 +37,18 @@ const ENDS: { [reason: string]: { limit: Limit; code: number; exceed: () => Prom
   'too many pings at once': {
     limit: limits.pings,
     code: 1008,
-    exceed: async () => {
-      const connection = await known()
-      write(connection, times(10 * limits.pings.value, PING))
-      return connection
-    },
+    exceed: () => writing(times(10 * limits.pings.value, PING)),
   },
   'too many messages at once': {
     limit: limits.waiting_messages,
     code: 1008,
-    exceed: async () => {
-      const connection = await known()
-      write(connection, times(3 * limits.waiting_messages.value, frame(0x82, pack({ cmd: 'ping', ping: 'x' }))))
-      return connection
-    },
+    exceed: () => writing(times(3 * limits.waiting_messages.value, frame(0x82, pack({ cmd: 'ping', ping: 'x' })))),
   },
   'too many frames in one message': {
     limit: limits.message_frames,
     code: 1008,
-    exceed: async () => {
-      const connection = await known()
-      write(connection, [
-        frame(0x02, Buffer.from('x')),
-        ...times(limits.message_frames.value, frame(0, Buffer.from('x'))),
-      ])
-      return connection
-    },
+    exceed: () =>
+      writing([frame(0x02, Buffer.from('x')), ...times(limits.message_frames.value, frame(0, Buffer.from('x')))]),
   },
   'too many events unread': {
     limit: limits.queued_events,
