@@ -68,7 +68,7 @@ for (const topology of ['single', 'cluster'] as const)
     assert.equal(await objectsOf(id), 6)
     // Left behind by an upload that failed: no block of the metadata.
     const orphan = join(nodes[0]!, id, '00')
-    await mkdir(orphan)
+    await mkdir(orphan, { recursive: true })
     await writeFile(join(orphan, '00000000-0000-0000-0000-000000000000'), 'x')
 
     assert.equal((await call(client, path, 'wrong')).status, 403)
