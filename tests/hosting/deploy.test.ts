@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { access, copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { access, chmod, copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
@@ -117,6 +117,28 @@ describe('backup', () => {
       await afterwards.server.end()
     } finally {
       await Promise.all([lost.drop(), found.drop()])
+    }
+  })
+
+  test('blocks come and go while a directory is read: the backup is whole all the same', async () => {
+    const [database, blocks, backup] = [await createDatabase(), join(folder, 'busy'), join(folder, 'of-busy')]
+    const shard = join(blocks, 'Acme/00')
+    await mkdir(shard, { recursive: true })
+    await mkdir(join(blocks, '.incoming'))
+    await writeFile(join(shard, 'first'), randomBytes(100_000))
+    await writeFile(join(blocks, '.incoming/half'), 'of a block')
+    // What a server does meanwhile, run by tar itself between two records.
+    const server = join(folder, 'meanwhile')
+    await writeFile(server, `#!/bin/sh\nn=$(ls ${shard} | wc -l)\necho >${shard}/$n\nrm -f ${blocks}/.incoming/*\n`)
+    await chmod(server, 0o755)
+    const env = { ...process.env, TAR_OPTIONS: `--checkpoint=1 --checkpoint-action=exec=${server}` }
+    try {
+      await run('sh', [join(DEPLOY, 'backup/backup.sh'), backup, database.url, blocks], { env })
+      const { stdout } = await run('tar', ['-tf', join(backup, 'directory-0.tar')])
+      assert.match(stdout, /^\.\/Acme\/00\/first$/m)
+      assert.doesNotMatch(stdout, /incoming/)
+    } finally {
+      await database.drop()
     }
   })
 
