@@ -9,6 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { outcomeOf } from '@parsec/blockstore/scrub/state'
 import type { StoreConfig } from '@parsec/blockstore/stores/registry'
 import { Uuid } from '@parsec/shared/codec/values'
+import { createMetrics, type Metrics, noMetrics } from '@parsec/shared/metrics'
 import { startBackEnds } from './back-ends.ts'
 import { ScrubWorld } from './scrub-world.ts'
 import { TestService } from './service.ts'
@@ -46,9 +47,12 @@ class Nodes {
     return new Nodes(type, paths)
   }
   /** `isRegistered`: as servers are; not so a release that knew no markers. */
-  async start(store = this.store, { isRegistered = true } = {}): Promise<TestService> {
+  async start(
+    store = this.store,
+    { isRegistered = true, metrics = noMetrics }: { isRegistered?: boolean; metrics?: Metrics } = {},
+  ): Promise<TestService> {
     const register = isRegistered ? world.nodeRegister : null
-    const options = { register, probePauseMs: PROBE_PAUSE_MS, storeDeadlineMs: 8_000 }
+    const options = { metrics, register, probePauseMs: PROBE_PAUSE_MS, storeDeadlineMs: 8_000 }
     const service = await TestService.start({ store }, options, this.organization_id)
     for (const [block_id, { length }] of this.blocks) service.committed.set(block_id.hex, length)
     return service
@@ -227,6 +231,20 @@ describe('a single store', () => {
     await rename(`${array.paths[0]}.away`, array.paths[0]!)
     await until(() => service.service.readiness().ready)
     await array.everyBlockIsRead(service)
+    await service.stop()
+  })
+
+  test('its metric goes down with the first operation that fails, and up again when it is back, without any request', async () => {
+    const array = await (await Nodes.make('FILE', 1)).filled()
+    const metrics = await createMetrics()
+    const service = await array.start(array.store, { metrics })
+    const isUp = async () => (await metrics.expose()).body.match(/^parsec_blockstore_up\{.*\} (\d)$/m)![1] === '1'
+    assert.equal(await isUp(), true)
+    await rename(array.paths[0]!, `${array.paths[0]}.away`)
+    assert.equal((await service.create(Uuid.random(), Buffer.from('x'))).status, 'timeout')
+    assert.equal(await isUp(), false)
+    await rename(`${array.paths[0]}.away`, array.paths[0]!)
+    while (!(await isUp())) await pause(PROBE_PAUSE_MS)
     await service.stop()
   })
 

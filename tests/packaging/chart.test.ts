@@ -574,7 +574,11 @@ function assertReferences(resources: readonly Resource[]): void {
       assert.ok(service?.spec?.ports?.some(exposed => exposed.port === port))
     }
   for (const monitor of resources.filter(({ kind }) => kind === 'ServiceMonitor')) {
-    const { selector, endpoints } = monitor.spec as { selector: { matchLabels: Labels }; endpoints: { port: string }[] }
+    const { selector, endpoints } = monitor.spec as {
+      selector: { matchLabels: Labels }
+      endpoints: { port: string; honorLabels?: boolean }[]
+    }
+    assert.equal(endpoints[0]!.honorLabels, true, 'the label `service` of the metrics stays')
     const found = ofKind(resources, Service).filter(({ metadata }) => selects(selector.matchLabels, metadata!.labels!))
     assert.equal(found.length, ofKind(resources, Deployment).length, 'one per service, and that of NATS')
     for (const { spec } of found) assert.ok(spec!.ports!.some(({ name }) => name === endpoints[0]!.port))

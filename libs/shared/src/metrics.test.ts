@@ -21,3 +21,17 @@ test('what is counted and what waits is exposed as it is at that moment', async 
   ])
     assert.ok(body.includes(`\n${line}\n`), `${line} in\n${body}`)
 })
+
+test('nodes tell whether they are up, and of damage from the start, so that the first one is an increase', async () => {
+  const metrics = await createMetrics()
+  const node = { name: 'file /blocks', isUp: true }
+  metrics.nodes(() => [node])
+  const count = (outcome: string) =>
+    `parsec_blockstore_seconds_count{node="file /blocks",operation="read",outcome="${outcome}"}`
+  for (const line of ['parsec_blockstore_up{node="file /blocks"} 1', `${count('missing')} 0`, `${count('corrupt')} 0`])
+    assert.ok((await metrics.expose()).body.includes(`\n${line}\n`), line)
+  node.isUp = false
+  metrics.blockstore('file /blocks', 'read', 'missing', 0.001)
+  for (const line of ['parsec_blockstore_up{node="file /blocks"} 0', `${count('missing')} 1`])
+    assert.ok((await metrics.expose()).body.includes(`\n${line}\n`), line)
+})

@@ -19,6 +19,9 @@ export type StoreOperation = 'read' | 'create' | 'remove'
 /** `missing` and `corrupt`: it answered, but not with the block. */
 export type StoreOutcome = 'ok' | 'missing' | 'corrupt' | 'failed'
 
+/** Whether a node of the block store did what it was asked for last. */
+export type NodeFigure = { name: string; isUp: boolean }
+
 /** Made once per process and passed down. Label values come from the protocol table, never from a client. */
 export type Metrics = {
   /** A command that was answered; `seconds` is how long that took. */
@@ -37,6 +40,8 @@ export type Metrics = {
   lanes(service: string, figures: () => LaneFigures): void
   /** The connections to the database, read likewise. */
   pool(figures: () => PoolFigures): void
+  /** The nodes of the block store, the same ones at each time, read likewise. */
+  nodes(figures: () => readonly NodeFigure[]): void
   /** Everything, in Prometheus' text format. */
   expose(): Promise<{ contentType: string; body: string }>
 }
@@ -51,6 +56,7 @@ export const noMetrics: Metrics = {
   readiness: () => {},
   lanes: () => {},
   pool: () => {},
+  nodes: () => {},
   expose: async () => ({ contentType: 'text/plain', body: '' }),
 }
 
@@ -165,6 +171,20 @@ export async function createMetrics(labels: { [name: string]: string } = {}): Pr
         'Seconds that were waited for a connection',
         () => figures().waitedSeconds,
       )
+    },
+    nodes(figures) {
+      new Gauge({
+        name: 'parsec_blockstore_up',
+        help: 'Whether a node of the block store did what it was asked for last',
+        labelNames: ['node'],
+        registers,
+        collect() {
+          for (const { name, isUp } of figures()) this.set({ node: name }, Number(isUp))
+        },
+      })
+      // What grows from nothing is no increase to Prometheus, and one lost block is one too many.
+      for (const { name: node } of figures())
+        for (const outcome of ['missing', 'corrupt']) blockstoreDurations.zero({ node, operation: 'read', outcome })
     },
     expose: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
   }

@@ -53,6 +53,7 @@ export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreS
   const handlers = blockHandlers({ bus, store, stopping: stopping.signal, storeDeadlineMs })
   const admission = admissionOf(1)
   metrics.lanes('blockstore', () => admission.figures())
+  metrics.nodes(() => store.nodes().map(status => ({ name: status.name, isUp: stateOf(status) === 'ok' })))
   const service = { bus, service: 'blockstore', log, admission, scope: <C>(call: C) => call } as const
   const serving = await Promise.all([
     serveCommands(service, handlers),
@@ -89,9 +90,11 @@ export async function startBlockstore(deps: BlockstoreDeps): Promise<BlockstoreS
   }
 }
 
+const stateOf = ({ isAway, failingSince }: Pick<NodeStatus, 'isAway' | 'failingSince'>): NodeFacts['state'] =>
+  isAway ? 'away' : failingSince === null ? 'ok' : 'failing'
 const factsOf = ({ isAway, failingSince, ...facts }: NodeStatus): NodeFacts => ({
   ...facts,
-  state: isAway ? 'away' : failingSince === null ? 'ok' : 'failing',
+  state: stateOf({ isAway, failingSince }),
   failing_since: failingSince === null ? null : new DateTime(failingSince * 1000),
 })
 
