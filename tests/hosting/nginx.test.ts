@@ -1,4 +1,4 @@
-/** Behind a real nginx, with the configuration that docs/operations.md gives. */
+/** Behind a real nginx, with the configuration of deploy/proxy. */
 import assert from 'node:assert/strict'
 import { get, type RequestOptions } from 'node:https'
 import { test } from 'node:test'

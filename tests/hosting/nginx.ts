@@ -1,4 +1,4 @@
-/** A real nginx in front of a server, with the configuration that docs/operations.md gives. */
+/** A real nginx in front of a server, with the configuration of deploy/proxy. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { backing, isListening } from '../harness/backing.ts'
@@ -18,14 +18,16 @@ export async function startNginx(folder: string, ports: Ports): Promise<Child> {
 
 /** Writes the configuration; returns the arguments of nginx. */
 async function configure(folder: string, { port, secure, plain }: Ports): Promise<string[]> {
-  const page = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8')
-  const block = /```nginx\n([\s\S]*?)```/.exec(page)![1]!
-  const site = block
+  const file = await readFile(new URL('../../deploy/proxy/nginx.conf', import.meta.url), 'utf8')
+  const site = file
     .replace('listen 443 ssl', `listen 127.0.0.1:${secure} ssl`)
     .replace('listen 80', `listen 127.0.0.1:${plain}`)
+    .replaceAll(/listen \[::\].*/g, '')
+    // Open here: the log has the addresses of administrators, too.
+    .replace(/location \/administration \{[^}]*\}/, '')
     .replace('/etc/ssl/parsec/fullchain.pem', join(folder, 'proxy.pem'))
     .replace('/etc/ssl/parsec/privkey.pem', join(folder, 'proxy.key'))
-    .replace('127.0.0.1:6777', `127.0.0.1:${port}`)
+    .replace('proxy_pass http://127.0.0.1:6777', `proxy_pass http://127.0.0.1:${port}`)
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   const config = `
 daemon off;
@@ -39,7 +41,7 @@ ${temporary.map(name => `  ${name}_temp_path ${folder}/nginx-${name};`).join('\n
 ${site}
 }
 `
-  const file = join(folder, 'nginx.conf')
-  await writeFile(file, config)
-  return ['-p', folder, '-c', file, '-e', join(folder, 'error.log')]
+  const path = join(folder, 'nginx.conf')
+  await writeFile(path, config)
+  return ['-p', folder, '-c', path, '-e', join(folder, 'error.log')]
 }

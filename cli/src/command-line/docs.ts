@@ -28,7 +28,6 @@ export function configurationPage(run: OptionTable = runOptions): string {
     DATABASE_URL,
     parameterTable(),
     DATABASE_URL_ENDING,
-    ENDING,
   ].join('\n\n')
 }
 
@@ -74,7 +73,8 @@ of the value.
 | one of several words | that word, in any case |
 
 A flag takes no value on the command line. What cannot be understood ends the program with exit code 2 and one line that
-names the option; what turns out not to work (a database that refuses, a port that is taken) ends it with exit code 1.`
+names the option; what turns out not to work (a database that refuses, a port that is taken) ends it with exit code 1.
+[Operations](operations.md#start-and-stop) has the signals that a server heeds.`
 
 const DATABASE_URL = `## The database URL
 
@@ -92,7 +92,8 @@ start. What the server relies on it sets itself: time zone, date and interval st
 statements, locks and idle transactions, whatever role and database say.
 
 A pooler in between, like PgBouncer, must work in session mode: in transaction mode these settings would hold for
-others, and the server refuses to start.`
+others, and the server refuses to start.
+`
 
 const parameterTable = (): string =>
   [
@@ -131,14 +132,6 @@ the three log options, \`export_realm\` takes --blockstore, and all take --debug
 database must be PostgreSQL. Exit code 1 when the command could not do all of what it was asked for; see
 [operations](operations.md#sequester-services).`
 const SHARED_NAMES = new Set(Object.values<Option>(runOptions).map(o => o.name))
-
-const ENDING = `## Signals of \`parsec backend run\`
-
-| Signal | Effect |
-|---|---|
-| SIGINT, SIGTERM | no new connections, the open ones are closed over \`--drain-seconds\`, exit code 0; a second one ends the program at once |
-| SIGHUP | opens the log file anew and reads the TLS files again |
-`
 
 function section(group: string, heading: string, options: OptionTable): string[] {
   const rows = Object.values(options).filter(o => o.group === group && !o.retired)
