@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, suite, test } from 'node:test'
+import { LONGEST_SECONDS } from '@parsec/shared/deadlines'
 import { configurationPage } from './command-line/docs.ts'
 import { commandHelp } from './command-line/help.ts'
 import { type Option, optional, secretsOf } from './command-line/option.ts'
@@ -206,6 +207,17 @@ suite('settings', () => {
   })
   test('the address defaults to host and port, plain without TLS', () => {
     assert.deepEqual(settings(['--host=::1', '--port=7']).backendAddr, { hostname: '[::1]', port: 7, useTls: false })
+  })
+  test('what is longer than a timer can wait is as long as it can (06-server §3.1)', () => {
+    for (const seconds of ['3000000', '1e300', 'inf'])
+      assert.equal(settings([`--sse-keepalive=${seconds}`]).gateway!.sseKeepaliveSeconds, LONGEST_SECONDS)
+    assert.equal(settings(['--sse-keepalive=-inf']).gateway!.sseKeepaliveSeconds, -Infinity)
+    assert.equal(settings(['--drain-seconds=3000000']).drainMs, LONGEST_SECONDS * 1000)
+    const long = postgresql([
+      '--pause-before-retry-database-connection=3000000',
+      '--db=postgresql://h/d?connect_timeout=9999999',
+    ])
+    assert.deepEqual([long.retryPauseSeconds, long.target.connectMs], [LONGEST_SECONDS, LONGEST_SECONDS * 1000])
   })
   test('the retired retry options count, with their own meaning of 0', () => {
     assert.equal(postgresql([]).maxAttempts, 10)

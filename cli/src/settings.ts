@@ -8,6 +8,7 @@ import type { NetworkOptions } from '@parsec/blockstore/stores/network'
 import { usesDatabase as isInDatabase, type StoreConfig, usesMemory } from '@parsec/blockstore/stores/registry'
 import { senderOf } from '@parsec/metadata/invite/mail-address'
 import type { BackendAddr, DatabaseConfig, HttpConfig, MailConfig } from '@parsec/shared/config'
+import { LONGEST_SECONDS } from '@parsec/shared/deadlines'
 import { OperatorError } from '@parsec/shared/errors'
 import { type AdministrationToken, readTokens } from '@parsec/shared/http/administration-tokens'
 import type { LogOptions } from '@parsec/shared/log'
@@ -122,7 +123,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
     traces: values.otelEndpoint ? traceSettings(values.otelEndpoint, values.otelSampleRatio) : null,
     debug: values.debug,
     dev: values.dev,
-    drainMs: values.drainSeconds * 1_000,
+    drainMs: Math.min(values.drainSeconds, LONGEST_SECONDS) * 1_000,
     monitor:
       values.monitorPort === undefined ? null : { host: values.monitorHost ?? values.host, port: values.monitorPort },
     database,
@@ -145,7 +146,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
       ? {
           debug: values.debug,
           backendAddr: backendAddr!,
-          sseKeepaliveSeconds: values.sseKeepalive,
+          sseKeepaliveSeconds: Math.min(values.sseKeepalive, LONGEST_SECONDS),
         }
       : null,
     metadata: chosen.has('metadata')
@@ -299,7 +300,7 @@ function retries(
   if (maxAttempts < 0) return refuse(`--maximum-database-connection-attempts must be 0 or more, not ${maxAttempts}`)
   if (!(retryPauseSeconds >= 0 && retryPauseSeconds < Infinity))
     return refuse(`--pause-before-retry-database-connection must be 0 or more, not ${retryPauseSeconds}`)
-  return { maxAttempts, retryPauseSeconds }
+  return { maxAttempts, retryPauseSeconds: Math.min(retryPauseSeconds, LONGEST_SECONDS) }
 }
 
 const MOCKED_SENDER = 'no-reply@parsec.com'

@@ -3,6 +3,9 @@
  * for must end before it does: `deadlines.test.ts` proves the sums.
  */
 
+/** Most seconds of what operators set, 23 days: a timer that shall wait much longer fires at once instead. */
+export const LONGEST_SECONDS = 2_000_000
+
 // Requests
 
 /** How long the gateway waits for an answer: metadata work, and work that moves block data. */

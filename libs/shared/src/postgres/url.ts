@@ -5,7 +5,7 @@
  */
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
-import { DATABASE_CONNECT_MS } from '../deadlines.ts'
+import { DATABASE_CONNECT_MS, LONGEST_SECONDS } from '../deadlines.ts'
 import { OperatorError } from '../errors.ts'
 import { type Host, SESSION_ATTRIBUTES, SSL_MODES, type Target, type TlsFiles } from './target.ts'
 
@@ -111,7 +111,9 @@ export function readDatabaseUrl(url: string, environment: Environment = {}): Tar
   const seconds = (name: keyof typeof parameters, byDefault: number): number => {
     const text = value(name)
     if (text === undefined) return byDefault
-    return /^\d{1,9}$/.test(text) ? Number(text) : refuse(`${name} must be a whole number of seconds, not ${text}`)
+    return /^\d{1,9}$/.test(text)
+      ? Math.min(Number(text), LONGEST_SECONDS)
+      : refuse(`${name} must be a whole number of seconds, not ${text}`)
   }
   const settings = sessionSettings(given)
   const encoding = value('client_encoding')
