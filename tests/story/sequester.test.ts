@@ -47,6 +47,13 @@ describe('a sequestered organization', { concurrency: true }, () => {
       [`${scanner.id}`, 'Scanner', 'virus'],
     )
 
+    // It is the status that rejects: the reason may be of any form, garbled or cut off.
+    for (const [answer, reason] of UNUSUAL_REJECTIONS) {
+      hook.answer = answer
+      const { status, ...rest } = await write()
+      assert.deepEqual([status, rest.reason], ['rejected_by_sequester_service', reason])
+    }
+
     hook.answer = response => response.destroy()
     assert.equal((await write()).status, 'timeout')
 
@@ -275,6 +282,15 @@ class Hook {
 function accept(response: ServerResponse): void {
   response.writeHead(200).end()
 }
+/** Answers of a webhook with 400, and what clients are told of each. */
+const UNUSUAL_REJECTIONS: readonly (readonly [answer: (response: ServerResponse) => void, reason: string])[] = [
+  [response => response.writeHead(400).end('\ufeff{"reason": "virus"}'), 'virus'],
+  [response => response.writeHead(400, { 'content-encoding': 'gzip' }).end('no gzip'), 'File rejected (no reason)'],
+  [
+    response => response.writeHead(400, { 'content-length': 1000 }).write('{"rea', () => response.destroy()),
+    'File rejected (no reason)',
+  ],
+]
 
 // Data
 

@@ -32,7 +32,7 @@ export async function webhookRefusal(
         signal,
       })
       if (response.status === 400) {
-        const reason = reasonOf(await readAnswer(response))
+        const reason = await reasonOf(response)
         return { status: 'rejected_by_sequester_service' as const, service_id, service_label, reason }
       }
       await response.body?.cancel()
@@ -54,7 +54,17 @@ function webhookUrl(text: string, keys: { organization_id: string; service_id: s
   return url
 }
 
-/** The beginning of the answer, as text. It costs its bytes, however many pieces it comes in. */
+/** The status alone rejects: an answer that says no reason, or is no JSON, garbled or cut off, rejects without one. */
+async function reasonOf(response: Response): Promise<string> {
+  try {
+    const { reason } = JSON.parse(await readAnswer(response)) as { reason?: unknown }
+    return typeof reason === 'string' ? reason.toWellFormed() : NO_REASON
+  } catch {
+    return NO_REASON
+  }
+}
+
+/** The beginning of the answer, as text without byte order mark. It costs its bytes, however many pieces it comes in. */
 async function readAnswer(response: Response): Promise<string> {
   const answer = Buffer.allocUnsafe(MAX_ANSWER_BYTES)
   let length = 0
@@ -62,14 +72,5 @@ async function readAnswer(response: Response): Promise<string> {
     length += Buffer.from(chunk).copy(answer, length)
     if (length === MAX_ANSWER_BYTES) break
   }
-  return answer.toString('utf8', 0, length)
-}
-
-function reasonOf(answer: string): string {
-  try {
-    const { reason } = JSON.parse(answer) as { reason?: unknown }
-    return typeof reason === 'string' ? reason.toWellFormed() : NO_REASON
-  } catch {
-    return NO_REASON
-  }
+  return new TextDecoder().decode(answer.subarray(0, length))
 }
