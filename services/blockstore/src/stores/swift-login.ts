@@ -23,10 +23,13 @@ export function login(account: SwiftAccount, agents: Agents, signal: AbortSignal
 
 async function loginV1(account: SwiftAccount, agents: Agents, signal: AbortSignal): Promise<SwiftSession> {
   const { authUrl, user, tenant, password } = account
-  const headers = { 'X-Auth-User': `${user}:${tenant}`, 'X-Auth-Key': password }
+  const headers = { 'X-Auth-User': utf8(`${user}:${tenant}`), 'X-Auth-Key': utf8(password) }
   const answer = await exchange('GET', authUrl, headers, undefined, agents, signal)
   return session(answer.headers['x-storage-token'] ?? answer.headers['x-auth-token'], answer.headers['x-storage-url'])
 }
+
+/** A header whose bytes are the text in UTF-8. */
+const utf8 = (text: string): string => Buffer.from(text).toString('latin1')
 
 type CatalogV2 = { type: string; endpoints: { publicURL: string }[] }[]
 async function loginV2(url: string, account: SwiftAccount, agents: Agents, signal: AbortSignal): Promise<SwiftSession> {
