@@ -9,7 +9,7 @@ import { bashScript, fishScript, formsOf, type Place, type Places, wordsOf, zshS
 
 const SHELLS = { bash: bashScript, zsh: zshScript, fish: fishScript } as const
 
-export const completionOptions = {
+const completionOptions = {
   shell: argument({
     name: 'SHELL',
     type: choice(Object.keys(SHELLS) as (keyof typeof SHELLS)[]),

@@ -14,7 +14,8 @@ import type { AdministrationGuard } from '@parsec/shared/http/administration-gua
 import { inBrackets } from '@parsec/shared/http/netloc'
 import type { HttpServer } from '@parsec/shared/http/server'
 import type { Log } from '@parsec/shared/log'
-import { type Metrics, type Monitor, noMetrics } from '@parsec/shared/metrics'
+import { type Metrics, noMetrics } from '@parsec/shared/metrics'
+import type { Monitor } from '@parsec/shared/monitor'
 import { Patience } from '@parsec/shared/patience'
 import type { Database } from '@parsec/shared/postgres/database'
 import type { ServiceName } from '@parsec/shared/protocol/command'
@@ -172,7 +173,8 @@ export class ServerProcess {
   async #startMonitor(): Promise<void> {
     const { monitor, place } = this.#settings
     if (!monitor) return
-    const { areReady, createMetrics, monitorServer } = await import('@parsec/shared/metrics')
+    const { createMetrics } = await import('@parsec/shared/metrics')
+    const { areReady, monitorServer } = await import('@parsec/shared/monitor')
     this.#metrics = await createMetrics(place ? { worker: `${place.number}` } : {})
     this.#metrics.readiness(() => areReady(this.readiness()))
     // Who watches the workers opens the port for all of them.

@@ -173,7 +173,7 @@ export function sayIfHeard(text: string): void {
  * A descriptor for standard output (1) or error (2) on which writing never blocks, where the system can give one: a pipe
  * or terminal is opened once more, since its flags belong to every process that shares it.
  */
-export function openStandardStream(fd: 1 | 2): number {
+function openStandardStream(fd: 1 | 2): number {
   try {
     const kind = fstatSync(fd)
     if (!kind.isFIFO() && !kind.isCharacterDevice()) return fd

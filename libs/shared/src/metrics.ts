@@ -1,11 +1,9 @@
-/** What is counted, in Prometheus' terms, and the port on which operators and Kubernetes ask for it. */
+/** What is counted, in Prometheus' terms; docs/operations.md has a table of it. */
 
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { OperatorError } from './errors.ts'
-import { withoutBrackets } from './http/netloc.ts'
-import type { Readiness } from './service.ts'
 import { serverVersion } from './version.ts'
+
+type Prometheus = typeof import('prom-client')
+type Registry = InstanceType<Prometheus['Registry']>
 
 /** Of the lanes of a service, by name (DESIGN §11). */
 export type LaneFigures = {
@@ -68,11 +66,30 @@ const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
  * process tells.
  */
 export async function createMetrics(labels: { [name: string]: string } = {}): Promise<Metrics> {
-  const { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } = await import('prom-client')
-  const registry = new Registry()
+  const prometheus = await import('prom-client')
+  const registry = new prometheus.Registry()
   registry.setDefaultLabels(labels)
+  prometheus.collectDefaultMetrics({ register: registry })
+  new prometheus.Gauge({
+    name: 'parsec_build_info',
+    help: 'Version of the server, as a label of 1',
+    labelNames: ['version', 'node'],
+    registers: [registry],
+  }).set({ version: serverVersion(), node: process.versions.node }, 1)
+  return {
+    ...ofClients(prometheus, registry),
+    ...ofNodes(prometheus, registry),
+    ...ofLanes(prometheus, registry),
+    ...ofProcess(prometheus, registry),
+    expose: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
+  }
+}
+
+function ofClients(
+  { Counter, Gauge, Histogram }: Prometheus,
+  registry: Registry,
+): Pick<Metrics, 'request' | 'connections' | 'connectionEnded' | 'event'> {
   const registers = [registry]
-  collectDefaultMetrics({ register: registry })
   const requests = new Counter({
     name: 'parsec_requests_total',
     help: 'Commands answered',
@@ -99,54 +116,6 @@ export async function createMetrics(labels: { [name: string]: string } = {}): Pr
     labelNames: ['event'],
     registers,
   })
-  const blockstoreErrors = new Counter({
-    name: 'parsec_blockstore_errors_total',
-    help: 'Failures of block store nodes',
-    labelNames: ['node'],
-    registers,
-  })
-  const blockstoreDurations = new Histogram({
-    name: 'parsec_blockstore_seconds',
-    help: 'Time that a node of the block store took',
-    labelNames: ['node', 'operation', 'outcome'],
-    buckets: BUCKETS,
-    registers,
-  })
-  new Gauge({
-    name: 'parsec_build_info',
-    help: 'Version of the server, as a label of 1',
-    labelNames: ['version', 'node'],
-    registers,
-  }).set({ version: serverVersion(), node: process.versions.node }, 1)
-  const lanes = new Map<string, () => LaneFigures>()
-  const laneGauge = (name: string, help: string, pick: (figures: LaneFigures[string]) => number) =>
-    new Gauge({
-      name,
-      help,
-      labelNames: ['service', 'lane'],
-      registers,
-      collect() {
-        for (const [service, figures] of lanes)
-          for (const [lane, of] of Object.entries(figures())) this.set({ service, lane }, pick(of))
-      },
-    })
-  laneGauge('parsec_lane_running', 'Requests that a service works on', of => of.running)
-  laneGauge('parsec_lane_waiting', 'Requests that wait for their turn', of => of.waiting)
-  laneGauge('parsec_lane_refused_total', 'Requests that could not begin within their deadline', of => of.refused)
-  laneGauge(
-    'parsec_lane_waited_seconds_total',
-    'Seconds that requests have waited for their turn',
-    of => of.waitedSeconds,
-  )
-  const readGauge = (name: string, help: string, read: () => number) =>
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read())
-      },
-    })
   return {
     request(cmd, status, seconds) {
       requests.inc({ cmd, status })
@@ -155,22 +124,28 @@ export async function createMetrics(labels: { [name: string]: string } = {}): Pr
     connections: change => connections.inc(change),
     connectionEnded: reason => ends.inc({ reason }),
     event: event => events.inc({ event }),
+  }
+}
+
+function ofNodes({ Counter, Gauge, Histogram }: Prometheus, registry: Registry): Pick<Metrics, 'blockstore' | 'nodes'> {
+  const registers = [registry]
+  const errors = new Counter({
+    name: 'parsec_blockstore_errors_total',
+    help: 'Failures of block store nodes',
+    labelNames: ['node'],
+    registers,
+  })
+  const durations = new Histogram({
+    name: 'parsec_blockstore_seconds',
+    help: 'Time that a node of the block store took',
+    labelNames: ['node', 'operation', 'outcome'],
+    buckets: BUCKETS,
+    registers,
+  })
+  return {
     blockstore(node, operation, outcome, seconds) {
-      blockstoreDurations.observe({ node, operation, outcome }, seconds)
-      if (outcome !== 'ok') blockstoreErrors.inc({ node })
-    },
-    readiness: isReady =>
-      readGauge('parsec_ready', 'Whether the process can work, as /readyz says', () => Number(isReady())),
-    lanes: (service, figures) => void lanes.set(service, figures),
-    pool(figures) {
-      readGauge('parsec_database_connections', 'Open connections to the database', () => figures().connections)
-      readGauge('parsec_database_idle', 'Connections that nobody uses', () => figures().idle)
-      readGauge('parsec_database_waiting', 'Requests that wait for a connection', () => figures().waiting)
-      readGauge(
-        'parsec_database_waited_seconds_total',
-        'Seconds that were waited for a connection',
-        () => figures().waitedSeconds,
-      )
+      durations.observe({ node, operation, outcome }, seconds)
+      if (outcome !== 'ok') errors.inc({ node })
     },
     nodes(figures) {
       new Gauge({
@@ -184,9 +159,54 @@ export async function createMetrics(labels: { [name: string]: string } = {}): Pr
       })
       // What grows from nothing is no increase to Prometheus, and one lost block is one too many.
       for (const { name: node } of figures())
-        for (const outcome of ['missing', 'corrupt']) blockstoreDurations.zero({ node, operation: 'read', outcome })
+        for (const outcome of ['missing', 'corrupt']) durations.zero({ node, operation: 'read', outcome })
     },
-    expose: async () => ({ contentType: registry.contentType, body: await registry.metrics() }),
+  }
+}
+
+function ofLanes({ Gauge }: Prometheus, registry: Registry): Pick<Metrics, 'lanes'> {
+  const services = new Map<string, () => LaneFigures>()
+  const gauge = (name: string, help: string, pick: (figures: LaneFigures[string]) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['service', 'lane'],
+      registers: [registry],
+      collect() {
+        for (const [service, figures] of services)
+          for (const [lane, of] of Object.entries(figures())) this.set({ service, lane }, pick(of))
+      },
+    })
+  gauge('parsec_lane_running', 'Requests that a service works on', of => of.running)
+  gauge('parsec_lane_waiting', 'Requests that wait for their turn', of => of.waiting)
+  gauge('parsec_lane_refused_total', 'Requests that could not begin within their deadline', of => of.refused)
+  gauge('parsec_lane_waited_seconds_total', 'Seconds that requests have waited for their turn', of => of.waitedSeconds)
+  return { lanes: (service, figures) => void services.set(service, figures) }
+}
+
+function ofProcess({ Gauge }: Prometheus, registry: Registry): Pick<Metrics, 'readiness' | 'pool'> {
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read())
+      },
+    })
+  return {
+    readiness: isReady =>
+      gauge('parsec_ready', 'Whether the process can work, as /readyz says', () => Number(isReady())),
+    pool(figures) {
+      gauge('parsec_database_connections', 'Open connections to the database', () => figures().connections)
+      gauge('parsec_database_idle', 'Connections that nobody uses', () => figures().idle)
+      gauge('parsec_database_waiting', 'Requests that wait for a connection', () => figures().waiting)
+      gauge(
+        'parsec_database_waited_seconds_total',
+        'Seconds that were waited for a connection',
+        () => figures().waitedSeconds,
+      )
+    },
   }
 }
 
@@ -210,61 +230,4 @@ export function mergeExpositions(parts: readonly { contentType: string; body: st
   }
   const lines = [...byName.values()].flatMap(({ head, samples }) => [...head, ...samples])
   return { contentType: parts[0]?.contentType ?? 'text/plain', body: lines.map(line => `${line}\n`).join('') }
-}
-
-export type MonitorOptions = {
-  host: string
-  /** 0 = any free port. */
-  port: number
-  /** One per service of the process. */
-  readiness: () => readonly Readiness[] | Promise<readonly Readiness[]>
-  expose: Metrics['expose']
-}
-export type Monitor = { port: number; close(): Promise<void> }
-
-/**
- * Serves `/healthz` (the process runs), `/readyz` (503 unless every service is ready; the JSON body says what is missing
- * or degraded) and `/metrics`. Throws `OperatorError` when the port is taken.
- */
-export async function monitorServer({ host, port, readiness, expose }: MonitorOptions): Promise<Monitor> {
-  const pages: { [path: string]: () => Promise<Page> } = {
-    '/healthz': async () => ({ status: 200, contentType: 'text/plain', body: 'ok\n' }),
-    '/readyz': async () => readyPage(await readiness()),
-    '/metrics': async () => ({ status: 200, ...(await expose()) }),
-  }
-  const server = createServer(async (request, response) => {
-    const page = Object.hasOwn(pages, request.url ?? '') ? pages[request.url!] : undefined
-    const readable = request.method === 'GET' || request.method === 'HEAD'
-    try {
-      const { status, contentType, body } = await (page && readable ? page() : nothing)
-      response.writeHead(status, { 'content-type': contentType }).end(request.method === 'HEAD' ? undefined : body)
-    } catch {
-      response.writeHead(500).end()
-    }
-  })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', error =>
-      reject(new OperatorError(`cannot listen on ${host} port ${port}: ${error.message}`, { cause: error })),
-    )
-    server.listen({ host: withoutBrackets(host), port }, resolve)
-  })
-  return {
-    port: (server.address() as AddressInfo).port,
-    close: () =>
-      new Promise(resolve => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
-  }
-}
-
-type Page = { status: number; contentType: string; body: string }
-const nothing: Page = { status: 404, contentType: 'text/plain', body: 'not found\n' }
-
-export const areReady = (services: readonly Readiness[]): boolean => services.every(service => service.ready)
-
-function readyPage(services: readonly Readiness[]): Page {
-  const ready = areReady(services)
-  const detail = Object.assign({}, ...services.map(service => service.detail))
-  return { status: ready ? 200 : 503, contentType: 'application/json', body: `${JSON.stringify({ ready, detail })}\n` }
 }

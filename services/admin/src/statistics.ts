@@ -42,7 +42,7 @@ function instantOf(text: string): DateTime | undefined {
 }
 
 /** One header line, one line per organization, each ended by CRLF. No value needs quotes. */
-export function toCsv(stats: readonly ServerStatsItem[]): string {
+function toCsv(stats: readonly ServerStatsItem[]): string {
   const lines = stats.map(item => [
     item.organization_id,
     item.data_size,

@@ -1,5 +1,4 @@
-/** Ed25519 as libsodium does it (small-order keys refused) and the comparison of secrets (spec 01 §4). */
-import { timingSafeEqual } from 'node:crypto'
+/** Ed25519 as libsodium does it, small-order keys refused (spec 01 §4), and secret boxes. */
 import sodium from 'sodium-native'
 
 export const SIGNATURE_BYTES = 64
@@ -15,12 +14,6 @@ export function openSigned(verify_key: Buffer, signed: Buffer): Buffer | undefin
 export function verifyDetached(verify_key: Buffer, signature: Buffer, message: Buffer): boolean {
   if (signature.length !== SIGNATURE_BYTES || verify_key.length !== 32) return false
   return sodium.crypto_sign_verify_detached(signature, message, verify_key)
-}
-
-/** Equality of two secrets, in time that depends on neither. */
-export function sameSecret(a: string, b: string): boolean {
-  const [x, y] = [Buffer.from(a), Buffer.from(b)]
-  return x.length === y.length && timingSafeEqual(x, y)
 }
 
 const NONCE_BYTES = 24

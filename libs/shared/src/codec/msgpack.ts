@@ -30,7 +30,7 @@ export const MAX_BIN_BYTES = bounds.bin.value
 /** Deepest nesting of arrays and maps. */
 export const MAX_DEPTH = bounds.message_depth.value
 /** Most values (scalars, arrays, maps, keys) in what services and manifests say. */
-export const MAX_VALUES = 16_777_216
+const MAX_VALUES = 16_777_216
 /** What clients send is read within these limits: each value costs time, whatever it means. */
 export const CLIENT_MESSAGE: DecodeLimits = { maxValues: bounds.message_values.value }
 

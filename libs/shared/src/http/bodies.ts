@@ -11,7 +11,7 @@ import type { Hold, InFlight } from './in-flight.ts'
 const MAX_DROPPED_BYTES = 64 * limits.body.value
 const EMPTY = Buffer.alloc(0)
 
-export class BadBody extends Error {
+class BadBody extends Error {
   readonly statusCode: number
   constructor(statusCode: number) {
     super(`body refused with ${statusCode}`)

@@ -288,7 +288,7 @@ function enforceHttps(
  * A request target in which every escape of the path can be decoded: a lone `%` stands for itself and bytes that are no
  * UTF-8 become U+FFFD. The router would refuse the whole request; so it is the route that judges the value.
  */
-export function withValidEscapes(target: string): string {
+function withValidEscapes(target: string): string {
   const query = target.indexOf('?')
   const path = query < 0 ? target : target.slice(0, query)
   if (!path.includes('%') || isDecodable(path)) return target

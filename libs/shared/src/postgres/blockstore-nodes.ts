@@ -19,7 +19,7 @@ export async function registerNodes(db: Queryable, proposal: readonly Blockstore
   return registeredNodes(db)
 }
 
-export async function insertNodes(db: Queryable, nodes: readonly BlockstoreNode[]): Promise<void> {
+async function insertNodes(db: Queryable, nodes: readonly BlockstoreNode[]): Promise<void> {
   const [first] = nodes
   if (!first) return
   await db.run(sql`

@@ -17,18 +17,15 @@ export type MaintenanceType = (typeof MAINTENANCE_TYPES)[number]
 export const INVITATION_TYPES = ['USER', 'DEVICE', 'SHAMIR_RECOVERY'] as const
 export type InvitationType = (typeof INVITATION_TYPES)[number]
 
-export const INVITATION_STATUSES = ['IDLE', 'READY', 'DELETED'] as const
-export type InvitationStatus = (typeof INVITATION_STATUSES)[number]
+export type InvitationStatus = 'IDLE' | 'READY' | 'DELETED'
 
 export const INVITATION_DELETED_REASONS = ['FINISHED', 'CANCELLED', 'ROTTEN'] as const
 export type InvitationDeletedReason = (typeof INVITATION_DELETED_REASONS)[number]
 
 export const INVITATION_EMAIL_SENT_STATUSES = ['SUCCESS', 'NOT_AVAILABLE', 'BAD_RECIPIENT'] as const
-export const PKI_ENROLLMENT_STATUSES = ['SUBMITTED', 'ACCEPTED', 'REJECTED', 'CANCELLED'] as const
 
-export const CLIENT_KINDS = ['authenticated', 'invited', 'anonymous', 'administration'] as const
 /** How a client presented itself; decides which commands it may call (spec 01 §12). */
-export type ClientKind = (typeof CLIENT_KINDS)[number]
+export type ClientKind = 'authenticated' | 'invited' | 'anonymous' | 'administration'
 
 /** The user part of a device id. */
 export const userOf = (device_id: DeviceID): UserID => device_id.slice(0, device_id.indexOf('@'))

@@ -22,7 +22,7 @@ export type Adopting = {
 }
 
 /** The storage is not the node that it should be. */
-export class WrongNode extends OperatorError {}
+class WrongNode extends OperatorError {}
 
 export class Identity {
   readonly #kind: string
@@ -218,7 +218,7 @@ export class Identity {
   }
 }
 
-export const ADOPT = 'have it adopted by `parsec backend scrub --adopt`'
+const ADOPT = 'have it adopted by `parsec backend scrub --adopt`'
 
 const describe = (kind: string, nodes: number): string =>
   kind === 'single' ? 'a single store' : `a ${kind} of ${nodes} nodes`

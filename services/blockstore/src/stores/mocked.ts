@@ -17,7 +17,7 @@ export const MOCKED: StoreKind<MockedConfig> = {
   make: async () => ({ name: 'MOCKED', store: new MockedStore() }),
 }
 
-export class MockedStore implements ObjectStore {
+class MockedStore implements ObjectStore {
   readonly keys = { blockstore_type: 'MOCKED' }
   readonly marker = null
   readonly #blocks = new Map<string, Buffer>()

@@ -35,7 +35,7 @@ export const POSTGRESQL: StoreKind<PostgresqlConfig> = {
   },
 }
 
-export class PostgresqlStore implements ObjectStore {
+class PostgresqlStore implements ObjectStore {
   readonly keys = { blockstore_type: 'POSTGRESQL' }
   readonly marker = null
   readonly #database: Database

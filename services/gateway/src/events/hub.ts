@@ -225,7 +225,7 @@ function obey(organization: Organization, order: ControlEvent): void {
 }
 
 /** The last ids that were added, between `capacity` / 2 and `capacity` of them. */
-export class SeenIds {
+class SeenIds {
   readonly #half: number
   #young = new Set<string>()
   #old = new Set<string>()

@@ -6,7 +6,7 @@ import type { DeviceID } from '@parsec/shared/protocol/types'
 import { type ApiVersion, formatVersion, SUPPORTED_API_VERSIONS, settle } from '@parsec/shared/protocol/versions'
 
 /** What HTTP serves: API v1 is WebSocket only. */
-export const HTTP_API_VERSIONS = SUPPORTED_API_VERSIONS.filter(([major]) => major !== 1)
+const HTTP_API_VERSIONS = SUPPORTED_API_VERSIONS.filter(([major]) => major !== 1)
 /** Value of `Supported-Api-Versions`. */
 export const HTTP_API_VERSIONS_TEXT = HTTP_API_VERSIONS.map(formatVersion).join(';')
 /** `Api-Version` of replies to clients whose version is not served. */

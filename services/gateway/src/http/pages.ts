@@ -86,7 +86,7 @@ export function redirection(addr: BackendAddr, path: string, query: string): str
 }
 
 /** Form encoding that leaves letters, digits and `_ . - ~`, and turns a space into `+`. */
-export const formEncode = (text: string): string =>
+const formEncode = (text: string): string =>
   encodeURIComponent(text.toWellFormed())
     .replace(/[!'()*]/g, c => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
     .replaceAll('%20', '+')

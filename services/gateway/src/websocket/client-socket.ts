@@ -14,7 +14,6 @@ import type { Writes } from './writes.ts'
 /** Close codes (RFC 6455 §7.4.1). Clients treat all alike; proxies and operators do not. */
 export const CLOSE_NORMAL = 1000
 export const CLOSE_TOO_MANY = 1008
-export const CLOSE_TOO_BIG = 1009
 export const CLOSE_RESTART = 1012
 export const CLOSE_UNAVAILABLE = 1013
 

@@ -25,7 +25,7 @@ export const newConduit = (): Conduit => ({
   claimer_taken: null,
 })
 
-export const otherSide = (side: ConduitSide): ConduitSide => (side === 'greeter' ? 'claimer' : 'greeter')
+const otherSide = (side: ConduitSide): ConduitSide => (side === 'greeter' ? 'claimer' : 'greeter')
 
 /** The last state follows itself: that step may be repeated for ever. */
 export const successor = (state: ConduitState): ConduitState =>
