@@ -1,6 +1,6 @@
 /** Writes the generated pages of docs/. */
 import { writeFileSync } from 'node:fs'
-import { configurationPage } from '../cli/src/command-line/docs.ts'
+import { configurationPage } from '../cli/src/configuration-page.ts'
 import { limitsPage } from '../libs/shared/src/limits-page.ts'
 import { commandsPage } from '../libs/shared/src/protocol/commands-page.ts'
 import { architecturePage } from './rooms.mjs'

@@ -19,7 +19,7 @@ import { type Option, secretsOf } from './command-line/option.ts'
 import { UsageError, usageLines } from './command-line/output.ts'
 import { label } from './command-line/read.ts'
 import { tokensOf } from './command-line/values.ts'
-import { DEFAULT_MAX_CONNECTIONS, type MigrateValues, type RunValues, runOptions, type ScrubValues } from './options.ts'
+import { DEFAULT_MAX_CONNECTIONS, type MigrateValues, type RunValues, runOptions } from './options.ts'
 import { proxyVariables } from './server/proxy.ts'
 import { needs, type ServiceSettings, startOrder } from './server/services.ts'
 import { placeOf, type WorkerPlace } from './server/worker-place.ts'
@@ -79,27 +79,11 @@ export type ServerSettings = ServiceSettings & {
 /** Throws `OperatorError`. */
 export function serverSettings(values: RunValues, environment: Environment): ServerSettings {
   const chosen = new Set<ServiceName>(values.services ?? SERVICE_NAMES)
-  const everyService = chosen.size === SERVICE_NAMES.length
-  if (!everyService && !values.natsUrl)
-    refuseUsage(
-      "Option '--services' with fewer than all services needs '--nats-url': the others run elsewhere and are reached over NATS.",
-    )
-  if (values.db === undefined && values.blockstore && isInDatabase(values.blockstore))
-    refuseUsage("Missing option '--db': --blockstore=POSTGRESQL keeps blocks in that database.")
-  checkWorkers(values)
-  checkPort(runOptions.port, values.port)
-  checkPort(runOptions.monitorPort, values.monitorPort)
-  checkPort(runOptions.emailPort, values.emailPort)
-  if (!(values.maxConnections > 0))
-    throw new OperatorError(`--max-connections must be greater than 0, not ${values.maxConnections}`)
-  if (!(values.drainSeconds >= 0 && values.drainSeconds < Infinity))
-    throw new OperatorError(`--drain-seconds must be 0 or more, not ${values.drainSeconds}`)
-  const readTls = () => tlsFiles(values.sslKeyfile, values.sslCertfile)
+  refuseWhatCannotWork(values, chosen)
   const place = placeOf(environment)
   const services = startOrder(chosen)
-  const listens = needs(services, 'http')
-  const tls = listens ? readTls() : null
-
+  const readTls = () => tlsFiles(values.sslKeyfile, values.sslCertfile)
+  const tls = needs(services, 'http') ? readTls() : null
   const database = needs(services, 'database') && values.db !== undefined ? runDatabase(values, environment) : null
   const mail = chosen.has('metadata') ? mailConfig(values) : null
   const backendAddr = needs(services, 'address')
@@ -107,19 +91,12 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
     : null
   return deepFreeze({
     services,
-    everyService,
+    everyService: isEveryService(chosen),
     workers: values.workers,
     place,
     nats: natsSettings(values),
     log: { ...logOptions(values), isShared: values.workers > 1 },
-    sentry: values.sentryDsn
-      ? {
-          dsn: values.sentryDsn,
-          environment: values.sentryEnvironment,
-          services,
-          secrets: secretsOf(values, runOptions),
-        }
-      : null,
+    sentry: sentrySettings(values, services),
     traces: values.otelEndpoint ? traceSettings(values.otelEndpoint, values.otelSampleRatio) : null,
     debug: values.debug,
     dev: values.dev,
@@ -130,18 +107,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
     store: chosen.has('blockstore') ? values.blockstore! : null,
     mail,
     backendAddr,
-    http: listens
-      ? {
-          host: values.host,
-          port: place?.port ?? values.port,
-          isShared: place !== null,
-          debug: values.debug,
-          tls,
-          forwardProtoEnforceHttps: values.forwardProtoEnforceHttps ?? null,
-          trustedProxies: values.trustedProxies,
-          maxConnections: place ? Math.ceil(values.maxConnections / place.of) : values.maxConnections,
-        }
-      : null,
+    http: needs(services, 'http') ? httpConfig(values, tls, place) : null,
     gateway: chosen.has('gateway')
       ? {
           debug: values.debug,
@@ -150,15 +116,7 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
         }
       : null,
     metadata: chosen.has('metadata')
-      ? {
-          database: database!,
-          backendAddr: backendAddr!,
-          mail,
-          spontaneousOrganizationBootstrap: values.spontaneousOrganizationBootstrap,
-          organizationBootstrapWebhook: values.organizationBootstrapWebhook || null,
-          organizationInitialActiveUsersLimit: values.organizationInitialActiveUsersLimit ?? null,
-          organizationInitialUserProfileOutsiderAllowed: values.organizationInitialUserProfileOutsiderAllowed,
-        }
+      ? { database: database!, backendAddr: backendAddr!, mail, ...organizationSettings(values) }
       : null,
     blockstore: chosen.has('blockstore')
       ? {
@@ -173,6 +131,55 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
     readTls,
   })
 }
+
+const isEveryService = (chosen: ReadonlySet<ServiceName>): boolean => chosen.size === SERVICE_NAMES.length
+
+/** What the options say together, or no value of theirs may be; in the order in which it is told. */
+function refuseWhatCannotWork(values: RunValues, chosen: ReadonlySet<ServiceName>): void {
+  if (!isEveryService(chosen) && !values.natsUrl)
+    refuseUsage(
+      "Option '--services' with fewer than all services needs '--nats-url': the others run elsewhere and are reached over NATS.",
+    )
+  if (values.db === undefined && values.blockstore && isInDatabase(values.blockstore))
+    refuseUsage("Missing option '--db': --blockstore=POSTGRESQL keeps blocks in that database.")
+  checkWorkers(values)
+  checkPort(runOptions.port, values.port)
+  checkPort(runOptions.monitorPort, values.monitorPort)
+  checkPort(runOptions.emailPort, values.emailPort)
+  if (!(values.maxConnections > 0))
+    throw new OperatorError(`--max-connections must be greater than 0, not ${values.maxConnections}`)
+  if (!(values.drainSeconds >= 0 && values.drainSeconds < Infinity))
+    throw new OperatorError(`--drain-seconds must be 0 or more, not ${values.drainSeconds}`)
+}
+
+const sentrySettings = (values: RunValues, services: readonly ServiceName[]): ServerSettings['sentry'] =>
+  values.sentryDsn
+    ? {
+        dsn: values.sentryDsn,
+        environment: values.sentryEnvironment,
+        services,
+        secrets: secretsOf(values, runOptions),
+      }
+    : null
+
+const httpConfig = (values: RunValues, tls: TlsFiles | null, place: WorkerPlace | null): HttpConfig => ({
+  host: values.host,
+  port: place?.port ?? values.port,
+  isShared: place !== null,
+  debug: values.debug,
+  tls,
+  forwardProtoEnforceHttps: values.forwardProtoEnforceHttps ?? null,
+  trustedProxies: values.trustedProxies,
+  maxConnections: place ? Math.ceil(values.maxConnections / place.of) : values.maxConnections,
+})
+
+/** Of new organizations. */
+const organizationSettings = (values: RunValues) => ({
+  spontaneousOrganizationBootstrap: values.spontaneousOrganizationBootstrap,
+  organizationBootstrapWebhook: values.organizationBootstrapWebhook || null,
+  organizationInitialActiveUsersLimit: values.organizationInitialActiveUsersLimit ?? null,
+  organizationInitialUserProfileOutsiderAllowed: values.organizationInitialUserProfileOutsiderAllowed,
+})
 
 function traceSettings(endpoint: URL, sampleRatio: number): TraceSettings {
   const url = new URL(endpoint)
@@ -209,7 +216,7 @@ export function scrubDatabase(
   return { kind: 'POSTGRESQL', target: readDatabaseUrl(values.db!, environment), ...connections, ...retries(values) }
 }
 /** Bytes a second, null for no limit. Throws `OperatorError`. */
-export function scrubRate({ maxRate }: Pick<ScrubValues, 'maxRate'>): number | null {
+export function scrubRate({ maxRate }: { maxRate?: number | undefined }): number | null {
   if (maxRate !== undefined && !(maxRate > 0 && maxRate < Infinity))
     return refuse(`--max-rate must be greater than 0, not ${maxRate}`)
   return maxRate === undefined ? null : maxRate * 1024 * 1024

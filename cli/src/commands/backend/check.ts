@@ -1,9 +1,9 @@
 /** `parsec backend check`: looks at everything that the server needs, before it starts or when something is wrong. */
 import { SERVICE_NAMES } from '@parsec/shared/protocol/command'
 import { type Finding, Findings, type Verdict } from '../../check/finding.ts'
+import { type CheckValues, checkOptions } from '../../check/options.ts'
 import { EXIT_FAILURE, EXIT_OK, type Output } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
-import { type CheckValues, checkOptions } from '../../options.ts'
 import { useProxies } from '../../server/proxy.ts'
 import { mailConfig, natsSettings, networkOptions, postgresPool, tlsFiles } from '../../settings.ts'
 

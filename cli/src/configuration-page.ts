@@ -1,11 +1,13 @@
-/** `docs/configuration.md`, made from the option table so that it cannot differ from what the program does. */
+/** `docs/configuration.md`, made from the tables of options so that it cannot differ from what the program does. */
 
 import { type Parameter, parameters } from '@parsec/shared/postgres/url'
-import { copyOptions, migrateOptions, runOptions, scrubOptions } from '../options.ts'
-import { toolOptions } from '../tool-options.ts'
-import { defaultText, optionSyntax } from './help.ts'
-import { GROUPS, type Option, type OptionTable } from './option.ts'
-import { fileForm, fileVariable } from './read.ts'
+import { defaultText, optionSyntax } from './command-line/help.ts'
+import { GROUPS, type Option, type OptionTable } from './command-line/option.ts'
+import { fileForm, fileVariable } from './command-line/read.ts'
+import { copyOptions } from './copy/options.ts'
+import { migrateOptions, runOptions } from './options.ts'
+import { scrubOptions } from './scrub/options.ts'
+import { toolOptions } from './tool-options.ts'
 
 export function configurationPage(run: OptionTable = runOptions): string {
   return [
@@ -20,6 +22,7 @@ export function configurationPage(run: OptionTable = runOptions): string {
     table(Object.values<Option>(scrubOptions).filter(o => !o.retired)),
     COPY,
     table(Object.values<Option>(copyOptions).filter(o => !o.retired)),
+    CHECK,
     TOOLS,
     ...Object.entries<OptionTable>(toolOptions).flatMap(([words, options]) => [
       `### \`parsec backend ${words}\``,
@@ -33,7 +36,7 @@ export function configurationPage(run: OptionTable = runOptions): string {
 
 const INTRODUCTION = `# Configuration
 
-<!-- Made by \`npm run docs\` from cli/src/options.ts; edit that file. -->
+<!-- Made by \`npm run docs\` from cli/src/options.ts and the options.ts of other commands; edit those. -->
 
 Nothing needs a configuration file: every option is an argument of the command, an environment variable, or both.
 \`parsec backend run --dev\` needs none of them. A server for real needs a database, an object store and a secret:
@@ -124,6 +127,13 @@ const COPY = `## \`parsec backend blocks copy\`
 Copies every block into another block store, of whatever kind, and reads it back; see
 [operations](operations.md#moving-blocks). Exit code 0: every block is copied; 4: some are not; 1: the copy could not be
 finished.`
+
+const CHECK = `## \`parsec backend check\`
+
+Looks at all that the server needs, before it starts or while it runs; see
+[administration](administration.md#is-everything-there). It takes the options of \`parsec backend run\` for services,
+database, block store, NATS, mail, TLS and \`--backend-addr\`, from the same variables, and \`--json\`. What is not given is
+not looked at. Exit code 0: nothing is wrong; 1: something is.`
 
 const TOOLS = `## Commands about organizations
 
