@@ -54,7 +54,8 @@ async function world() {
     const ends: string[] = []
     const organization = await hub.enter(ORGANIZATION)
     const offer = (event: Buffer) => void told.push(decodeMap(event) as unknown as ClientEvent)
-    const peer = { offer, end: (why: string) => void ends.push(why) }
+    const end = (why: string) => void ends.push(why)
+    const peer = { offer, end, sendAway: end }
     const session = organization.join(user_id, `${user_id}@pc`, [3, 4], peer)
     await hub.subscribe(organization, session, { organization: 1, user })
     return { told, ends, shown: () => told.map(event => ('checkpoint' in event ? event.checkpoint : event.event)) }

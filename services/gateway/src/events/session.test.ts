@@ -30,7 +30,7 @@ const changed = (except: string) =>
 
 function member(organization: Organization, device_id: string, api_version: ApiVersion = [3, 4], subscribed = true) {
   const told: unknown[] = []
-  const peer = { offer: (event: Buffer) => void told.push(decodeMap(event).event), end: () => {} }
+  const peer = { offer: (event: Buffer) => void told.push(decodeMap(event).event), end: () => {}, sendAway: () => {} }
   const session = organization.join(device_id.split('@')[0]!, device_id, api_version, peer)
   if (subscribed) {
     organization.startCatchingUp(session)

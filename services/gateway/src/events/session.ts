@@ -21,6 +21,8 @@ export interface Peer {
   offer(event: Buffer, hasNoField: boolean): void
   /** Ends the connection at once, without another word to the client; `why` is for the log. */
   end(why: string): void
+  /** Ends it because its device may not be here any more, or must come back. Who is only being judged is told the verdict. */
+  sendAway(why: string): void
 }
 
 /** One authenticated connection or stream. */
@@ -221,7 +223,7 @@ export class Organization {
     // A copy: each session that ends leaves the lists.
     const leaving = [...sessions]
     for (const { user } of leaving) user.mistrustRealms()
-    void this.#slices.each(leaving, session => session.peer.end(why))
+    void this.#slices.each(leaving, session => session.peer.sendAway(why))
   }
   /** Of what was heard so far something may be missing. */
   mistrust(): void {

@@ -49,7 +49,7 @@ test('those that wait take turns, and what an item brings is no part of its turn
 
 const REALMS = LOOK_EVERY * 4
 const ORG = { organization_id: 'Org', id: 'x' }
-const silent: Peer = { offer: () => {}, end: () => {} }
+const silent: Peer = { offer: () => {}, end: () => {}, sendAway: () => {} }
 
 /** A clock by which a turn is over after one look, so that nothing is done sooner than it must. */
 function world() {
@@ -91,7 +91,7 @@ test('the realms of a user whose last session ends are forgotten in slices, and 
 test('many sessions are ended in slices', async () => {
   const { organization, join } = world()
   const ends: string[] = []
-  const sessions = numbers(REALMS).map(() => join({ ...silent, end: why => void ends.push(why) }))
+  const sessions = numbers(REALMS).map(() => join({ ...silent, sendAway: why => void ends.push(why) }))
   organization.sendAway(sessions, 'organization.expired')
   assert.ok(ends.length < REALMS, 'not all in one turn')
   while (ends.length < REALMS) await nextTurn()

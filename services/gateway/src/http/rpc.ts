@@ -310,7 +310,11 @@ export class HttpRpc {
         reply.hijack()
         this.#streams.add(stream)
         await stream.run(request.method === 'HEAD')
-      } else if (!reply.raw.destroyed) return await reply.code(USER_REFUSED).send()
+      } else if (!reply.raw.destroyed) {
+        // Told to end since it was looked up: by now there is a reason to refuse it, or it may come back.
+        const refusal = await this.#identify(call, EMPTY, undefined)
+        return await reply.code(typeof refusal === 'number' ? refusal : 503).send()
+      }
       return reply
     } finally {
       this.#streams.delete(stream)

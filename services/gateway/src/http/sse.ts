@@ -50,6 +50,9 @@ export class EventStream implements Peer {
     if (this.#state === 'flowing') this.#writeEvent(event)
     else if (this.#state !== 'over' && !this.#queue.push(event, hasNoField)) this.end(this.#queue.lackFor(event)!)
   }
+  sendAway(why: string): void {
+    this.end(why)
+  }
   end(why: string): void {
     const { isOver } = this
     const isBlocked = this.#state === 'blocked'

@@ -123,7 +123,7 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
   #command: Command | undefined
   /** Tells the services that work for the client that it has gone. An idle connection has none. */
   #gone: Cancel | undefined
-  /** How the connection ends after the command in progress. */
+  /** How the connection ends after the command in progress, or the verdict. */
   #leaving: Farewell | undefined
   /** Messages that came while they could not be taken up; null is a text message. */
   #pending: (Buffer | null)[] | undefined
@@ -252,11 +252,14 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
     if ('accepted' in verdict) return this.#accept(verdict.accepted)
     if (this.hasEnded) return
     const { refused, claimed } = verdict
+    // The order may have been to unfreeze: told to be frozen, its client would not come back.
+    if (this.#leaving && refused.result === 'frozen_user') return this.end(this.#leaving.why)
     this.#socket.send(resultMessage(refused))
     const reason = `${refused.result}: ${refused.help}`
     this.#close('bad handshake', { reason, address: this.address, ...claimed })
   }
   async #accept(accepted: Accepted): Promise<void> {
+    if (this.#leaving) this.end(this.#leaving.why)
     if (this.hasEnded) return this.#giveBack(accepted)
     const { context, organization, session, claimer } = accepted
     this.#forgetHandshake()
@@ -449,6 +452,10 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
   /** Ends the connection at once; a command in progress gets no reply. */
   end(why: string, code = CLOSE_NORMAL): void {
     this.#close('closed by the server', { reason: why }, code)
+  }
+  sendAway(why: string): void {
+    if (this.#state === 'judged') this.#leaving = { code: CLOSE_NORMAL, why }
+    else this.end(why)
   }
   /** Ends the connection as soon as a command that a service works on is answered. */
   leave(code: number): void {

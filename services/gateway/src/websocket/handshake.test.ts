@@ -16,7 +16,7 @@ import { EventHub } from '../events/hub.ts'
 import { type Judgement, judgeAnswer } from './handshake.ts'
 
 const log = createLog({ level: 'CRITICAL', format: 'CONSOLE', file: null })
-const peer = { offer: () => {}, end: () => {} }
+const peer = { offer: () => {}, end: () => {}, sendAway: () => {} }
 const { signal } = new AbortController()
 const caller = { conn_id: 'c', address: '127.0.0.1', release: null, peer, signal }
 const challenge = randomBytes(48)
