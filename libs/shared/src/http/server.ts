@@ -94,7 +94,9 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
           sockets.rest(socket)
           access.write(request, client, request.httpVersion, response, startedAt)
         })
-        if (sockets.areTooMany) refuseRequest(request, response)
+        if (sockets.areTooMany) refuseRequest(request, response, 503)
+        else if (request.httpVersion === '1.1' && request.headers.host === undefined)
+          refuseRequest(request, response, 400)
         else if (!enforceHttps(config, request, response)) {
           request.url = withValidEscapes(request.url!)
           handler(request, response)
@@ -104,6 +106,8 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
       const server = tls
         ? https.createServer({ ...OPTIONS, ...TLS_OPTIONS, ...secureContext(tls) }, onRequest)
         : http.createServer(OPTIONS, onRequest)
+      // Nobody has to expect what we do not know.
+      server.on('checkExpectation', onRequest)
       return server as http.Server
     },
     clientErrorHandler: (error, socket) => refuseConnection(error, socket, name, log),
@@ -113,10 +117,11 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
   })
   const sockets = new OpenSockets(app.server, config.maxConnections, log)
   carryBodies(app, inFlight, log)
-  app.addHook('onRequest', (request, _reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
     const { url: route } = request.routeOptions
     if (route !== undefined) access.note(request.raw, { route })
-    done()
+    if (namesNothing(request)) reply.callNotFound()
+    else done()
   })
   app.setNotFoundHandler((_request, reply) => sendPage(reply, 404, 'Not found', 'There is nothing here.'))
   app.setErrorHandler((error, request, reply) => answerFailure(error, request, reply, log))
@@ -162,6 +167,10 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
   }
 }
 
+/** The router takes an empty segment for a parameter; such a path does not exist. */
+const namesNothing = ({ params }: FastifyRequest): boolean =>
+  Object.entries(params as { [name: string]: string }).some(([name, value]) => name !== '*' && value === '')
+
 /** Routes check what they take by themselves; that the framework would compile schemas is not even loaded. */
 const refuseSchema = () => () => {
   throw new Error('routes have no schemas')
@@ -169,6 +178,8 @@ const refuseSchema = () => () => {
 const NO_SCHEMAS = { compilersFactory: { buildValidator: refuseSchema, buildSerializer: refuseSchema } }
 
 const OPTIONS = {
+  // We refuse it ourselves.
+  requireHostHeader: false,
   maxHeaderSize: limits.request_head.value,
   headersTimeout: HTTP_HEAD_MS,
   requestTimeout: HTTP_REQUEST_MS,
@@ -260,10 +271,10 @@ function tellFramework({ headers, socket }: http.IncomingMessage, { address }: C
   else headers['x-forwarded-for'] = address
 }
 
-/** One connection too many: its request is not read, and nothing else will come on it. */
-function refuseRequest(request: http.IncomingMessage, response: http.ServerResponse): void {
+/** One connection too many, or no HTTP: its request is not read, and nothing else will come on it. */
+function refuseRequest(request: http.IncomingMessage, response: http.ServerResponse, status: number): void {
   request.resume()
-  response.writeHead(503, { 'content-length': 0, connection: 'close' }).end()
+  response.writeHead(status, { 'content-length': 0, connection: 'close' }).end()
 }
 
 /** Redirects a request of which the proxy says that it came in clear (spec 02 §6.5); true when it did. */

@@ -19,6 +19,7 @@ test('path and query are form-encoded anew, parameters grouped by name (02-organ
     'parsec://h/x~y-z._%21%2A%28%29%27%40%3A%24%2C%3B%3D%26%25%3F%23',
   )
   assert.equal(redirection(secure, 'a b+c', 'x=a%20b+c&e=&f&x=2'), 'parsec://h/a+b%2Bc?x=a+b+c&x=2&e=&f=')
+  assert.equal(redirection(secure, 'a', '?x=1&?no_ssl=1'), 'parsec://h/a?%3Fx=1&%3Fno_ssl=1')
   assert.equal(redirection(secure, '你', '%E4%B8%8A=%E8%A1%8C'), 'parsec://h/%E4%BD%A0?%E4%B8%8A=%E8%A1%8C')
 })
 test('a parameter may be repeated as often as an address is long', () => {

@@ -73,7 +73,8 @@ there by itself.</p>
 /** Where `/redirect/PATH?QUERY` leads; `path` is decoded, `query` as it came (spec 02 §6.3). */
 export function redirection(addr: BackendAddr, path: string, query: string): string {
   const values = new Map<string, string[]>()
-  for (const [name, value] of new URLSearchParams(query)) {
+  // Of two question marks the class would take the first for none of the query.
+  for (const [name, value] of new URLSearchParams(`?${query}`)) {
     if (name === 'no_ssl') continue
     const known = values.get(name)
     if (known) known.push(value)

@@ -58,6 +58,7 @@ export class Sockets {
       autoPong: false,
       ...{ closeTimeout: CLOSE_FRAME_MS },
     })
+    this.#server.on('headers', headers => headers.push(`server: ${this.#serverHeader}`))
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
