@@ -66,7 +66,7 @@ export const maintenance: Handlers<keyof typeof table> = {
       if (!realm) return realmNotFound(realm_id)
       const refusal = batchRefusal(realm, realm_id, ctx.now(), encryption_revision)
       if (refusal) return refusal
-      if (batch.length === 0) return { status: 'ok', total: realm.checkpoint, done: realm.reencrypted }
+      if (batch.length === 0) return { status: 'ok', total: versions(realm), done: realm.reencrypted }
       const [progress] = await Promise.all([saveCopies(tx, ctx.context.organization, realm, batch), goOn(tx, realm)])
       return { status: 'ok', ...progress! }
     }),
@@ -81,7 +81,7 @@ export const maintenance: Handlers<keyof typeof table> = {
       if (isDeleted(realm, ctx.now())) return { status: 'realm_deleted' }
       if (realm.maintenance_type !== 'REENCRYPTION') return notInMaintenance(realm_id)
       if (encryption_revision !== realm.encryption_revision) return { status: 'bad_encryption_revision' }
-      if (realm.reencrypted !== realm.checkpoint)
+      if (realm.reencrypted !== versions(realm))
         return { status: 'maintenance_error', reason: 'Reencryption operations are not over' }
       void tx.run(sql`
         UPDATE realm SET maintenance_type = NULL, maintenance_started_on = NULL, maintenance_started_by = NULL
@@ -93,6 +93,9 @@ export const maintenance: Handlers<keyof typeof table> = {
       return { status: 'ok' }
     }),
 }
+
+/** How many a realm has: one for each change. */
+const versions = ({ checkpoint, gaps }: Realm): number => checkpoint - gaps
 
 const notInMaintenance = (realm_id: Uuid) => ({
   status: 'not_in_maintenance' as const,
@@ -186,7 +189,7 @@ const saveCopies = (tx: Queryable, organization: number, realm: Realm, batch: re
     )
     UPDATE realm SET reencrypted = reencrypted + saved.count, copies_size = copies_size + saved.size, is_untallied = TRUE
     FROM (SELECT count(*) AS count, coalesce(sum(size), 0)::bigint AS size FROM saved) saved
-    WHERE realm._id = ${realm.realm} RETURNING realm.checkpoint AS total, realm.reencrypted AS done`)
+    WHERE realm._id = ${realm.realm} RETURNING realm.checkpoint - realm.gaps AS total, realm.reencrypted AS done`)
 
 /** Moves the place from which on there is work. */
 const goOn = (tx: Queryable, { realm, encryption_revision, reencrypted_up_to, checkpoint }: Realm) =>

@@ -32,7 +32,9 @@ export type Realm = RealmFacts & {
   realm: number
   /** Index of the newest change. */
   checkpoint: number
-  /** With it, the place of the newest event. */
+  /** Indices up to it that no change has. */
+  gaps: number
+  /** With the checkpoint, the place of the newest event. */
   steps: number
   maintenance_started_on: DateTime | null
   maintenance_started_by: DeviceID | null
@@ -44,8 +46,8 @@ export type Realm = RealmFacts & {
 /** A realm with what its gates look at; undefined when there is none. */
 export const findRealm = (db: Queryable, organization: number, realm_id: Uuid, user: number) =>
   db.one<Realm>(sql`
-    SELECT realm._id AS realm, realm.checkpoint, realm.steps, realm.maintenance_started_on, realm.maintenance_started_by,
-      realm.reencrypted, realm.reencrypted_up_to, ${GATES}
+    SELECT realm._id AS realm, realm.checkpoint, realm.gaps, realm.steps, realm.maintenance_started_on,
+      realm.maintenance_started_by, realm.reencrypted, realm.reencrypted_up_to, ${GATES}
     FROM realm ${JOIN_CALLER} = ${user}
     WHERE realm.organization = ${organization} AND realm.realm_id = ${realm_id}`)
 

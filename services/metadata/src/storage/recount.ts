@@ -5,9 +5,10 @@
 
 /** Statements in their order; `$1` is the organization. */
 export const RECOUNTS: readonly string[] = [
-  `UPDATE realm SET vlobs_size = written.size
+  `UPDATE realm SET vlobs_size = written.size, gaps = realm.checkpoint - written.changes
    FROM (
-     SELECT change.realm, sum(change.size) AS size FROM realm JOIN realm_change change ON change.realm = realm._id
+     SELECT realm._id AS realm, coalesce(sum(change.size), 0) AS size, count(change.index) AS changes
+     FROM realm LEFT JOIN realm_change change ON change.realm = realm._id
      WHERE realm.organization = $1 GROUP BY 1
    ) written WHERE written.realm = realm._id`,
   `UPDATE realm SET copies_size = stored.size - vlobs_size, reencrypted = stored.reencrypted
