@@ -1,5 +1,5 @@
 /** The gateway: WebSocket and HTTP clients on one side, the bus on the other (DESIGN §6). */
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, Server } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Bus } from '@parsec/shared/bus/bus'
 import type { GatewayConfig } from '@parsec/shared/config'
@@ -48,45 +48,14 @@ export async function startGateway({
   )
   const activity = new Activity(() => sockets.connections.size)
   const seen = new Seen(bus, log)
-  const sockets = new Sockets(
-    {
-      bus,
-      activity,
-      seen,
-      hub,
-      log,
-      forwarder,
-      local,
-      metrics,
-      judge: { bus, hub, log, guard },
-    },
-    config,
-    http,
-  )
-  const rpc = new HttpRpc({
-    bus,
-    activity,
-    seen,
-    hub,
-    log,
-    forwarder,
-    local,
-    metrics,
-    access: http.access,
-    sseKeepaliveSeconds: config.sseKeepaliveSeconds,
-  })
+  const shared = { bus, activity, seen, hub, log, forwarder, local, metrics }
+  const sockets = new Sockets({ ...shared, judge: { bus, hub, log, guard } }, config, http)
+  const { sseKeepaliveSeconds } = config
+  const rpc = new HttpRpc({ ...shared, access: http.access, sseKeepaliveSeconds })
   await registerPages(http.app, config)
   rpc.register(http.app)
-
   seen.start()
-
-  const { server } = http.app
-  const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => sockets.upgrade(request, socket, head)
-  server.on('upgrade', onUpgrade)
-  // Other upgrades, as `h2c` that some clients always offer, are ordinary requests.
-  Object.assign(server, {
-    shouldUpgradeCallback: (request: IncomingMessage) => /^websocket$/i.test(request.headers.upgrade ?? ''),
-  })
+  const stopUpgrading = onUpgrade(http.app.server, sockets)
   const stopHearing = bus.onStatus(connected => {
     if (connected) return
     hub.forgetOrder()
@@ -113,8 +82,18 @@ export async function startGateway({
       stopHearing()
       sockets.terminateAll()
       rpc.endStreams('server stops')
-      server.off('upgrade', onUpgrade)
+      stopUpgrading()
       await hub.stop()
     },
   }
+}
+
+/** Opens WebSockets, until what it returns is called. Other upgrades, as `h2c` that some clients always offer, are ordinary requests. */
+function onUpgrade(server: Server, sockets: Sockets): () => void {
+  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => sockets.upgrade(request, socket, head)
+  server.on('upgrade', upgrade)
+  Object.assign(server, {
+    shouldUpgradeCallback: (request: IncomingMessage) => /^websocket$/i.test(request.headers.upgrade ?? ''),
+  })
+  return () => void server.off('upgrade', upgrade)
 }

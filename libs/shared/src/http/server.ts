@@ -25,7 +25,7 @@ import type { Log } from '../log.ts'
 import { serverVersion } from '../version.ts'
 import { AccessLog, pathOf } from './access-log.ts'
 import { carryBodies } from './bodies.ts'
-import { type ClientAddress, clientOf, trustOf } from './client-address.ts'
+import { type ClientAddress, clientOf, type IsTrusted, trustOf } from './client-address.ts'
 import { InFlight } from './in-flight.ts'
 import { withoutBrackets } from './netloc.ts'
 import { OpenSockets } from './open-sockets.ts'
@@ -81,35 +81,7 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
     routerOptions: { maxParamLength: limits.request_head.value },
     return503OnClosing: false,
     schemaController: NO_SCHEMAS,
-    serverFactory: handler => {
-      const onRequest = (request: http.IncomingMessage, response: http.ServerResponse) => {
-        const startedAt = performance.now()
-        response.setHeader('server', name)
-        // The socket forgets its peer when it closes.
-        const client = clientOf(request, isTrusted)
-        tellFramework(request, client)
-        const { socket } = request
-        sockets.serve(socket)
-        response.once('close', () => {
-          sockets.rest(socket)
-          access.write(request, client, request.httpVersion, response, startedAt)
-        })
-        if (sockets.areTooMany) refuseRequest(request, response, 503)
-        else if (request.httpVersion === '1.1' && request.headers.host === undefined)
-          refuseRequest(request, response, 400)
-        else if (!enforceHttps(config, request, response)) {
-          request.url = withValidEscapes(request.url!)
-          handler(request, response)
-        }
-      }
-      const { tls } = config
-      const server = tls
-        ? https.createServer({ ...OPTIONS, ...TLS_OPTIONS, ...secureContext(tls) }, onRequest)
-        : http.createServer(OPTIONS, onRequest)
-      // Nobody has to expect what we do not know.
-      server.on('checkExpectation', onRequest)
-      return server as http.Server
-    },
+    serverFactory: handler => nodeServer(config, { isTrusted, access, sockets: () => sockets }, handler),
     clientErrorHandler: (error, socket) => refuseConnection(error, socket, name, log),
     frameworkErrors: (_error, _request, reply) => {
       void sendPage(reply, 404, 'Not found', 'There is nothing here.')
@@ -170,6 +142,47 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
 /** The router takes an empty segment for a parameter; such a path does not exist. */
 const namesNothing = ({ params }: FastifyRequest): boolean =>
   Object.entries(params as { [name: string]: string }).some(([name, value]) => name !== '*' && value === '')
+
+type Around = {
+  readonly isTrusted: IsTrusted
+  readonly access: AccessLog
+  /** There is no socket before the server is. */
+  readonly sockets: () => OpenSockets
+}
+/** What each request meets before it is routed: its name in the log, the bound on sockets, the redirection to https. */
+function nodeServer(
+  config: HttpConfig,
+  { isTrusted, access, sockets }: Around,
+  handler: http.RequestListener,
+): http.Server {
+  const { tls, debug } = config
+  const name = serverHeader(debug)
+  const onRequest = (request: http.IncomingMessage, response: http.ServerResponse) => {
+    const startedAt = performance.now()
+    response.setHeader('server', name)
+    // The socket forgets its peer when it closes.
+    const client = clientOf(request, isTrusted)
+    tellFramework(request, client)
+    const { socket } = request
+    sockets().serve(socket)
+    response.once('close', () => {
+      sockets().rest(socket)
+      access.write(request, client, request.httpVersion, response, startedAt)
+    })
+    if (sockets().areTooMany) refuseRequest(request, response, 503)
+    else if (request.httpVersion === '1.1' && request.headers.host === undefined) refuseRequest(request, response, 400)
+    else if (!enforceHttps(config, request, response)) {
+      request.url = withValidEscapes(request.url!)
+      handler(request, response)
+    }
+  }
+  const server = tls
+    ? https.createServer({ ...OPTIONS, ...TLS_OPTIONS, ...secureContext(tls) }, onRequest)
+    : http.createServer(OPTIONS, onRequest)
+  // Nobody has to expect what we do not know.
+  server.on('checkExpectation', onRequest)
+  return server as http.Server
+}
 
 /** Routes check what they take by themselves; that the framework would compile schemas is not even loaded. */
 const refuseSchema = () => () => {

@@ -22,8 +22,8 @@ import { type ApiVersion, formatVersion, releaseOf } from '@parsec/shared/protoc
 import { traced } from '@parsec/shared/tracing'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Activity } from '../activity.ts'
-import { GONE, LATER, LocalCall, type LocalCommands, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
+import { GONE, LATER, LocalCall, type LocalCommands, type LocalReply } from '../local-command.ts'
 import {
   beginning,
   type Forwarder,

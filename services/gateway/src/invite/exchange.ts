@@ -13,8 +13,8 @@ import type { ControlEvent } from '@parsec/shared/protocol/events'
 import type { ConduitParty } from '@parsec/shared/protocol/internal'
 import type { ConduitSide, ConduitState } from '@parsec/shared/protocol/invite'
 import type { CommandName } from '@parsec/shared/protocol/registry'
-import { GONE, LATER, type LocalCall, type LocalHandler, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
+import { GONE, LATER, type LocalCall, type LocalHandler, type LocalReply } from '../local-command.ts'
 
 /** A command: its conduit states in order with the request's field that is sent, and the reply's field for the last result. */
 type Step = {

@@ -10,8 +10,8 @@ import { ENROLLMENT_WAIT_MS } from '@parsec/shared/deadlines'
 import type { AnonymousContext, AuthenticatedContext } from '@parsec/shared/protocol/context'
 import type { ControlEvent } from '@parsec/shared/protocol/events'
 import type { DeviceID, OrganizationID, UserID } from '@parsec/shared/protocol/types'
-import { LATER, type LocalCall, type LocalHandler, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
+import { LATER, type LocalCall, type LocalHandler, type LocalReply } from '../local-command.ts'
 
 type Names = 'user_invite' | 'user_claim' | 'device_invite' | 'device_claim'
 type Reply = Exclude<LocalReply, typeof LATER>

@@ -30,10 +30,10 @@ import type { OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import { formatVersion } from '@parsec/shared/protocol/versions'
 import { traced } from '@parsec/shared/tracing'
 import type { Activity } from '../activity.ts'
-import { GONE, LATER, LocalCall, type LocalCaller, type LocalCommands, type LocalReply } from '../events/commands.ts'
 import type { EventHub } from '../events/hub.ts'
 import { EventQueue } from '../events/queue.ts'
 import type { Peer } from '../events/session.ts'
+import { GONE, LATER, LocalCall, type LocalCaller, type LocalCommands, type LocalReply } from '../local-command.ts'
 import { CLOSE_NORMAL, CLOSE_TOO_MANY, CLOSE_UNAVAILABLE, type ClientSocket, type Owner } from './client-socket.ts'
 import {
   beginning,
@@ -115,7 +115,7 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
   readonly #since = Math.round((performance.timeOrigin + performance.now()) * 1000)
   /** With keys that tell who it is. */
   #log: Log
-  readonly #all: Surroundings
+  readonly #shared: Surroundings
   readonly #socket: ClientSocket
   #state: State = 'greeted'
   #handshake: Handshake | undefined
@@ -132,15 +132,15 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
   readonly #events: EventQueue
 
   /** Greets the client; from here on the connection lives by itself. */
-  constructor(all: Surroundings, socket: ClientSocket, raw: Socket, address: string, release: Context['release']) {
-    this.#all = all
-    this.#events = new EventQueue(all.hub.queuedBytes)
+  constructor(shared: Surroundings, socket: ClientSocket, raw: Socket, address: string, release: Context['release']) {
+    this.#shared = shared
+    this.#events = new EventQueue(shared.hub.queuedBytes)
     this.#socket = socket
     this.address = address
     this.#peer = address
-    this.#log = all.log.child({ conn_id: this.conn_id })
-    socket.belongTo(this, raw, all.inFlight, all.writes)
-    const challenge = all.challenges.next()
+    this.#log = shared.log.child({ conn_id: this.conn_id })
+    socket.belongTo(this, raw, shared.inFlight, shared.writes)
+    const challenge = shared.challenges.next()
     const tooLate = idleAlarms.set(performance.now() + HANDSHAKE_MS, () => this.end('handshake took too long'))
     this.#handshake = { challenge, tooLate, release }
     socket.deliver(challengeMessage(challenge), () => {})
@@ -188,7 +188,7 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
   receive(data: Buffer | null): void {
     switch (this.#state) {
       case 'greeted':
-        void this.#answer(data)
+        void this.#judge(data)
         return
       case 'idle':
       case 'waiting':
@@ -220,15 +220,15 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
   }
   socketClosed(): void {
     this.#letGo('client has left')
-    this.#all.gone(this)
+    this.#shared.gone(this)
   }
 
   // Handshake
 
-  async #answer(data: Buffer | null): Promise<void> {
+  async #judge(data: Buffer | null): Promise<void> {
     const { challenge, release } = this.#handshake!
     this.#state = 'judged'
-    const { writes } = this.#all
+    const { writes } = this.#shared
     let verdict: Judgement
     const signal = (this.#gone = new Cancel())
     writes.expect()
@@ -239,7 +239,7 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
           ? { refused: TEXT_ANSWER, claimed: {} }
           : await traced(
               () => beginning('handshake', this.conn_id),
-              () => judgeAnswer(this.#all.judge, caller, challenge, data),
+              () => judgeAnswer(this.#shared.judge, caller, challenge, data),
             )
     } catch (error) {
       if (!this.hasEnded) this.#fail('handshake', error)
@@ -275,21 +275,21 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
     }
     if (session) session.isKnown = true
     this.#noteSeen()
-    this.#log = this.#all.log.child({ conn_id: this.conn_id, ...whoIs(context) })
+    this.#log = this.#shared.log.child({ conn_id: this.conn_id, ...whoIs(context) })
     const { unauthenticated_message } = limits
     const most = context.kind === 'authenticated' ? Number.POSITIVE_INFINITY : unauthenticated_message.value
-    this.#socket.limitMessages(Math.min(maxClientMessage(this.#all.bus), most))
-    this.#all.known(this)
+    this.#socket.limitMessages(Math.min(maxClientMessage(this.#shared.bus), most))
+    this.#shared.known(this)
     this.#log.info('Connection established', { client_api_version: formatVersion(context.api_version) })
     // READY is told before the claimer is let in, so that it never comes after what the claimer does next.
     await claimer?.arrive(() => this.#invitationDeleted())
     if (this.hasEnded) return
     this.#send(RESULT_OK)
-    this.#takeUp()
+    this.#takeKept()
   }
   #giveBack({ organization, session, claimer }: Pick<Accepted, 'organization' | 'session' | 'claimer'>): void {
     claimer?.leave()
-    if (organization) this.#all.hub.exit(organization, session)
+    if (organization) this.#shared.hub.exit(organization, session)
   }
 
   // Commands
@@ -306,16 +306,16 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
   #take(data: Buffer | null): void {
     const cancels = this.#state === 'waiting'
     this.#cancel()
-    this.#start(data)
+    this.#dispatch(data)
     if (!cancels && this.#state !== 'idle') return
     this.#hadItsTurn = true
     setImmediate(() => {
       this.#hadItsTurn = false
-      this.#takeUp()
+      this.#takeKept()
     })
   }
-  /** Begins with a message. Afterwards a command is in progress, unless it is answered already. */
-  #start(data: Buffer | null): void {
+  /** To who answers it. Afterwards a command is in progress, unless it is answered already. */
+  #dispatch(data: Buffer | null): void {
     this.#state = 'working'
     const { kind, major } = this.#client!
     const reading = data === null ? TEXT_MESSAGE : readMessage(data, kind, major)
@@ -323,11 +323,11 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
     const command = { cmd: reading.spec?.cmd ?? '-', bytes, startedAt: performance.now(), call: undefined }
     this.#command = command
     if (!reading.spec) this.#reply(command, GENERIC_REPLIES[reading.status])
-    else if (reading.spec.service === 'gateway') this.#run(command, reading.spec, reading.message)
+    else if (reading.spec.service === 'gateway') this.#runHere(command, reading.spec, reading.message)
     else void this.#forward(command, reading.spec, data!, reading.message)
   }
   async #forward(command: Command, spec: CommandSpec, bytes: Buffer, message: Asked['message']): Promise<void> {
-    const { forwarder, writes } = this.#all
+    const { forwarder, writes } = this.#shared
     const { context, isSequestered: sequestered } = this.#client!
     const gone = (this.#gone = new Cancel())
     let reply: Buffer
@@ -346,15 +346,15 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
     }
     if (command !== this.#command) return
     this.#reply(command, reply)
-    this.#takeUp()
+    this.#takeKept()
   }
-  #run(command: Command, spec: CommandSpec, message: { [field: string]: Value }): void {
+  #runHere(command: Command, spec: CommandSpec, message: { [field: string]: Value }): void {
     const request = parse(spec.request, message)
     if (!request.ok)
       return this.#reply(command, { status: 'bad_message', reason: 'Invalid message.', errors: request.errors })
-    const handler = this.#all.local.get(spec.name)
+    const handler = this.#shared.local.get(spec.name)
     if (!handler) return this.#fail(command.cmd, new Error(`no handler for ${spec.name}`))
-    const call = new LocalCall(this.#client!.context, this.#all.forwarder.requestId(), this)
+    const call = new LocalCall(this.#client!.context, this.#shared.forwarder.requestId(), this)
     let reply: LocalReply | Promise<LocalReply>
     try {
       reply = handler(call, request.value)
@@ -363,17 +363,17 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
     }
     if (reply instanceof Promise) {
       command.call = call
-      void this.#await(command, reply)
+      void this.#awaitReply(command, reply)
     } else if (reply === LATER) this.#state = 'waiting'
     else if (reply !== GONE) this.#reply(command, reply)
   }
-  async #await(command: Command, promise: Promise<LocalReply>): Promise<void> {
+  async #awaitReply(command: Command, promise: Promise<LocalReply>): Promise<void> {
     try {
       const reply = await promise
       if (command !== this.#command || reply === LATER) return
       if (reply === GONE) return this.end(INVITATION_DELETED.why, INVITATION_DELETED.code)
       this.#reply(command, reply)
-      this.#takeUp()
+      this.#takeKept()
     } catch (error) {
       if (command === this.#command) this.#fail(command.cmd, error)
     }
@@ -381,7 +381,7 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
   letCancel(): void {
     if (this.#state !== 'working') return
     this.#state = 'waiting'
-    this.#takeUp()
+    this.#takeKept()
   }
   get hasMore(): boolean {
     return this.#pending !== undefined
@@ -393,8 +393,8 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
     this.#socket.messageDone(this.#command.bytes)
     this.#command = undefined
   }
-  /** Takes up what has come meanwhile. */
-  #takeUp(): void {
+  /** Takes up what came meanwhile and was kept. */
+  #takeKept(): void {
     while (this.#pending && !this.#hadItsTurn && (this.#state === 'idle' || this.#state === 'waiting')) {
       const data = this.#pending.shift()!
       if (this.#pending.length === 0) {
@@ -409,8 +409,8 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
     const status = statusOf(bytes)
     const ms = performance.now() - startedAt
     this.#log.info('Request', { cmd, status, ms: toTenths(ms), ...fieldsAtFault(bytes, status) })
-    this.#all.metrics.request(cmd, status, ms / 1000)
-    this.#all.activity.request(ms / 1000)
+    this.#shared.metrics.request(cmd, status, ms / 1000)
+    this.#shared.activity.request(ms / 1000)
     this.#command = undefined
     this.#socket.messageDone(asked)
     this.#send(bytes)
@@ -421,7 +421,7 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
     const isSent = this.#socket.deliver(message, () => {
       if (this.#state !== 'sending') return
       this.#sent()
-      this.#takeUp()
+      this.#takeKept()
     })
     if (isSent) this.#sent()
   }
@@ -476,7 +476,7 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
     this.#socket.terminate()
   }
   #fail(cmd: string, error: unknown): void {
-    this.#all.activity.failure()
+    this.#shared.activity.failure()
     if (error instanceof Unavailable) {
       this.#log.warning('Service unavailable', { cmd, cause: error.message })
       return this.end('service unavailable', CLOSE_UNAVAILABLE)
@@ -494,7 +494,7 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
     if (this.hasEnded) return
     this.#state = 'ended'
     logEnd(this.#log, `Connection dropped: ${how}`, keys)
-    this.#all.metrics.connectionEnded(how === 'closed by the server' ? keys.reason! : how)
+    this.#shared.metrics.connectionEnded(how === 'closed by the server' ? keys.reason! : how)
     this.#forgetHandshake()
     this.#cancel()
     this.#gone?.cancel(CLIENT_GONE)
@@ -505,7 +505,7 @@ export class Connection implements Peer, LocalCaller, Owner, InBag {
     this.#client = undefined
   }
   #noteSeen(): void {
-    if (this.#client?.device !== undefined) this.#all.seen.note(this.#client.device)
+    if (this.#client?.device !== undefined) this.#shared.seen.note(this.#client.device)
   }
   #forgetHandshake(): void {
     if (!this.#handshake) return

@@ -17,16 +17,8 @@ import type { SequesterBlobs } from '../sequester/blobs.ts'
 import { keptServices, NO_SERVICES } from '../sequester/write.ts'
 import { BUSY, Gathering, inOrder } from '../storage/gather.ts'
 import type { Outbox } from '../storage/outbox.ts'
-import {
-  Batch,
-  findPlaces,
-  type LockedRealm,
-  type LockedVlob,
-  lockRealms,
-  type Place,
-  Taken,
-  Write,
-} from './write-statements.ts'
+import { Batch, Taken, Write } from './write-batch.ts'
+import { findPlaces, type LockedRealm, type LockedVlob, lockRealms, type Place } from './write-statements.ts'
 
 type Services = Awaited<ReturnType<typeof keptServices>>
 type ServicesRefusal = Extract<Services, { ok: false }>['refusal']

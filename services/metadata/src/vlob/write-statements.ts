@@ -1,12 +1,10 @@
-/** What commands that write versions of vlobs find, and write, in one transaction for all of them. */
+/** The statements of commands that write versions of vlobs: what they find under the locks, and what they write. */
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { AuthenticatedContext } from '@parsec/shared/protocol/context'
-import { noteEarly } from '../organization/tally.ts'
 import { CALLER_BY_KEY, GATES, JOIN_CALLER, type RealmFacts } from '../realm/gates.ts'
 import type { ServiceBlob } from '../sequester/blobs.ts'
-import { storeBlobs } from '../sequester/write.ts'
-import { clientEvent, INTO_OUTBOX, Outbox, type OutboxEvent } from '../storage/outbox.ts'
+import { INTO_OUTBOX, type OutboxEvent } from '../storage/outbox.ts'
 
 /** A realm under its lock. */
 export type LockedRealm = RealmFacts & {
@@ -29,36 +27,7 @@ export type Place = LockedVlob | (LockedRealm & { vlob: null; version: null; tim
 /** What a command writes. */
 export type NewVersion = { encryption_revision: number; timestamp: DateTime; blob: Buffer }
 
-/** What one command writes, and as whom. */
-export class Write {
-  readonly #batch: Batch
-  readonly #context: AuthenticatedContext
-  readonly #vlob_id: Uuid
-  readonly #blobs: readonly ServiceBlob[]
-  constructor(batch: Batch, context: AuthenticatedContext, vlob_id: Uuid, blobs: readonly ServiceBlob[]) {
-    this.#batch = batch
-    this.#context = context
-    this.#vlob_id = vlob_id
-    this.#blobs = blobs
-  }
-  /** Whether a command before it in the batch creates the vlob. */
-  get isCreated(): boolean {
-    return this.#batch.creates(this.#context.organization, this.#vlob_id)
-  }
-  /** The next version of a vlob. */
-  append({ realm, realm_id, steps, vlob, version }: LockedVlob, written: NewVersion): void {
-    this.#batch.add({ ...this.#common, ...written, realm, realm_id, steps, vlob, version: version + 1 })
-  }
-  /** A vlob with its first version. */
-  create({ realm, realm_id, steps }: LockedRealm, written: NewVersion): void {
-    this.#batch.add({ ...this.#common, ...written, realm, realm_id, steps, vlob: null, version: 1 })
-  }
-  get #common() {
-    return { context: this.#context, vlob_id: this.#vlob_id, blobs: this.#blobs }
-  }
-}
-
-type Version = NewVersion & {
+export type Version = NewVersion & {
   context: AuthenticatedContext
   realm: number
   realm_id: Uuid
@@ -69,80 +38,8 @@ type Version = NewVersion & {
   version: number
   blobs: readonly ServiceBlob[]
 }
-
-/** A vlob of the same id was created elsewhere in this moment: the batch is void, and its rules must be asked again. */
-export class Taken extends Error {}
-
-/** What a transaction will write. */
-export class Batch {
-  readonly events: OutboxEvent[] = []
-  readonly #versions: (Version & { checkpoint: number })[] = []
-  /** What the versions so far change: by realm, by vlob, and by organization and vlob. */
-  readonly #checkpoints = new Map<number, number>()
-  readonly #newest = new Map<number, { version: number; timestamp: DateTime }>()
-  readonly #created = new Set<string>()
-
-  get isEmpty(): boolean {
-    return this.#versions.length === 0
-  }
-  creates(organization: number, vlob_id: Uuid): boolean {
-    return this.#created.has(`${organization} ${vlob_id.hex}`)
-  }
-  /** A place as those before have left it. */
-  asLeft<P extends Place>(place: P): P {
-    const checkpoint = this.#checkpoints.get(place.realm) ?? place.checkpoint
-    this.#checkpoints.set(place.realm, checkpoint)
-    const { version, timestamp } = (place.vlob !== null && this.#newest.get(place.vlob)) || place
-    return { ...place, checkpoint, version, timestamp }
-  }
-  add(version: Version): void {
-    const { context, realm, realm_id, steps, vlob, vlob_id, timestamp } = version
-    const checkpoint = this.#checkpoints.get(realm)! + 1
-    this.#checkpoints.set(realm, checkpoint)
-    if (vlob === null) this.#created.add(`${context.organization} ${vlob_id.hex}`)
-    else this.#newest.set(vlob, { version: version.version, timestamp })
-    this.#versions.push({ ...version, checkpoint })
-    const fields = {
-      event: 'realm.vlobs_updated',
-      realm_id,
-      checkpoint,
-      src_id: vlob_id,
-      src_version: version.version,
-    } as const
-    const recipients = { to: 'realm', realm_id, except: context.device_id } as const
-    this.events.push(clientEvent(context.organization_id, recipients, fields, { place: checkpoint + steps }))
-  }
-
-  /** Sends all of it; `rows`: those of the events in the outbox, which nobody needs to wait for before the commit. */
-  async write(tx: Queryable, now: DateTime): Promise<{ rows: Promise<{ _id: number }[]> }> {
-    const [created, appended] = [this.#versions.filter(isFirst), this.#versions.filter(isLater)]
-    for (const { vlob, version, blobs } of appended) storeBlobs(tx, vlob, version, blobs)
-    noteEarly(tx, now, this.#versions.map(sizeOf))
-    const [only] = appended
-    if (only && this.#versions.length === 1) return { rows: appendVersion(tx, only, this.events[0]!) }
-    if (appended.length > 0) void appendVersions(tx, appended)
-    void advance(tx, this.#versions)
-    if (created.length > 0) await this.#create(tx, created)
-    return { rows: Outbox.insert(tx, this.events) }
-  }
-  async #create(tx: Queryable, created: readonly Ordered[]): Promise<void> {
-    const vlobs = await createVlobs(tx, created)
-    if (vlobs.length < created.length) throw new Taken()
-    for (const { vlob_id, blobs } of created)
-      if (blobs.length > 0) storeBlobs(tx, vlobs.find(vlob => vlob.vlob_id.equals(vlob_id))!.vlob, 1, blobs)
-  }
-}
-
-type Ordered = Version & { checkpoint: number }
-const isFirst = (version: Ordered): version is Ordered & { vlob: null } => version.vlob === null
-const isLater = (version: Ordered): version is Ordered & { vlob: number } => version.vlob !== null
-
-const sizeOf = ({ context, realm, timestamp, blob }: Version) => ({
-  organization: context.organization,
-  realm,
-  timestamp,
-  size: blob.length,
-})
+/** `checkpoint`: its number among the changes of the realm. */
+export type NumberedVersion = Version & { checkpoint: number }
 
 /** Of each key the last entry. */
 const newest = <K, T>(items: readonly T[], keyOf: (item: T) => K): T[] => [
@@ -211,7 +108,7 @@ const findAll = (tx: Queryable, wanted: readonly Wanted[]) =>
 // Effects
 
 /** The same as `appendVersions`, `advance` and the event's row for the commonest case, for less. */
-const appendVersion = (tx: Queryable, v: Ordered & { vlob: number }, { subject, event }: OutboxEvent) =>
+export const appendVersion = (tx: Queryable, v: NumberedVersion & { vlob: number }, { subject, event }: OutboxEvent) =>
   tx.all<{ _id: number }>(sql`
     WITH atom AS (
       INSERT INTO vlob_atom (vlob, encryption_revision, version, blob, size, author, created_on)
@@ -230,7 +127,7 @@ const appendVersion = (tx: Queryable, v: Ordered & { vlob: number }, { subject, 
     )
     ${INTO_OUTBOX} VALUES (${subject}, ${event}) RETURNING _id`)
 
-const appendVersions = (tx: Queryable, versions: readonly (Ordered & { vlob: number })[]) => {
+export const appendVersions = (tx: Queryable, versions: readonly (NumberedVersion & { vlob: number })[]) => {
   const last = newest(versions, v => v.vlob)
   return tx.run(sql`
     WITH v AS (
@@ -253,7 +150,7 @@ const appendVersions = (tx: Queryable, versions: readonly (Ordered & { vlob: num
 }
 
 /** Those whose id was taken meanwhile are missing in the result. */
-const createVlobs = (tx: Queryable, versions: readonly Ordered[]) =>
+export const createVlobs = (tx: Queryable, versions: readonly NumberedVersion[]) =>
   tx.all<{ vlob: number; vlob_id: Uuid }>(sql`
     WITH v AS (
       SELECT * FROM unnest((SELECT ${versions.map(v => v.context.organization)}::bigint[]), (SELECT ${versions.map(v => v.vlob_id)}::uuid[]),
@@ -275,7 +172,7 @@ const createVlobs = (tx: Queryable, versions: readonly Ordered[]) =>
     SELECT _id AS vlob, vlob_id FROM created`)
 
 /** What the versions change of their realms, and of their authors' places there. */
-const advance = (tx: Queryable, versions: readonly Ordered[]) => {
+export const advance = (tx: Queryable, versions: readonly NumberedVersion[]) => {
   const realms = newest(versions, v => v.realm)
   const sizes = new Map<number, number>()
   for (const { realm, blob } of versions) sizes.set(realm, (sizes.get(realm) ?? 0) + blob.length)
