@@ -33,6 +33,8 @@ const SEQUESTERED = 'Orgf5702a13afb5114c'
 const chosen = RELEASES.map(release => chooseFrom(release))
 /** Its change log will lack numbers, as the original's own races left it in some databases. */
 const gapped = chooseFrom('2.17.0', 1)
+/** One version was written while a re-encryption began, and is not in what was encrypted again. */
+const late = chooseFrom('2.17.0', 2)
 const folder = await mkdtemp(join(tmpdir(), 'parsec-stories-'))
 const database = await migrated()
 await importAll()
@@ -46,16 +48,32 @@ after(async () => {
 async function importAll(): Promise<void> {
   for (const { release, id } of chosen) {
     const source = await restore(release)
-    const more = release === '2.17.0' ? [`--organization=${SEQUESTERED}`, `--organization=${gapped.id}`] : []
-    if (release === '2.17.0')
+    const more = release === '2.17.0' ? [SEQUESTERED, gapped.id, late.id] : []
+    if (release === '2.17.0') {
       await source.query(
         `UPDATE realm_vlob_update SET index = index + 100
          WHERE index > 1 AND realm = (SELECT _id FROM realm WHERE realm_id = $1)`,
         [gapped.facts.realms[0]],
       )
+      await source.query(
+        `WITH next AS (
+           UPDATE realm SET encryption_revision = encryption_revision + 1 WHERE realm_id = $1 RETURNING _id, encryption_revision
+         ), revision AS (
+           INSERT INTO vlob_encryption_revision (realm, encryption_revision) SELECT _id, encryption_revision FROM next
+           RETURNING _id, realm, encryption_revision
+         )
+         INSERT INTO vlob_atom (organization, vlob_encryption_revision, vlob_id, version, blob, size, author, created_on)
+         SELECT organization, revision._id, vlob_id, version, blob, size, author, created_on
+         FROM revision JOIN vlob_encryption_revision former
+           ON former.realm = revision.realm AND former.encryption_revision = revision.encryption_revision - 1
+         JOIN vlob_atom ON vlob_encryption_revision = former._id
+         WHERE vlob_atom._id > (SELECT min(_id) FROM vlob_atom first WHERE first.vlob_encryption_revision = former._id)`,
+        [late.facts.realms[0]],
+      )
+    }
     const { code, output } = await parsec(
       ...['import', `--from=${source.url}`, `--db=${database.url}`, `--report=${join(folder, 'report')}`],
-      ...[`--organization=${id}`, ...more],
+      ...[id, ...more].map(organization => `--organization=${organization}`),
     )
     await source.drop()
     assert.equal(code, 0, output)
@@ -172,21 +190,24 @@ for (const { release, id, facts, seen } of chosen) {
     })
 }
 
-test('a realm whose change log has gaps is encrypted again to its end (07 §4)', async () => {
-  const { id, facts, release } = gapped
-  const { api, user_agent: userAgent } = keysOf(release)
-  const alice = await Connection.open(server.url, { device: deviceOf(id, facts.devices[0]!), api, userAgent })
-  try {
-    const realm_id = new Uuid(facts.realms[0])
-    const { total, done } = await encryptAgain(alice, realm_id)
-    const versions = facts.vlobs.reduce((sum, vlob) => sum + vlob.versions, 0)
-    assert.deepEqual([total, done], [versions, versions])
-    const { current_checkpoint } = await alice.ok('vlob_poll_changes', { realm_id, last_checkpoint: 0 })
-    assert.equal(current_checkpoint, versions + 100)
-  } finally {
-    await alice.close()
-  }
-})
+for (const [what, { id, facts, release }, gaps, lost] of [
+  ['whose change log has gaps', gapped, 100, 0],
+  ['that lacks a version since its last re-encryption', late, 0, 1],
+] as const)
+  test(`a realm ${what} is encrypted again to its end (07 §4)`, async () => {
+    const { api, user_agent: userAgent } = keysOf(release)
+    const alice = await Connection.open(server.url, { device: deviceOf(id, facts.devices[0]!), api, userAgent })
+    try {
+      const realm_id = new Uuid(facts.realms[0])
+      const { total, done } = await encryptAgain(alice, realm_id)
+      const versions = facts.vlobs.reduce((sum, vlob) => sum + vlob.versions, 0)
+      assert.deepEqual([total, done], [versions - lost, versions - lost])
+      const { current_checkpoint } = await alice.ok('vlob_poll_changes', { realm_id, last_checkpoint: 0 })
+      assert.equal(current_checkpoint, versions + gaps)
+    } finally {
+      await alice.close()
+    }
+  })
 
 test('sequester services are those that were, and writers must serve them', async () => {
   const { code, output } = await parsec(

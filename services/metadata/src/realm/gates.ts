@@ -32,7 +32,7 @@ export type Realm = RealmFacts & {
   realm: number
   /** Index of the newest change. */
   checkpoint: number
-  /** Indices up to it that no change has. */
+  /** Indices up to it without a change, or without its version at the readable revision. */
   gaps: number
   /** With the checkpoint, the place of the newest event. */
   steps: number

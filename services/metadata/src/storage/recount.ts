@@ -11,11 +11,15 @@ export const RECOUNTS: readonly string[] = [
      FROM realm LEFT JOIN realm_change change ON change.realm = realm._id
      WHERE realm.organization = $1 GROUP BY 1
    ) written WHERE written.realm = realm._id`,
-  `UPDATE realm SET copies_size = stored.size - vlobs_size, reencrypted = stored.reencrypted
+  // Other servers let a version be written that the re-encryption under way did not have: it is as good as a gap.
+  `UPDATE realm SET copies_size = stored.size - vlobs_size, reencrypted = stored.reencrypted,
+     gaps = greatest(checkpoint - stored.readable, 0)
    FROM (
      SELECT vlob.realm, sum(atom.size) AS size, count(*) FILTER (
        WHERE realm.maintenance_type = 'REENCRYPTION' AND atom.encryption_revision = realm.encryption_revision
-     ) AS reencrypted
+     ) AS reencrypted, count(*) FILTER (
+       WHERE atom.encryption_revision = realm.encryption_revision - (realm.maintenance_type IS NOT DISTINCT FROM 'REENCRYPTION')::int
+     ) AS readable
      FROM realm JOIN vlob ON vlob.realm = realm._id JOIN vlob_atom atom ON atom.vlob = vlob._id
      WHERE realm.organization = $1 AND realm.encryption_revision > 1 GROUP BY vlob.realm
    ) stored WHERE stored.realm = realm._id`,
