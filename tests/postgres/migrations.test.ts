@@ -1,12 +1,13 @@
 /** Which databases `parsec backend migrate` and the server work on, and that a migration does not hold up those who work. */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { after, beforeEach, test } from 'node:test'
 import pg from 'pg'
-import { createDatabase } from '../harness/backing.ts'
+import { createDatabase, isListening } from '../harness/backing.ts'
 import { Child } from '../harness/child.ts'
 import { NODE_ARGV } from '../harness/launch.ts'
+import { freePort } from '../harness/ports.ts'
 
 const FOLDER = new URL('../../services/metadata/migrations/', import.meta.url)
 const FIRST = readFileSync(new URL('0001_initial.sql', FOLDER), 'utf8')
@@ -78,6 +79,44 @@ test('names and checksums count, not only the number; more than this release has
   const { exitCode, output } = await work()
   assert.equal(exitCode, 1)
   assert.match(output, /lacks 0003_\w+\.sql .*parsec backend migrate/)
+})
+test('a role that may read and write tables, and read sequences, serves; one that may not read these is told so', async () => {
+  assert.equal((await migrate()).exitCode, 0)
+  const role = `least_${randomBytes(4).toString('hex')}`
+  const url = new URL(database.url)
+  Object.assign(url, { username: role, password: 'least' })
+  await database.query(`CREATE ROLE ${role} LOGIN PASSWORD 'least';
+    GRANT USAGE ON SCHEMA public TO ${role};
+    GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ${role};
+    REVOKE SELECT ON ALL SEQUENCES IN SCHEMA public FROM ${role}`)
+  const port = await freePort()
+  const server = () =>
+    parsecOn(
+      url.href,
+      'run',
+      '--blockstore=MOCKED',
+      '--administration-token=tok',
+      `--port=${port}`,
+      '--drain-seconds=0',
+    )
+  try {
+    const refused = await ended(server())
+    assert.equal(refused.exitCode, 1)
+    assert.match(
+      refused.output,
+      /^Error: the role of --db may not read the sequence outbox__id_seq: GRANT SELECT ON ALL SEQ/m,
+    )
+    const { exitCode, output } = await ended(parsecOn(url.href, 'check'))
+    assert.equal(exitCode, 1)
+    assert.match(output, /FAILED .*the role lacks rights on outbox__id_seq → GRANT/)
+    await database.query(`GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO ${role}`)
+    assert.match((await ended(parsecOn(url.href, 'check'))).output, /^ok .*the role may read and write every table/m)
+    const child = await server().until(() => isListening(port))
+    await child.end()
+    assert.equal(child.exitCode, 0, child.output)
+  } finally {
+    await database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
+  }
 })
 test('a migration that needs a lock lets others pass, and goes on when it is free', async () => {
   await database.query(FIRST)

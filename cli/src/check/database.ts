@@ -1,5 +1,6 @@
 /** The database as the server needs it: reachable, quick, in secret, of this release, writable. */
 import { requireMigrated } from '@parsec/metadata/storage/migrations'
+import { COUNTER, Outbox } from '@parsec/metadata/storage/outbox'
 import type { DatabaseConfig } from '@parsec/shared/config'
 import { CHECK_CLOCK_MS, CHECK_NEAR_MS } from '@parsec/shared/deadlines'
 import { createLog } from '@parsec/shared/log'
@@ -107,10 +108,11 @@ async function checkRights(database: Database, findings: Findings): Promise<void
         AND has_table_privilege(quote_ident(table_schema) || '.' || quote_ident(table_name), 'UPDATE')
         AND has_table_privilege(quote_ident(table_schema) || '.' || quote_ident(table_name), 'DELETE'))
     ORDER BY 1`)
+  if (!(await Outbox.mayCount(database))) lacking.push({ table_name: COUNTER })
   if (lacking.length === 0) return findings.ok('the role may read and write every table')
   findings.fail(
     `the role lacks rights on ${lacking.map(({ table_name }) => table_name).join(', ')}`,
-    'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA … TO the role, or let it own them',
+    'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES and SELECT ON ALL SEQUENCES IN SCHEMA … TO the role, or let it own them',
   )
 }
 

@@ -56,10 +56,11 @@ function scopeOf<Own extends object>(own: Own, database: Database) {
   return <C extends InternalCall>(call: C) => new Scope(call) as unknown as C & Own & { db: Transactional }
 }
 
-/** Throws `OperatorError` when the schema is not that of this release. */
+/** Throws `OperatorError` when the schema is not that of this release, or the role may not read all of it. */
 export async function startMetadata(deps: MetadataDeps): Promise<Service> {
   const { bus, log, config, database, metrics = noMetrics } = deps
   await requireMigrated(database)
+  await Outbox.requireCounter(database)
   const neighbours = await Neighbours.meet(database, bus, log)
   const outbox = new Outbox(database, bus, log)
   const mailer = config.mail && (await Mailer.open(config.mail, config.backendAddr, log))

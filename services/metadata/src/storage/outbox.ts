@@ -18,7 +18,7 @@ import {
   OUTBOX_SWEEP_MS,
   OUTBOX_WHOLE_SWEEP_MS,
 } from '@parsec/shared/deadlines'
-import { Unavailable } from '@parsec/shared/errors'
+import { OperatorError, Unavailable } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import type { Database } from '@parsec/shared/postgres/database'
 import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
@@ -57,6 +57,8 @@ export const controlEvent = (organization_id: OrganizationID, control: ControlEv
 /** For a row that is inserted by the statement of its change: `VALUES (subject, event) RETURNING _id` follows. */
 export const INTO_OUTBOX = fragment`INSERT INTO outbox (subject, event)`
 
+/** Of the keys of the table. */
+export const COUNTER = 'outbox__id_seq'
 const SWEEP_BATCH = 500
 /** Key of the advisory lock of whoever sweeps: one replica at a time, so that the order stays. */
 const SWEEP_LOCK = 7_277_300_002
@@ -90,6 +92,19 @@ export class Outbox {
 
   start(): void {
     this.#sweep.start()
+  }
+
+  /** Whether the role of the connection may read the sequence that a sweep looks at; rights on tables do not include it. */
+  static async mayCount(db: Queryable): Promise<boolean> {
+    const found = await db.one<{ may: boolean }>(sql`SELECT has_sequence_privilege(${COUNTER}, 'SELECT') AS may`)
+    return found!.may
+  }
+  /** Throws `OperatorError` where events that others left behind would never be told. */
+  static async requireCounter(db: Queryable): Promise<void> {
+    if (await Outbox.mayCount(db)) return
+    throw new OperatorError(
+      `the role of --db may not read the sequence ${COUNTER}: GRANT SELECT ON ALL SEQUENCES IN SCHEMA … TO the role`,
+    )
   }
 
   /** Inserts rows in the transaction of the change; resolves to their keys. `(SELECT …)`: one plan for any number. */
