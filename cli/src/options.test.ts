@@ -158,6 +158,24 @@ suite('secrets in files', () => {
   })
 })
 
+test('the label of a service is what its certificate may have (06-server §6.5)', () => {
+  const labelled = (label: string) =>
+    readCommandLine(
+      createServiceSpec,
+      [
+        ...['--organization=Org', `--service-public-key=${import.meta.filename}`],
+        ...[`--authority-private-key=${import.meta.filename}`, '--db=postgresql://h/d', `--service-label=${label}`],
+      ],
+      {},
+    )
+  for (const label of ['Archive', 'é'.repeat(127)]) assert.equal(labelled(label).kind, 'run')
+  for (const label of ['', 'two\nlines', 'x'.repeat(256), 'é'.repeat(128)])
+    assert.throws(
+      () => labelled(label),
+      usageError(/^Invalid value for '--service-label': must be one line of 1 to 255 bytes\.$/),
+    )
+})
+
 suite('a process that runs some services', () => {
   const nats = '--nats-url=nats://h'
   test('needs the options of these services only', () => {
@@ -208,6 +226,7 @@ suite('settings', () => {
   })
   test('the address defaults to host and port, plain without TLS', () => {
     assert.deepEqual(settings(['--host=::1', '--port=7']).backendAddr, { hostname: '[::1]', port: 7, useTls: false })
+    assert.equal(settings(['--host=']).backendAddr!.hostname, 'localhost')
   })
   test('what is longer than a timer can wait is as long as it can (06-server §3.1)', () => {
     for (const seconds of ['3000000', '1e300', 'inf'])

@@ -1,8 +1,8 @@
 /** Options of the commands that look after organizations in the database: `human_accesses` and `sequester …` (spec 06 §6.3–6.5). */
-import { organizationId, parse } from '@parsec/shared/codec/fields'
+import { deviceLabel, organizationId, parse } from '@parsec/shared/codec/fields'
 import { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { flag, type OptionTable, optional, required, type Values, withDefault } from './command-line/option.ts'
-import { choice, FILE, NON_EMPTY, POSTGRESQL_URL, TEXT, type ValueType } from './command-line/values.ts'
+import { choice, FILE, POSTGRESQL_URL, TEXT, type ValueType } from './command-line/values.ts'
 import { runOptions } from './options.ts'
 import { takeoverOptions } from './takeover/options.ts'
 
@@ -12,6 +12,15 @@ const ORGANIZATION: ValueType<string> = {
     const id = parse(organizationId(), text)
     if (!id.ok) throw new Error(`'${text}' is not a valid organization id.`)
     return id.value
+  },
+}
+/** As certificates may have it, and lists show it. */
+const LABEL: ValueType<string> = {
+  metavar: 'TEXT',
+  parse(text) {
+    const label = parse(deviceLabel(), text)
+    if (!label.ok) throw new Error('must be one line of 1 to 255 bytes.')
+    return label.value
   },
 }
 const HEX_ID: ValueType<Uuid> = {
@@ -92,7 +101,7 @@ const authorityPrivateKey = required(true, {
 })
 const serviceLabel = required(true, {
   name: 'service-label',
-  type: NON_EMPTY,
+  type: LABEL,
   group: 'Organizations',
   text: 'Name of the service, shown to users.',
 })

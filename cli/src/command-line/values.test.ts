@@ -15,7 +15,6 @@ import {
   FORWARDED_PROTO,
   formatAddr,
   INT,
-  NON_EMPTY,
   POSTGRESQL_URL,
   TOKENS,
   type ValueType,
@@ -155,4 +154,3 @@ test('databases', () => {
   accepts(POSTGRESQL_URL, [['postgres:///d', 'postgres:///d']])
   refuses(POSTGRESQL_URL, ['MOCKED', 'mysql://h/d', ''], () => 'Must start with `postgresql://` or `postgres://`')
 })
-test('a secret is not empty', () => refuses(NON_EMPTY, [''], () => 'must not be empty.'))

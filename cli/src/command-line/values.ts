@@ -30,15 +30,6 @@ export type ValueType<T> = {
 
 export const TEXT: ValueType<string> = { metavar: 'TEXT', parse: text => text }
 
-/** A text that must not be empty: secrets. */
-export const NON_EMPTY: ValueType<string> = {
-  metavar: 'TEXT',
-  parse(text) {
-    if (text === '') throw new Error('must not be empty.')
-    return text
-  },
-}
-
 /**
  * The administration token, or a file with several. A byte order mark and the line end of a file are no part of a token;
  * what a header cannot carry as it is would be refused for ever.
