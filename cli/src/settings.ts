@@ -87,7 +87,11 @@ export function serverSettings(values: RunValues, environment: Environment): Ser
   const database = needs(services, 'database') && values.db !== undefined ? runDatabase(values, environment) : null
   const mail = chosen.has('metadata') ? mailConfig(values) : null
   const backendAddr = needs(services, 'address')
-    ? (values.backendAddr ?? { hostname: bracketed(values.host) || 'localhost', port: values.port, useTls: tls !== null })
+    ? (values.backendAddr ?? {
+        hostname: bracketed(values.host) || 'localhost',
+        port: values.port,
+        useTls: tls !== null,
+      })
     : null
   return deepFreeze({
     services,

@@ -1,7 +1,7 @@
 /** Devices that worked with a released server go on here, with the keys that they have (spec 07 §6). */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -78,6 +78,9 @@ async function importAll(): Promise<void> {
     await source.drop()
     assert.equal(code, 0, output)
   }
+  const report = await readFile(join(folder, 'report'), 'utf8')
+  for (const why of ['the change log has gaps', 'the last re-encryption of the realm lacks it'])
+    assert.equal(report.split(why).length, 2, report)
 }
 
 for (const { release, id, facts, seen } of chosen) {

@@ -64,6 +64,18 @@ const CHECKS: readonly Check[] = [
   {
     kind: 'kept',
     table: 'vlob_atom',
+    why: 'the last re-encryption of the realm lacks it: nobody can read it any more',
+    query: o => `SELECT replace(entry.vlob_id::text, '-', '') || ' version ' || entry.version AS row
+      FROM ${realms(o)} JOIN ${changes(o)} ON change.realm = realm._id JOIN ${justAtoms(o)} ON entry._id = change.vlob_atom
+      LEFT JOIN (
+        SELECT entry.vlob_id, entry.version, revision.realm, revision.encryption_revision FROM ${atoms(o)}
+      ) readable ON readable.realm = realm._id AND readable.vlob_id = entry.vlob_id AND readable.version = entry.version
+        AND readable.encryption_revision = realm.encryption_revision - (realm.maintenance_type IS NOT NULL)::int
+      WHERE realm.encryption_revision > 1 AND readable.version IS NULL`,
+  },
+  {
+    kind: 'kept',
+    table: 'vlob_atom',
     why: 'the size is not that of the blob: the blob counts',
     query:
       o => `SELECT replace(entry.vlob_id::text, '-', '') || ' version ' || entry.version || ' (_id ' || entry._id || ')' AS row
