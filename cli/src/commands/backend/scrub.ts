@@ -1,13 +1,12 @@
 /** `parsec backend scrub`: compares every block with what the nodes of the block store hold, and repairs it. */
 import { newScrub } from '@parsec/blockstore/scrub/state'
-import { createLog } from '@parsec/shared/log'
 import { EXIT_FAILURE, type Output } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import { type ScrubValues, scrubOptions } from '../../scrub/options.ts'
+import { overBlocks } from '../../scrub/over-blocks.ts'
 import { ScrubReport } from '../../scrub/report.ts'
 import { StateFile, workOf } from '../../scrub/state-file.ts'
-import { stopSignal } from '../../server/signals.ts'
-import { logOptions, networkOptions, scrubDatabase, scrubRate } from '../../settings.ts'
+import { scrubDatabase, scrubRate } from '../../settings.ts'
 
 export const scrubSpec = {
   path: 'parsec backend scrub',
@@ -29,50 +28,29 @@ export class Scrub extends ParsecCommand<typeof scrubOptions> {
   protected readonly spec = scrubSpec
 
   protected override async execute(values: ScrubValues, output: Output): Promise<number> {
-    const database = scrubDatabase(values, process.env)
+    const config = scrubDatabase(values, process.env)
     const maxBytesPerSecond = scrubRate(values)
     const choice = { node: values.node ?? null, isDegraded: values.degraded }
     const stateFile = new StateFile(values.state, workOf(values.blockstore!, values.db!, choice), newScrub)
     const state = await stateFile.read()
-    const log = createLog(logOptions(values))
     const report = new ScrubReport(output, { json: values.json, terminal: process.stderr.isTTY === true })
-    const stopping = new AbortController()
-    void stopSignal(() => log.reopen()).then(() => stopping.abort(new Error('interrupted')))
-    try {
-      const { openDatabase } = await import('@parsec/metadata/storage/database')
-      const { requireMigrated } = await import('@parsec/metadata/storage/migrations')
+    const isDone = await overBlocks(config, values, report, async around => {
       const { scrub } = await import('@parsec/blockstore/scrub/scrub')
-      const opened = await openDatabase(database, log)
-      try {
-        await requireMigrated(opened.database)
-        await scrub({
-          config: { store: values.blockstore!, database },
-          database: opened.database,
-          log,
-          network: networkOptions(process.env),
-          repair: values.repair,
-          adopt: values.adopt,
-          ...choice,
-          removeOlderThanMs: values.deleteOrphans ? values.olderThan : null,
-          maxBytesPerSecond,
-          state,
-          onProgress: () => stateFile.write(state),
-          report: event => report.event(event),
-          signal: stopping.signal,
-        })
-      } finally {
-        await opened.close()
-      }
-      await stateFile.remove()
-      return report.end(state)
-    } catch (error) {
-      if (!stopping.signal.aborted) throw error
-      report.interrupted(
-        values.state ? 'The same command goes on from here.' : 'With --state it could go on from here.',
-      )
-      return EXIT_FAILURE
-    } finally {
-      await log.close()
-    }
+      await scrub({
+        ...around,
+        config: { store: values.blockstore!, database: config },
+        repair: values.repair,
+        adopt: values.adopt,
+        ...choice,
+        removeOlderThanMs: values.deleteOrphans ? values.olderThan : null,
+        maxBytesPerSecond,
+        state,
+        onProgress: () => stateFile.write(state),
+        report: event => report.event(event),
+      })
+    })
+    if (!isDone) return EXIT_FAILURE
+    await stateFile.remove()
+    return report.end(state)
   }
 }

@@ -1,13 +1,12 @@
 /** `parsec backend blocks copy`: every block into another block store, read back. */
 import { newCopy } from '@parsec/blockstore/copy/copy'
-import { createLog } from '@parsec/shared/log'
 import { EXIT_FAILURE, EXIT_OK, type Output } from '../../../command-line/output.ts'
 import { ParsecCommand } from '../../../command-line/parsec-command.ts'
 import { type CopyValues, copyOptions } from '../../../copy/options.ts'
 import { CopyReport } from '../../../copy/report.ts'
+import { overBlocks } from '../../../scrub/over-blocks.ts'
 import { StateFile, workOf } from '../../../scrub/state-file.ts'
-import { stopSignal } from '../../../server/signals.ts'
-import { logOptions, networkOptions, scrubDatabase, scrubRate } from '../../../settings.ts'
+import { scrubDatabase, scrubRate } from '../../../settings.ts'
 
 /** Some blocks could not be copied. */
 const EXIT_INCOMPLETE = 4
@@ -29,48 +28,27 @@ export class CopyBlocks extends ParsecCommand<typeof copyOptions> {
   protected readonly spec = copySpec
 
   protected override async execute(values: CopyValues, output: Output): Promise<number> {
-    const database = scrubDatabase(values, process.env)
+    const config = scrubDatabase(values, process.env)
     const maxBytesPerSecond = scrubRate(values)
     const [from, to] = [values.from!, values.to!]
     const stateFile = new StateFile(values.state, workOf(from, values.db!, { copy: to }), newCopy)
     const state = await stateFile.read()
-    const log = createLog(logOptions(values))
     const report = new CopyReport(output, { json: values.json, terminal: process.stderr.isTTY === true })
-    const stopping = new AbortController()
-    void stopSignal(() => log.reopen()).then(() => stopping.abort(new Error('interrupted')))
-    try {
-      const { openDatabase } = await import('@parsec/metadata/storage/database')
-      const { requireMigrated } = await import('@parsec/metadata/storage/migrations')
+    const isDone = await overBlocks(config, values, report, async around => {
       const { copyBlocks } = await import('@parsec/blockstore/copy/copy')
-      const opened = await openDatabase(database, log)
-      try {
-        await requireMigrated(opened.database)
-        await copyBlocks({
-          from: { store: from, database },
-          to: { store: to, database },
-          database: opened.database,
-          log,
-          network: networkOptions(process.env),
-          maxBytesPerSecond,
-          state,
-          onProgress: () => stateFile.write(state),
-          report: event => report.event(event),
-          signal: stopping.signal,
-        })
-      } finally {
-        await opened.close()
-      }
-      report.end(state, state.failed.length === 0 ? NEXT : 'The same command tries them again.')
-      return state.failed.length === 0 ? EXIT_OK : EXIT_INCOMPLETE
-    } catch (error) {
-      if (!stopping.signal.aborted) throw error
-      report.interrupted(
-        values.state ? 'The same command goes on from here.' : 'With --state it could go on from here.',
-      )
-      return EXIT_FAILURE
-    } finally {
-      await log.close()
-    }
+      await copyBlocks({
+        ...around,
+        from: { store: from, database: config },
+        to: { store: to, database: config },
+        maxBytesPerSecond,
+        state,
+        onProgress: () => stateFile.write(state),
+        report: event => report.event(event),
+      })
+    })
+    if (!isDone) return EXIT_FAILURE
+    report.end(state, state.failed.length === 0 ? NEXT : 'The same command tries them again.')
+    return state.failed.length === 0 ? EXIT_OK : EXIT_INCOMPLETE
   }
 }
 
