@@ -41,6 +41,9 @@ export function knowsEvent(client: ApiVersion, event: string): boolean {
   }
 }
 
+/** Releases up to v2.12, which say no other version than the next three, stop at a `pinged` of more than 64 characters, too. */
+export const takesPing = (client: ApiVersion, ping: string): boolean => ping.length <= 64 || speaks(client, 9, 3)
+
 /** `[major, minor]` of the release that a `parsec/<version>` user agent names (sent since v2.7), or undefined. */
 export function releaseOf(userAgent: string | undefined): readonly [number, number] | undefined {
   const match = /^parsec\/v?(\d+)\.(\d+)/.exec(userAgent ?? '')

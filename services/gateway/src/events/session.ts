@@ -11,7 +11,7 @@ import { limits } from '@parsec/shared/limits'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
 import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { DeviceID, OrganizationID, UserID } from '@parsec/shared/protocol/types'
-import { type ApiVersion, knowsEvent } from '@parsec/shared/protocol/versions'
+import { type ApiVersion, knowsEvent, takesPing } from '@parsec/shared/protocol/versions'
 import { FanOut } from './fan-out.ts'
 import { Slices } from './slices.ts'
 
@@ -281,7 +281,9 @@ const isSubscribed = ({ subscribed }: Session): boolean => subscribed
 
 /** Some time may have passed since the session was found; false when the event is not for it, or not yet. */
 function give(session: Session, event: HeardEvent): boolean {
-  if (!session.subscribed || !knowsEvent(session.api_version, event.fields.event)) return false
+  const { api_version } = session
+  if (!session.subscribed || !knowsEvent(api_version, event.fields.event)) return false
+  if (event.fields.event === 'pinged' && !takesPing(api_version, event.fields.ping)) return false
   if (session.deferred !== null) {
     if (session.deferred.push(event) > limits.deferred_events.value)
       session.peer.end('too many events while subscribing')
