@@ -12,6 +12,7 @@ import { message } from './message/commands.ts'
 import { administrationRequests } from './organization/administration.ts'
 import { organization } from './organization/commands.ts'
 import { pki } from './pki/commands.ts'
+import { archiving } from './realm/archiving.ts'
 import { realm } from './realm/commands.ts'
 import { shamir } from './shamir/commands.ts'
 import { user } from './user/commands.ts'
@@ -25,6 +26,7 @@ export const commandHandlers = {
   ...message,
   ...invite,
   ...realm,
+  ...archiving,
   ...maintenance,
   ...vlob,
   ...legacy,
