@@ -5,7 +5,7 @@ import type { InternalRequest } from '@parsec/shared/protocol/internal'
 import type { OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import type { Deps } from '../context.ts'
 import { transaction } from '../storage/transaction.ts'
-import { escapeLike } from '../user/search.ts'
+import { EMAIL, LABEL, textPattern, USER_ID } from '../user/search.ts'
 import { ASKED, IN_ORDER, PAGE, type PageRow, pageOf, pageParameters } from './page.ts'
 
 /** Who it is about; the row that stands for an empty page has no user. */
@@ -16,7 +16,7 @@ type Person = Omit<AdministeredPerson, 'name'> & { label: string | null }
 export async function listUsers(db: Queryable, request: InternalRequest<'admin_users'>) {
   const { organization_id, search, state, limit } = request
   const page = pageParameters(request, 'user_id')
-  const pattern = search === null ? null : `%${escapeLike(search.toLowerCase())}%`
+  const pattern = search === null ? null : textPattern(search)
   const rows = await db.all<PersonRow>(sql`
     WITH asked AS (SELECT * FROM json_to_record(${page.asked}::json) ${ASKED}), organization AS MATERIALIZED (
       SELECT _id FROM organization WHERE organization_id = ${organization_id}
@@ -28,8 +28,8 @@ export async function listUsers(db: Queryable, request: InternalRequest<'admin_u
         ), 0)
         ELSE 0 END AS key
       FROM organization JOIN user_ ON user_.organization = organization._id LEFT JOIN human ON human._id = user_.human
-      WHERE (${pattern}::text IS NULL OR user_.folded_user_id LIKE ${pattern} OR human.folded_email LIKE ${pattern}
-          OR human.folded_label LIKE ${pattern})
+      WHERE (${pattern}::text IS NULL OR ${USER_ID} LIKE ${pattern} OR ${EMAIL} LIKE ${pattern}
+          OR ${LABEL} LIKE ${pattern})
         AND CASE ${state}::text
           WHEN 'active' THEN user_.revoked_on IS NULL
           WHEN 'revoked' THEN user_.revoked_on IS NOT NULL

@@ -15,7 +15,7 @@ import { bootstrap } from '../organization/bootstrap.ts'
 import { organizationStats } from '../organization/statistics.ts'
 import { checkNewDevice, checkNewUser } from '../user/certificates.ts'
 import { createDevice, createUser } from '../user/people.ts'
-import { escapeLike } from '../user/search.ts'
+import { textPattern, USER_ID } from '../user/search.ts'
 
 /** Those have a file of their own. */
 type Invitation = `${'user' | 'device'}_${'invite' | 'get_invitation_creator' | 'claim' | 'cancel_invitation'}`
@@ -61,11 +61,11 @@ export const legacy: Handlers<Exclude<keyof typeof table, Invitation>> = {
     if (ctx.context.profile === 'OUTSIDER')
       return { status: 'not_allowed', reason: 'Not allowed for user with OUTSIDER profile.' }
     if (query && !isName(query)) return { status: 'ok', results: [], page, per_page, total: 0 }
-    const pattern = query ? `%${escapeLike(query.toLowerCase())}%` : null
+    const pattern = query ? textPattern(query) : null
     const rows = await ctx.db.all<{ total: number; user_id: UserID | null }>(sql`
       WITH matched AS (
         SELECT user_id, folded_user_id FROM user_
-        WHERE organization = ${ctx.context.organization} AND (${pattern}::text IS NULL OR folded_user_id LIKE ${pattern})
+        WHERE organization = ${ctx.context.organization} AND (${pattern}::text IS NULL OR ${USER_ID} LIKE ${pattern})
           AND NOT (${omit_revoked} AND revoked_on IS NOT NULL AND revoked_on <= ${ctx.now()})
       )
       SELECT total.total, page.user_id FROM (SELECT count(*) AS total FROM matched) total LEFT JOIN LATERAL (

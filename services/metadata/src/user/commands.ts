@@ -13,7 +13,7 @@ import { countUser } from '../organization/tally.ts'
 import { transaction } from '../storage/transaction.ts'
 import { checkNewDevice, checkNewUser } from './certificates.ts'
 import { createDevice, createUser, refuseRevokedAuthor } from './people.ts'
-import { wordsPattern } from './search.ts'
+import { EMAIL, LABEL, USER_ID, wordsPattern } from './search.ts'
 import { CHAIN, TRUSTCHAIN } from './trustchain.ts'
 
 export const user: Handlers<keyof typeof table> = {
@@ -86,8 +86,8 @@ export const user: Handlers<keyof typeof table> = {
         WHERE user_.organization = ${organization}
           AND NOT (${omit_non_human} AND user_.human IS NULL)
           AND NOT (${omit_revoked} AND user_.revoked_on IS NOT NULL AND user_.revoked_on <= ${ctx.now()})
-          AND (pattern IS NULL OR human.folded_label LIKE pattern OR human.folded_email LIKE pattern
-            OR (user_.human IS NULL AND user_.folded_user_id LIKE pattern))
+          AND (pattern IS NULL OR ${LABEL} LIKE pattern OR ${EMAIL} LIKE pattern
+            OR (user_.human IS NULL AND ${USER_ID} LIKE pattern))
       )
       SELECT total.total, page.user_id, page.email, page.label, page.revoked
       FROM (SELECT count(*) AS total FROM matched) total LEFT JOIN LATERAL (
