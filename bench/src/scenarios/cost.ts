@@ -1,8 +1,11 @@
 /**
  * Processor time of the server and of PostgreSQL for each operation, against floors of the same run: E, a `ws` echo of a
  * small message; K, a prepared select by key; I, an insert and its commit; B, a bare client that reads or writes a block.
+ * Server and floors have done all of it for a while before: a program that begins is compiled meanwhile, which costs it as
+ * much again, and for longer the less often it does what is measured.
  */
 import { backendsCpuMs, spentMs } from '../backends.ts'
+import type { EchoTask } from '../ceilings/echo.ts'
 import type { StatementsResult, StatementsTask } from '../ceilings/statements.ts'
 import type { LoadResult } from '../meter.ts'
 import { cpuMs, Worker } from '../processes.ts'
@@ -11,7 +14,7 @@ import type { Deployment } from '../server.ts'
 import { BLOB_BYTES, BLOCK_BYTES } from '../stage.ts'
 import { median } from '../statistics.ts'
 import type { Workload } from '../workload.ts'
-import type { Play, Scenario } from './scenario.ts'
+import type { Play, Scenario, Settings } from './scenario.ts'
 
 /** Microseconds for each operation. */
 type Cost = { server: number; postgres: number }
@@ -27,6 +30,8 @@ type Operation = {
 }
 
 const PING_BYTES = 20
+/** How long each operation, and each floor, is done before the first round. */
+const WARM_MS = 12_000
 const read = ({ stage }: Play): Workload => ({ type: 'vlob_read', vlobs: stage.vlobs })
 const update = ({ stage }: Play): Workload => ({ type: 'vlob_update', vlobs: stage.vlobs, blobBytes: BLOB_BYTES })
 const mixed = ({ stage }: Play): Workload => ({ type: 'mixed', vlobs: stage.vlobs, blobBytes: BLOB_BYTES })
@@ -55,11 +60,19 @@ export const cost: Scenario = {
   about: 'processor time of server and PostgreSQL for each operation, against floors of the same run',
   run: async play => {
     const server = await play.oneProcess()
+    const bare = await startBare(play)
     const costs = new Map<Operation, (Cost & LoadResult)[]>(OPERATIONS.map(operation => [operation, []]))
     const floors: Floors[] = []
-    for (let round = 0; round < play.settings.rounds; round++) {
-      floors.push(await measureFloors(play))
-      for (const [operation, seen] of costs) seen.push(await measure(play, server, operation))
+    const warming = { ...play.settings, measureMs: WARM_MS }
+    try {
+      await measureFloors(play, bare, warming)
+      for (const operation of OPERATIONS) await measure(play, server, operation, warming)
+      for (let round = 0; round < play.settings.rounds; round++) {
+        floors.push(await measureFloors(play, bare, play.settings))
+        for (const [operation, seen] of costs) seen.push(await measure(play, server, operation, play.settings))
+      }
+    } finally {
+      await bare.stop()
     }
     const floor = medianFloors(floors)
     return [...floorRows(floor), ...[...costs].flatMap(([operation, seen]) => costRows(operation, seen, floor))]
@@ -70,9 +83,9 @@ async function measure(
   play: Play,
   server: Deployment,
   { workload, connections }: Operation,
+  { warmupMs, measureMs }: Settings,
 ): Promise<Cost & LoadResult> {
-  const { stage, settings } = play
-  const { warmupMs, measureMs } = settings
+  const { stage } = play
   const common = { url: server.wsUrls[0]!, identity: stage.author, connections, warmupMs, measureMs }
   return costed(stage.databaseUrl, server.processes.server!.pid, () =>
     stage.load.run(
@@ -89,43 +102,47 @@ async function costed(databaseUrl: string, pid: number, run: () => Promise<LoadR
   return { ...result, server: each(spent.server), postgres: each(spent.postgres) }
 }
 
-async function measureFloors(play: Play): Promise<Floors> {
-  const { stage, settings } = play
-  const { warmupMs, measureMs } = settings
+/** The programs of the floors. */
+type Bare = { echo: Worker; statements: Worker; url: string; databaseUrl: string; stop(): Promise<void> }
+
+async function startBare({ stage }: Play): Promise<Bare> {
   const echo = new Worker('./ceilings/echo.ts')
-  const bare = new Worker('./ceilings/statements.ts')
+  const statements = new Worker('./ceilings/statements.ts')
   const databaseUrl = await stage.databases.create('floors', 'template')
+  const port = await echo.ask({ bare: true } satisfies EchoTask)
+  return {
+    ...{ echo, statements, databaseUrl, url: `ws://127.0.0.1:${port}/ws` },
+    stop: async () => {
+      await Promise.all([echo.end(), statements.end()])
+      await stage.databases.drop('floors')
+    },
+  }
+}
+
+async function measureFloors(
+  { stage }: Play,
+  { echo, statements, url, databaseUrl }: Bare,
+  { warmupMs, measureMs }: Settings,
+): Promise<Floors> {
   const statement = async (operation: StatementsTask['operation']): Promise<Cost> => {
-    const task: StatementsTask = {
-      databaseUrl,
-      operation,
-      blobBytes: BLOB_BYTES,
-      blockBytes: BLOCK_BYTES,
-      warmupMs,
-      measureMs,
-    }
-    const result = (await bare.ask(task)) as StatementsResult
+    const sizes = { blobBytes: BLOB_BYTES, blockBytes: BLOCK_BYTES }
+    const task: StatementsTask = { databaseUrl, operation, ...sizes, warmupMs, measureMs }
+    const result = (await statements.ask(task)) as StatementsResult
     return {
       server: (result.cpuMs * 1000) / result.operations,
       postgres: (result.backendMs * 1000) / result.operations,
     }
   }
-  try {
-    const url = `ws://127.0.0.1:${await echo.ask({ bare: true })}/ws`
-    const workload = ping()
-    const job = { job: 'commands', url, identity: null, connections: 16, workload, warmupMs, measureMs } as const
-    const before = cpuMs(echo.pid)
-    const { operations } = await stage.load.run(job)
-    return {
-      E: ((cpuMs(echo.pid) - before) * 1000) / operations,
-      K: (await statement('select')).postgres,
-      I: (await statement('insert')).postgres,
-      'B read': await statement('get'),
-      'B write': await statement('put'),
-    }
-  } finally {
-    await Promise.all([echo.end(), bare.end()])
-    await stage.databases.drop('floors')
+  const workload = ping()
+  const job = { job: 'commands', url, identity: null, connections: 16, workload, warmupMs, measureMs } as const
+  const before = cpuMs(echo.pid)
+  const { operations } = await stage.load.run(job)
+  return {
+    E: ((cpuMs(echo.pid) - before) * 1000) / operations,
+    K: (await statement('select')).postgres,
+    I: (await statement('insert')).postgres,
+    'B read': await statement('get'),
+    'B write': await statement('put'),
   }
 }
 
