@@ -24,7 +24,8 @@ export type LogKeys = { readonly [key: string]: unknown; error?: unknown }
  * told again within a minute is told once more at its end, with how many others there were.
  */
 export type Log = {
-  debug(event: string, keys?: LogKeys): void
+  /** `keys`: or how to find them, where that costs something. */
+  debug(event: string, keys?: LogKeys | (() => LogKeys)): void
   info(event: string, keys?: LogKeys): void
   warning(event: string, keys?: LogKeys): void
   error(event: string, keys?: LogKeys): void
@@ -156,8 +157,8 @@ class Logger implements Log {
     this.#parent = parent
     this.#keys = keys
   }
-  debug(event: string, keys?: LogKeys): void {
-    if (this.#sink.rank <= RANKS.debug) this.#write('debug', event, keys)
+  debug(event: string, keys?: LogKeys | (() => LogKeys)): void {
+    if (this.#sink.rank <= RANKS.debug) this.#write('debug', event, typeof keys === 'function' ? keys() : keys)
   }
   info(event: string, keys?: LogKeys): void {
     if (this.#sink.rank <= RANKS.info) this.#write('info', event, keys)

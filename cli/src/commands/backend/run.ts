@@ -49,6 +49,15 @@ const V8_FLAGS = [
   '--no-allocation-site-pretenuring',
 ]
 
+/**
+ * Node has getters for these globals, which each use calls. What has a value instead is compiled as the constant that it is,
+ * also in libraries.
+ */
+function fixGlobals(): void {
+  for (const name of ['Buffer', 'performance', 'process'] as const)
+    Object.defineProperty(globalThis, name, { value: globalThis[name], writable: true, configurable: true })
+}
+
 export class Run extends ParsecCommand<typeof runOptions> {
   static override summary: string = runSpec.summary
   protected readonly spec = runSpec
@@ -58,6 +67,7 @@ export class Run extends ParsecCommand<typeof runOptions> {
     useProxies(settings.network.proxy)
     shareLookups()
     for (const flag of V8_FLAGS) setFlagsFromString(flag)
+    fixGlobals()
     const log = createLog(settings.log)
     const failure = uncaughtFailure()
     failure.catch(error => log.critical('Unexpected crash', { error }))

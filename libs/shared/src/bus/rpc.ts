@@ -129,7 +129,7 @@ async function encoded(reply: Promise<object>, name: string, { log, budget }: In
     reportFailure(log, name, error)
     throw error
   } finally {
-    log.debug('Served', { cmd: name, ms: Math.round(budget.msPassed * 10) / 10 })
+    log.debug('Served', () => ({ cmd: name, ms: Math.round(budget.msPassed * 10) / 10 }))
   }
 }
 
