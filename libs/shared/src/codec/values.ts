@@ -98,7 +98,7 @@ export class DateTime {
   /** From seconds, rounded to the nearest microsecond; undefined when not finite or outside the years 1 to 9999. */
   static fromSeconds(seconds: number): DateTime | undefined {
     const second = Math.floor(seconds)
-    if (!(seconds >= MIN_SECOND && seconds <= MAX_SECOND)) return undefined
+    if (!(seconds >= MIN_SECOND && seconds < MAX_SECOND + 1)) return undefined
     return DateTime.of(second, Math.round((seconds - second) * US_PER_SECOND))
   }
   /** From ISO 8601 with an offset and up to six fractional digits; undefined when unreadable. */
