@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { copyFile, readFile, rename, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -65,6 +66,36 @@ test('SIGHUP renews certificate and log file; open connections stay; a broken re
   } finally {
     await shell.close()
     await sentry.close()
+  }
+})
+
+test('a webhook with a certificate of an authority of the system is told (06-server §3.3)', async () => {
+  const shell = await Shell.open()
+  const { key, cert } = await makeCertificate(shell.folder, 'hook')
+  const told: string[] = []
+  const hook = createTlsServer({ key: await readFile(key), cert: await readFile(cert) }, async (request, response) => {
+    for await (const chunk of request) told.push(String(chunk))
+    response.end()
+  })
+  try {
+    await new Promise<void>(resolve => hook.listen(0, '127.0.0.1', resolve))
+    const url = `https://localhost:${(hook.address() as AddressInfo).port}/`
+    const port = await freePort()
+    const argv = [
+      'backend',
+      'run',
+      '--dev',
+      '--drain-seconds=0',
+      `--port=${port}`,
+      `--organization-bootstrap-webhook=${url}`,
+    ]
+    const server = await shell.serve(port, argv, { SSL_CERT_FILE: cert })
+    await assertWorks(`ws://127.0.0.1:${port}`, 's3cr3t')
+    assert.match(told.join(), /"organization_id":"Org/, server.output)
+  } finally {
+    await shell.close()
+    hook.closeAllConnections()
+    hook.close()
   }
 })
 

@@ -4,6 +4,7 @@ import type { DatabaseConfig } from '@parsec/shared/config'
 import { createLog, type Log } from '@parsec/shared/log'
 import type { Database } from '@parsec/shared/postgres/database'
 import { stopSignal } from '../server/signals.ts'
+import { trustSystem } from '../server/trust.ts'
 import { logOptions, networkOptions } from '../settings.ts'
 
 type Values = Parameters<typeof logOptions>[0] & { state?: string | undefined }
@@ -19,6 +20,7 @@ export async function overBlocks(
   report: { interrupted(hint: string): void },
   work: (around: Around) => Promise<void>,
 ): Promise<boolean> {
+  trustSystem()
   const log = createLog(logOptions(values))
   const stopping = new AbortController()
   const { signal } = stopping

@@ -7,6 +7,7 @@ import { noMetrics } from '@parsec/shared/metrics'
 import type { Database } from '@parsec/shared/postgres/database'
 import type { Target } from '@parsec/shared/postgres/target'
 import { readDatabaseUrl } from '@parsec/shared/postgres/url'
+import { trustSystem } from '../server/trust.ts'
 import { logOptions, networkOptions } from '../settings.ts'
 
 /** Connections for POSTGRESQL nodes; the work in bulk has sessions of its own. */
@@ -33,6 +34,7 @@ export async function withTool<T>(values: ToolValues, work: (tool: Tool) => Prom
     ...{ kind: 'POSTGRESQL' as const, target, minConnections: 0, maxConnections: CONNECTIONS },
     ...{ maxAttempts: 1, retryPauseSeconds: 0 },
   }
+  trustSystem()
   const network = networkOptions(process.env)
   const opened: { close(): Promise<void> }[] = []
   try {

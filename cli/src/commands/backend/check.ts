@@ -5,6 +5,7 @@ import { type CheckValues, checkOptions } from '../../check/options.ts'
 import { EXIT_FAILURE, EXIT_OK, type Output } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import { useProxies } from '../../server/proxy.ts'
+import { trustSystem } from '../../server/trust.ts'
 import { mailConfig, natsSettings, networkOptions, postgresPool, tlsFiles } from '../../settings.ts'
 
 const checkSpec = {
@@ -26,6 +27,7 @@ export class Check extends ParsecCommand<typeof checkOptions> {
 
   protected override async execute(values: CheckValues, output: Output): Promise<number> {
     useProxies(networkOptions(process.env).proxy)
+    trustSystem()
     const worst = new Set<Verdict>()
     const tell = (findings: readonly Finding[]) => {
       for (const finding of findings) {

@@ -13,6 +13,7 @@ import { useProxies } from '../../server/proxy.ts'
 import { ServerProcess } from '../../server/server-process.ts'
 import { SERVICES } from '../../server/services.ts'
 import { ignoreSignals, stopSignal, uncaughtFailure } from '../../server/signals.ts'
+import { trustSystem } from '../../server/trust.ts'
 import type { WorkerPlace } from '../../server/worker-place.ts'
 import type { Workforce } from '../../server/workforce.ts'
 import { type ServerSettings, serverSettings } from '../../settings.ts'
@@ -65,6 +66,7 @@ export class Run extends ParsecCommand<typeof runOptions> {
   protected override async execute(values: RunValues): Promise<number> {
     const settings = serverSettings(values, process.env)
     useProxies(settings.network.proxy)
+    trustSystem()
     shareLookups()
     for (const flag of V8_FLAGS) setFlagsFromString(flag)
     fixGlobals()

@@ -2,6 +2,7 @@
 import type { Values } from '../../../command-line/option.ts'
 import { EXIT_FAILURE, EXIT_OK, type Output } from '../../../command-line/output.ts'
 import { ParsecCommand } from '../../../command-line/parsec-command.ts'
+import { trustSystem } from '../../../server/trust.ts'
 import { networkOptions, postgresPool } from '../../../settings.ts'
 import { withDatabase } from '../../../tool-database.ts'
 import { exportRealmOptions } from '../../../tool-options.ts'
@@ -23,6 +24,7 @@ export class ExportRealm extends ParsecCommand<typeof exportRealmOptions> {
   protected readonly spec = exportRealmSpec
 
   protected override async execute(values: Values<typeof exportRealmOptions>, output: Output): Promise<number> {
+    trustSystem()
     const { openStore } = await import('@parsec/blockstore/stores/open')
     const { exportScope } = await import('../../../sequester/export-source.ts')
     const { noMetrics } = await import('@parsec/shared/metrics')
