@@ -10,6 +10,7 @@
 import type { EventEmitter } from 'node:events'
 import type { Duplex } from 'node:stream'
 import pg from 'pg'
+import { shortText } from '../codec/short-texts.ts'
 import { isWorthLending, lend } from '../lent.ts'
 import { limits } from '../limits.ts'
 import { type Reader, readInto } from './socket.ts'
@@ -358,9 +359,9 @@ class Wire implements Reader {
       case FROM_SERVER.dataRow:
         return readRow(running, b, at, end)
       case FROM_SERVER.commandComplete:
-        return this.#complete(running, b.toString('latin1', at, end - 1))
+        return this.#complete(running, tagOf(b, at, end - 1))
       case FROM_SERVER.emptyQuery:
-        return this.#complete(running, '')
+        return this.#complete(running, NO_COMMAND)
       case FROM_SERVER.error:
         return this.#fail(running, errorOf(b, at, end))
       case FROM_SERVER.readyForQuery:
@@ -388,10 +389,9 @@ class Wire implements Reader {
     }
     return columns
   }
-  #complete(running: Running | undefined, tag: string): void {
+  #complete(running: Running | undefined, { command, rowCount }: Tag): void {
     if (!running) return
-    const [command = '', ...counts] = tag.split(' ')
-    running.result = { rows: running.rows, rowCount: counts.length > 0 ? Number(counts.at(-1)) : null, command }
+    running.result = { rows: running.rows, rowCount, command }
     // A script goes on until its Sync.
     if (running.isScript) running.rows = []
     else this.#current++
@@ -481,6 +481,19 @@ function rowOf(b: Buffer, at: number, columns: readonly Column[]): object {
   return row
 }
 
+/** What a statement did, and to how many rows: of `INSERT 0 5` the first word and the last, of `COMMIT` no number. */
+type Tag = { readonly command: string; readonly rowCount: number | null }
+const NO_COMMAND: Tag = { command: '', rowCount: null }
+const [BLANK, ZERO] = [0x20, 0x30]
+const isDigit = (byte: number): boolean => byte >= ZERO && byte <= ZERO + 9
+function tagOf(b: Buffer, at: number, end: number): Tag {
+  let wordEnd = at
+  while (wordEnd < end && b[wordEnd] !== BLANK) wordEnd++
+  let rowCount = 0
+  let digits = end
+  for (let unit = 1; isDigit(b[digits - 1]!); unit *= 10) rowCount += (b[--digits]! - ZERO) * unit
+  return { command: shortText(b, at, wordEnd) ?? '', rowCount: digits === end ? null : rowCount }
+}
 function errorOf(b: Buffer, at: number, end: number): DatabaseError {
   const fields = b.toString('utf8', at, end).split('\0')
   return new DatabaseError(new Map(fields.map(field => [field.slice(0, 1), field.slice(1)])))
