@@ -8,25 +8,11 @@ import { after, test } from 'node:test'
 import { deflateSync } from 'node:zlib'
 import { Connection, Context, eventually, pack, SigningKey, Time, Uuid } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN } from '../harness/launch.ts'
-import { expectedOf, keysOf, migrated, parsec, RELEASES, type Release, restore } from './data-set.ts'
+import { chooseFrom, encryptAgain } from './adopted.ts'
+import { keysOf, migrated, parsec, RELEASES, restore } from './data-set.ts'
 import { serve } from './server.ts'
-import { deviceOf, type Facts, type Json } from './snapshot.ts'
+import { deviceOf } from './snapshot.ts'
 
-type Chosen = { release: Release; id: string; facts: Facts; seen: { [device_id: string]: { [label: string]: Json } } }
-
-/** With a realm of some vlobs that nobody archived, and two users' devices: the first one, or the one after. */
-function chooseFrom(release: Release, skip = 0): Chosen {
-  let skipped = 0
-  const expected = expectedOf(release)
-  for (const [id, facts] of Object.entries(keysOf(release).organizations)) {
-    const { devices } = expected[id] as { devices: Chosen['seen'] }
-    const { realms, vlobs } = facts
-    const isPlain = !/ARCHIVED|DELETION_PLANNED|realm_archived|"in_maintenance": ?true/.test(JSON.stringify(devices))
-    if (realms.length === 1 && vlobs.length > 1 && facts.devices.length > 1 && isPlain && skipped++ === skip)
-      return { release, id, facts, seen: devices }
-  }
-  throw new Error(`no organization of ${release} is fit`)
-}
 /** With a storage service. */
 const SEQUESTERED = 'Orgf5702a13afb5114c'
 
@@ -125,7 +111,7 @@ for (const { release, id, facts, seen } of chosen) {
     const alice = await open(0)
     try {
       const { messages: inbox } = await alice.ok('message_get', { offset: 0 })
-      const { encryption_revision, message } = await encryptAgain(alice, realm_id)
+      const { encryption_revision, message } = await encryptAgain(alice, realm_id, database)
       const { id: vlob, revision } = facts.vlobs[1]!
       const vlob_id = new Uuid(vlob)
       const read = { vlob_id, version: 1, timestamp: null }
@@ -202,7 +188,7 @@ for (const [what, { id, facts, release }, gaps, lost] of [
     const alice = await Connection.open(server.url, { device: deviceOf(id, facts.devices[0]!), api, userAgent })
     try {
       const realm_id = new Uuid(facts.realms[0])
-      const { total, done } = await encryptAgain(alice, realm_id)
+      const { total, done } = await encryptAgain(alice, realm_id, database)
       const versions = facts.vlobs.reduce((sum, vlob) => sum + vlob.versions, 0)
       assert.deepEqual([total, done], [versions - lost, versions - lost])
       const { current_checkpoint } = await alice.ok('vlob_poll_changes', { realm_id, last_checkpoint: 0 })
@@ -247,34 +233,3 @@ const plainChanges = (changes: object): { [vlob: string]: number } =>
       Number(version),
     ]),
   )
-
-/** Each blob turned round, to the end; what the owner's clients are told last. */
-async function encryptAgain(owner: Connection, realm_id: Uuid) {
-  const { encryption_revision: current } = await owner.ok('realm_status', { realm_id })
-  const encryption_revision = current + 1
-  const start = { realm_id, encryption_revision, timestamp: Time.now() }
-  const asked = await owner.cmd('realm_start_reencryption_maintenance', { ...start, per_participant_message: {} })
-  assert.match(asked.status, /^participants?_mismatch$/)
-  const participants = await database.query<{ user_id: string }>(
-    `SELECT user_id FROM realm JOIN realm_user ON realm_user.realm = realm._id JOIN user_ ON user_._id = realm_user.user_
-     WHERE realm_id = $1 AND role IS NOT NULL AND revoked_on IS NULL`,
-    [String(realm_id)],
-  )
-  const message = randomBytes(20)
-  const per_participant_message = Object.fromEntries(participants.map(({ user_id }) => [user_id, message]))
-  await owner.ok('realm_start_reencryption_maintenance', { ...start, per_participant_message })
-  const place = { realm_id, encryption_revision }
-  let progress = { total: 0, done: 0 }
-  for (;;) {
-    const { batch } = await owner.ok('vlob_maintenance_get_reencryption_batch', { ...place, size: 5 })
-    if (batch.length === 0) break
-    const again = batch.map((entry: { vlob_id: Uuid; version: number; blob: Buffer }) => ({
-      ...entry,
-      blob: Buffer.from(entry.blob).reverse(),
-    }))
-    const { total, done } = await owner.ok('vlob_maintenance_save_reencryption_batch', { ...place, batch: again })
-    progress = { total, done }
-  }
-  await owner.ok('realm_finish_reencryption_maintenance', place)
-  return { encryption_revision, message, ...progress }
-}

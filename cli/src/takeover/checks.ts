@@ -2,7 +2,7 @@
 import type { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Found } from './finding.ts'
 import type { Place } from './measure.ts'
-import { atoms, changes, justAtoms, realms, type Scope } from './scope.ts'
+import { atoms, changes, justAtoms, READABLE, realms, type Scope } from './scope.ts'
 
 type Check = { kind: Found['kind']; table: string; why: string; query: (scope: Scope) => string }
 
@@ -35,13 +35,20 @@ const CHECKS: readonly Check[] = [
   {
     kind: 'left_out',
     table: 'sequester_blob',
-    why: 'its version is not in the change log, or its vlob belongs to another realm',
-    query: o => `SELECT 'version (_id ' || blob.vlob_atom || ') for service (_id ' || blob.service || ')' AS row
-      FROM sequester_service service JOIN sequester_service_vlob_atom blob ON blob.service = service._id
-      LEFT JOIN ${changes(o)} ON change.vlob_atom = blob.vlob_atom
-      LEFT JOIN ${justAtoms(o)} ON entry._id = blob.vlob_atom
-      LEFT JOIN ${STRAY(o)} ON home.vlob_id = entry.vlob_id
-      WHERE service.organization = ${o.organization} AND (change.realm IS NULL OR home.realm IS DISTINCT FROM change.realm)`,
+    why: 'its version is not in the change log or was written again, or its vlob belongs to another realm',
+    query: o => `SELECT 'version (_id ' || vlob_atom || ') for service (_id ' || service || ')' AS row FROM (
+        SELECT blob.vlob_atom, blob.service, change.index IS NOT NULL AND home.realm IS NOT DISTINCT FROM change.realm AS is_at_home,
+          row_number() OVER (
+            PARTITION BY blob.service, entry.vlob_id, entry.version, change.index IS NULL, home.realm IS DISTINCT FROM change.realm
+            ORDER BY change.index DESC, blob._id DESC
+          ) AS place
+        FROM sequester_service service JOIN sequester_service_vlob_atom blob ON blob.service = service._id
+        LEFT JOIN (SELECT realm, vlob_atom, max(index) AS index FROM ${changes(o)} GROUP BY 1, 2) change
+          ON change.vlob_atom = blob.vlob_atom
+        LEFT JOIN ${justAtoms(o)} ON entry._id = blob.vlob_atom
+        LEFT JOIN ${STRAY(o)} ON home.vlob_id = entry.vlob_id
+        WHERE service.organization = ${o.organization}
+      ) blob WHERE NOT is_at_home OR place > 1`,
   },
   {
     kind: 'kept',
@@ -70,8 +77,19 @@ const CHECKS: readonly Check[] = [
       LEFT JOIN (
         SELECT entry.vlob_id, entry.version, revision.realm, revision.encryption_revision FROM ${atoms(o)}
       ) readable ON readable.realm = realm._id AND readable.vlob_id = entry.vlob_id AND readable.version = entry.version
-        AND readable.encryption_revision = realm.encryption_revision - (realm.maintenance_type IS NOT NULL)::int
+        AND readable.encryption_revision = ${READABLE}
       WHERE realm.encryption_revision > 1 AND readable.version IS NULL`,
+  },
+  {
+    kind: 'kept',
+    table: 'vlob_atom',
+    why: 'no change tells of it: it can be read until the realm is encrypted again',
+    query: o => `SELECT replace(entry.vlob_id::text, '-', '') || ' version ' || entry.version AS row
+      FROM ${realms(o)} JOIN (${atoms(o)}) ON revision.realm = realm._id AND revision.encryption_revision = ${READABLE}
+      LEFT JOIN (
+        SELECT change.realm, entry.vlob_id, entry.version FROM ${changes(o)} JOIN ${justAtoms(o)} ON entry._id = change.vlob_atom
+      ) told ON told.realm = realm._id AND told.vlob_id = entry.vlob_id AND told.version = entry.version
+      WHERE told.realm IS NULL`,
   },
   {
     kind: 'kept',

@@ -34,3 +34,6 @@ export const justAtoms = (scope: Scope): string =>
   `(SELECT * FROM vlob_atom WHERE vlob_encryption_revision = ANY(${scope.revisions})) entry`
 export const changes = (scope: Scope): string =>
   `(SELECT * FROM realm_vlob_update WHERE realm = ANY(${scope.realms})) change`
+
+/** The revision at which versions of `realm` can be read: during a re-encryption the one before. */
+export const READABLE = `realm.encryption_revision - (realm.maintenance_type IS NOT DISTINCT FROM 'REENCRYPTION')::int`

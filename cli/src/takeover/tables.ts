@@ -3,9 +3,10 @@
  * other untouched, so types and order of columns are the target's.
  *
  * A key is the source's plus a base that is the same for all tables. A vlob, which has no row there, has the key of its
- * first atom. Two realms may hold the same vlob_id (a race of the original): it belongs where it was first.
+ * first atom. Two realms may hold the same vlob_id (a race of the original): it belongs where it was first. Its newest version
+ * is the newest that can be read: one that the last re-encryption lacks is out of reach, and is written again.
  */
-import { atoms, changes, type Scope } from './scope.ts'
+import { atoms, changes, READABLE, type Scope } from './scope.ts'
 
 /** One organization at its source, and where its keys go. */
 export type Origin = Scope & {
@@ -33,7 +34,8 @@ const inOrganization = ({ organization }: Origin): string => `realm.organization
 /** The atoms of the organization without their blobs, and for each vlob_id its key and realm. */
 const vlobs = (o: Origin): string => `
   atom AS MATERIALIZED (
-    SELECT entry._id, entry.vlob_id, entry.version, octet_length(entry.blob) AS size, entry.created_on, revision.realm
+    SELECT entry._id, entry.vlob_id, entry.version, octet_length(entry.blob) AS size, entry.created_on, revision.realm,
+      revision.encryption_revision
     FROM ${atoms(o)}
   ), home AS MATERIALIZED (
     SELECT DISTINCT ON (vlob_id) vlob_id, _id AS key, realm FROM atom ORDER BY vlob_id, _id
@@ -107,8 +109,8 @@ export const TABLES: readonly TableCopy[] = [
       )
       SELECT DISTINCT ON (home.key) ${key('home.key', o)}, ${key(`${o.organization}`, o)}, home.vlob_id,
         ${key('home.realm', o)}, atom.version::bigint, atom.created_on, coalesce(newest.index, 0)::bigint
-      FROM home JOIN atom USING (vlob_id, realm) LEFT JOIN newest USING (vlob_id, realm)
-      ORDER BY home.key, atom.version DESC, atom._id`,
+      FROM home JOIN atom USING (vlob_id, realm) JOIN realm ON realm._id = home.realm LEFT JOIN newest USING (vlob_id, realm)
+      ORDER BY home.key, atom.encryption_revision = ${READABLE} DESC, atom.version DESC, atom._id`,
   },
   {
     table: 'vlob_atom',
@@ -208,11 +210,13 @@ export const TABLES: readonly TableCopy[] = [
     into: 'sequester_blob (service, vlob, version, blob)',
     query: o => `
       WITH ${vlobs(o)}
-      SELECT ${key('service._id', o)}, ${key('home.key', o)}, atom.version::bigint, entry.blob
+      SELECT DISTINCT ON (service._id, home.key, atom.version) ${key('service._id', o)}, ${key('home.key', o)},
+        atom.version::bigint, entry.blob
       FROM sequester_service service JOIN sequester_service_vlob_atom entry ON entry.service = service._id
       JOIN atom ON atom._id = entry.vlob_atom JOIN home ON home.vlob_id = atom.vlob_id AND home.realm = atom.realm
       JOIN ${changes(o)} ON change.vlob_atom = atom._id
-      WHERE service.organization = ${o.organization}`,
+      WHERE service.organization = ${o.organization}
+      ORDER BY service._id, home.key, atom.version, change.index DESC, entry._id DESC`,
   },
   {
     table: 'block_data',

@@ -2,7 +2,7 @@
 import { maxClientMessage } from '@parsec/shared/bus/rpc'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { limits } from '@parsec/shared/limits'
-import { type Queryable, sql } from '@parsec/shared/postgres/sql'
+import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { badTimestamp } from '@parsec/shared/protocol/ballpark'
 import type { maintenance as table } from '@parsec/shared/protocol/maintenance'
 import type { UserID } from '@parsec/shared/protocol/types'
@@ -123,6 +123,18 @@ const activeParticipants = (tx: Queryable, realm: number) =>
  * saved too; whoever saves in another order makes these steps longer, hence the window.
  */
 const WINDOW = 50_000
+/**
+ * Whether `change` is to be encrypted again for `next.revision`. The log of a realm that was taken over may have changes
+ * without their version at the readable revision: nobody can encrypt them.
+ */
+const IS_WORK = fragment`(
+    SELECT TRUE FROM vlob_atom copy
+    WHERE copy.vlob = change.vlob AND copy.encryption_revision = next.revision AND copy.version = change.version
+  ) IS NULL AND (
+    SELECT TRUE FROM vlob_atom readable
+    WHERE readable.vlob = change.vlob AND readable.encryption_revision = next.revision - 1
+      AND readable.version = change.version
+  )`
 /** Most bytes of an item besides its blob, here and in the client's answer. */
 const ITEM_OVERHEAD_BYTES = 64
 const MESSAGE_OVERHEAD_BYTES = 1024
@@ -147,12 +159,8 @@ const unsaved = (db: Queryable, realm: Realm, from: number, size: number, budget
         sum(atom.size + ${ITEM_OVERHEAD_BYTES}) OVER (ORDER BY change.place) AS bytes
       FROM (
         SELECT vlob, version, row_number() OVER (ORDER BY index) AS place FROM (
-          SELECT index, vlob, version FROM realm_change
-          WHERE realm = ${realm.realm} AND index > ${from} AND index <= ${from + WINDOW} AND (
-            SELECT TRUE FROM vlob_atom copy
-            WHERE copy.vlob = realm_change.vlob AND copy.encryption_revision = ${realm.encryption_revision}
-              AND copy.version = realm_change.version
-          ) IS NULL
+          SELECT index, vlob, version FROM realm_change change, (SELECT ${realm.encryption_revision}::bigint AS revision) next
+          WHERE realm = ${realm.realm} AND index > ${from} AND index <= ${from + WINDOW} AND ${IS_WORK}
           ORDER BY index LIMIT ${size}
         ) missing
       ) change
@@ -195,12 +203,8 @@ const saveCopies = (tx: Queryable, organization: number, realm: Realm, batch: re
 const goOn = (tx: Queryable, { realm, encryption_revision, reencrypted_up_to, checkpoint }: Realm) =>
   tx.run(sql`
     UPDATE realm SET reencrypted_up_to = coalesce((
-      SELECT index - 1 FROM realm_change
-      WHERE realm = ${realm} AND index > ${reencrypted_up_to} AND index <= ${reencrypted_up_to + WINDOW} AND (
-        SELECT TRUE FROM vlob_atom copy
-        WHERE copy.vlob = realm_change.vlob AND copy.encryption_revision = ${encryption_revision}
-          AND copy.version = realm_change.version
-      ) IS NULL
+      SELECT index - 1 FROM realm_change change, (SELECT ${encryption_revision}::bigint AS revision) next
+      WHERE realm = ${realm} AND index > ${reencrypted_up_to} AND index <= ${reencrypted_up_to + WINDOW} AND ${IS_WORK}
       ORDER BY index LIMIT 1
     ), ${Math.min(reencrypted_up_to + WINDOW, checkpoint)})
     WHERE _id = ${realm}`)

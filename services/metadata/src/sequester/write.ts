@@ -40,7 +40,8 @@ export function storeBlobs(tx: Queryable, vlob: number, version: number, blobs: 
   void tx.run(sql`
     INSERT INTO sequester_blob (service, vlob, version, blob)
     SELECT item.service, ${vlob}, ${version}, item.blob
-    FROM unnest(${stored.map(({ service }) => service.service)}::bigint[], ${stored.map(({ blob }) => blob)}::bytea[]) AS item (service, blob)`)
+    FROM unnest(${stored.map(({ service }) => service.service)}::bigint[], ${stored.map(({ blob }) => blob)}::bytea[]) AS item (service, blob)
+    ON CONFLICT (service, vlob, version) DO UPDATE SET blob = excluded.blob`)
 }
 
 /** Of a sequestered organization. */

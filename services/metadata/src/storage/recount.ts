@@ -5,24 +5,36 @@
 
 /** Statements in their order; `$1` is the organization. */
 export const RECOUNTS: readonly string[] = [
-  `UPDATE realm SET vlobs_size = written.size, gaps = realm.checkpoint - written.changes
+  // Logs of other servers have gaps, and may tell of a version twice: it counts once.
+  `UPDATE realm SET vlobs_size = written.size, gaps = realm.checkpoint - written.versions
    FROM (
-     SELECT realm._id AS realm, coalesce(sum(change.size), 0) AS size, count(change.index) AS changes
-     FROM realm LEFT JOIN realm_change change ON change.realm = realm._id
+     SELECT realm._id AS realm, coalesce(sum(version.size), 0) AS size, count(version.vlob) AS versions
+     FROM realm LEFT JOIN (
+       SELECT realm, vlob, max(size) AS size FROM realm_change
+       WHERE realm IN (SELECT _id FROM realm WHERE organization = $1) GROUP BY realm, vlob, version
+     ) version ON version.realm = realm._id
      WHERE realm.organization = $1 GROUP BY 1
    ) written WHERE written.realm = realm._id`,
-  // Other servers let a version be written that the re-encryption under way did not have: it is as good as a gap.
-  `UPDATE realm SET copies_size = stored.size - vlobs_size, reencrypted = stored.reencrypted,
-     gaps = greatest(checkpoint - stored.readable, 0)
+  `UPDATE realm SET copies_size = stored.size - vlobs_size
    FROM (
-     SELECT vlob.realm, sum(atom.size) AS size, count(*) FILTER (
-       WHERE realm.maintenance_type = 'REENCRYPTION' AND atom.encryption_revision = realm.encryption_revision
-     ) AS reencrypted, count(*) FILTER (
-       WHERE atom.encryption_revision = realm.encryption_revision - (realm.maintenance_type IS NOT DISTINCT FROM 'REENCRYPTION')::int
-     ) AS readable
+     SELECT vlob.realm, sum(atom.size) AS size
      FROM realm JOIN vlob ON vlob.realm = realm._id JOIN vlob_atom atom ON atom.vlob = vlob._id
      WHERE realm.organization = $1 AND realm.encryption_revision > 1 GROUP BY vlob.realm
    ) stored WHERE stored.realm = realm._id`,
+  // Other servers let a version be written that the re-encryption under way did not have: it is as good as a gap.
+  `UPDATE realm SET gaps = checkpoint - work.readable, reencrypted = work.reencrypted
+   FROM (
+     SELECT realm._id AS realm, count(readable.vlob) AS readable, count(copy.vlob) AS reencrypted
+     FROM realm JOIN (
+       SELECT DISTINCT realm, vlob, version FROM realm_change
+       WHERE realm IN (SELECT _id FROM realm WHERE organization = $1 AND encryption_revision > 1)
+     ) version ON version.realm = realm._id
+     LEFT JOIN vlob_atom readable ON readable.vlob = version.vlob AND readable.version = version.version
+       AND readable.encryption_revision = realm.encryption_revision - (realm.maintenance_type IS NOT DISTINCT FROM 'REENCRYPTION')::int
+     LEFT JOIN vlob_atom copy ON copy.vlob = readable.vlob AND copy.version = readable.version
+       AND copy.encryption_revision = readable.encryption_revision + 1
+     GROUP BY 1
+   ) work WHERE work.realm = realm._id`,
   `INSERT INTO realm_blocks (realm, slot, organization, size)
    SELECT realm, 0, organization, sum(size) FROM block WHERE organization = $1 AND deleted_on IS NULL
    GROUP BY realm, organization`,

@@ -81,8 +81,8 @@ const findVersion = (db: Queryable, q: Item) =>
     WHERE vlob.organization = ${q.context.organization} AND vlob.vlob_id = ${q.vlob_id}`)
 
 /**
- * The one of an instant is found by halves, since timestamps never go back (C2): there may be thousands. A statement of
- * its own: as a case of the other it would be planned for each of its calls.
+ * The one of an instant is found by halves, since timestamps never go back (C2): there may be thousands. Numbers may be
+ * missing in what was taken over. A statement of its own: as a case of the other it would be planned for each of its calls.
  */
 const findVersionAt = (db: Queryable, q: Item, timestamp: DateTime) =>
   db.one<FoundVersion>(sql`
@@ -90,21 +90,23 @@ const findVersionAt = (db: Queryable, q: Item, timestamp: DateTime) =>
     FROM vlob JOIN realm ON realm._id = vlob.realm ${JOIN_CALLER} = ${q.context.user}
     LEFT JOIN LATERAL (
       SELECT * FROM vlob_atom one WHERE one.vlob = vlob._id AND one.encryption_revision = ${q.encryption_revision}
-        AND one.version = (
+        AND one.version <= (
           WITH RECURSIVE halved (low, high) AS (
             SELECT 0::bigint, vlob.version
             UNION ALL
-            SELECT CASE WHEN is_past THEN middle ELSE low END, CASE WHEN is_past THEN high ELSE middle - 1 END
-            FROM halved CROSS JOIN LATERAL (
-              SELECT past.version AS middle, past.created_on <= ${timestamp}::timestamptz AS is_past FROM vlob_atom past
-              WHERE past.vlob = vlob._id AND past.encryption_revision = ${q.encryption_revision}
-                AND past.version = (halved.low + halved.high + 1) / 2 OFFSET 0
-            ) probe
+            SELECT CASE WHEN later IS NULL THEN middle ELSE low END, coalesce(later - 1, high)
+            FROM halved CROSS JOIN LATERAL (SELECT (low + high + 1) / 2 AS middle) half
+            LEFT JOIN LATERAL (
+              SELECT CASE WHEN found.created_on > ${timestamp}::timestamptz THEN found.version END AS later FROM vlob_atom found
+              WHERE found.vlob = vlob._id AND found.encryption_revision = ${q.encryption_revision}
+                AND found.version > low AND found.version <= middle
+              ORDER BY found.version DESC LIMIT 1
+            ) probe ON TRUE
             WHERE low < high
           )
-          SELECT nullif(max(low), 0) FROM halved
+          SELECT max(low) FROM halved
         )
-      OFFSET 0
+      ORDER BY one.version DESC LIMIT 1
     ) atom ON TRUE
     LEFT JOIN device ON device._id = atom.author
     WHERE vlob.organization = ${q.context.organization} AND vlob.vlob_id = ${q.vlob_id}`)
