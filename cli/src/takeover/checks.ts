@@ -2,9 +2,14 @@
 import type { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Found } from './finding.ts'
 import type { Place } from './measure.ts'
-import { atoms, changes, justAtoms, READABLE, realms, type Scope } from './scope.ts'
+import { atoms, changes, IS_LOST, invitations, isUseless, justAtoms, READABLE, realms, type Scope } from './scope.ts'
 
-type Check = { kind: Found['kind']; table: string; why: string; query: (scope: Scope) => string }
+type Check = {
+  kind: Found['kind']
+  table: string
+  why: string
+  query: (place: Scope & { readonly level: number }) => string
+}
 
 /** An atom whose vlob belongs to another realm. */
 const STRAY = (o: Scope) => `
@@ -102,7 +107,7 @@ const CHECKS: readonly Check[] = [
   {
     kind: 'kept',
     table: 'block',
-    why: 'the size is not that of its data',
+    why: 'the size is not that of its data: it cannot be read',
     query: o => `SELECT replace(block.block_id::text, '-', '') || ' (_id ' || block._id || ')' AS row
       FROM organization JOIN block_data content ON content.organization_id = organization.organization_id
       JOIN block ON block.organization = organization._id AND block.block_id = content.block_id
@@ -116,6 +121,20 @@ const CHECKS: readonly Check[] = [
     query:
       o => `SELECT user_.user_id || ' message ' || message.index AS row FROM message JOIN user_ ON user_._id = message.recipient
       WHERE message.organization = ${o.organization} AND user_.organization = ${o.organization} GROUP BY user_.user_id, message.index HAVING count(*) > 1`,
+  },
+  {
+    kind: 'kept',
+    table: 'invitation',
+    why: 'it leads nowhere, so it is over: it says nobody, or its recovery is not there any more',
+    query: o => `SELECT replace(token::text, '-', '') AS row FROM ${invitations(o)}
+      WHERE invitation.organization = ${o.organization} AND ${isUseless(o)}`,
+  },
+  {
+    kind: 'kept',
+    table: 'pki_enrollment',
+    why: 'it was accepted, but nothing tells for which device: it counts as cancelled',
+    query: o => `SELECT replace(enrollment_id::text, '-', '') AS row FROM pki_enrollment
+      WHERE organization = ${o.organization} AND ${IS_LOST}`,
   },
   {
     kind: 'kept',
@@ -138,9 +157,9 @@ const CHECKS: readonly Check[] = [
 /** Rows of a kind that are named one by one; more are counted. */
 const PAGE = 1000
 
-export async function* checkRows(reader: BulkSession, scope: Scope, { measures }: Place): AsyncGenerator<Found> {
+export async function* checkRows(reader: BulkSession, scope: Scope, { level, measures }: Place): AsyncGenerator<Found> {
   for (const { kind, table, why, query } of CHECKS.filter(({ table }) => measures[table]))
-    for await (const rows of reader.pages<{ row: string }>(query(scope), PAGE))
+    for await (const rows of reader.pages<{ row: string }>(query({ ...scope, level }), PAGE))
       for (const { row } of rows) yield { kind, table, row, why }
 }
 

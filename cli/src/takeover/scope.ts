@@ -22,6 +22,9 @@ async function keysIn(reader: BulkSession, query: string): Promise<string> {
   return `'{${rows.map(({ _id }) => _id).join(',')}}'::int4[]`
 }
 
+/** At the level of the source. */
+type Level = { readonly level: number }
+
 // What follows stands in a FROM.
 
 export const realms = ({ organization }: Scope): string =>
@@ -34,6 +37,25 @@ export const justAtoms = (scope: Scope): string =>
   `(SELECT * FROM vlob_atom WHERE vlob_encryption_revision = ANY(${scope.revisions})) entry`
 export const changes = (scope: Scope): string =>
   `(SELECT * FROM realm_vlob_update WHERE realm = ANY(${scope.realms})) change`
+/** With the `setup` that an invitation is for, if that has not been removed. */
+export const invitations = ({ level }: Level): string =>
+  level >= 13
+    ? 'invitation LEFT JOIN shamir_recovery_setup setup ON setup._id = invitation.shamir_recovery AND setup.ciphered_data IS NOT NULL'
+    : 'invitation'
+
+// And this in a WHERE.
+
+/** A live invitation of `invitations` that leads nowhere: nobody is invited, or to a recovery that is not there. */
+export const isUseless = ({ level }: Level): string =>
+  `(deleted_on IS NULL AND (type = 'USER' AND claimer_email IS NULL${
+    level >= 13
+      ? " OR type = 'SHAMIR_RECOVERY' AND NOT EXISTS (SELECT FROM shamir_recovery_share WHERE shamir_recovery = setup._id)"
+      : ''
+  }))`
+/** An enrollment that made a user, and one that says so but not which. */
+const HAS_MADE = '(submitter_accepted_device IS NOT NULL AND info_accepted IS NOT NULL)'
+export const IS_ACCEPTED = `(enrollment_state = 'ACCEPTED' AND ${HAS_MADE})`
+export const IS_LOST = `(enrollment_state = 'ACCEPTED' AND NOT ${HAS_MADE})`
 
 /** The revision at which versions of `realm` can be read: during a re-encryption the one before. */
 export const READABLE = `realm.encryption_revision - (realm.maintenance_type IS NOT DISTINCT FROM 'REENCRYPTION')::int`

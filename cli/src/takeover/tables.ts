@@ -6,7 +6,7 @@
  * first atom. Two realms may hold the same vlob_id (a race of the original): it belongs where it was first. Its newest version
  * is the newest that can be read: one that the last re-encryption lacks is out of reach, and is written again.
  */
-import { atoms, changes, READABLE, type Scope } from './scope.ts'
+import { atoms, changes, IS_ACCEPTED, IS_LOST, invitations, isUseless, READABLE, type Scope } from './scope.ts'
 
 /** One organization at its source, and where its keys go. */
 export type Origin = Scope & {
@@ -161,11 +161,10 @@ export const TABLES: readonly TableCopy[] = [
       shamir_recovery)`,
     query: o => `
       SELECT ${key('invitation._id', o)}, ${key('invitation.organization', o)}, token, type::text, ${key('greeter', o)},
-        claimer_email::text, invitation.created_on, deleted_on, deleted_reason::text,
+        claimer_email::text, invitation.created_on, CASE WHEN ${isUseless(o)} THEN now() ELSE deleted_on END,
+        CASE WHEN ${isUseless(o)} THEN 'CANCELLED' ELSE deleted_reason::text END,
         ${o.level >= 13 ? key('setup._id', o) : 'NULL::bigint'}
-      FROM invitation
-      ${o.level >= 13 ? 'LEFT JOIN shamir_recovery_setup setup ON setup._id = invitation.shamir_recovery AND setup.ciphered_data IS NOT NULL' : ''}
-      WHERE invitation.organization = ${o.organization}`,
+      FROM ${invitations(o)} WHERE invitation.organization = ${o.organization}`,
   },
   {
     table: 'legacy_invitation',
@@ -187,11 +186,13 @@ export const TABLES: readonly TableCopy[] = [
       accept_payload_signature, accept_payload)`,
     query: o => `
       SELECT ${key('_id', o)}, ${key('organization', o)}, enrollment_id, submitter_der_x509_certificate,
-        submit_payload_signature, submit_payload, submitted_on, enrollment_state::text,
-        CASE enrollment_state WHEN 'ACCEPTED' THEN (info_accepted).accepted_on
-          WHEN 'REJECTED' THEN (info_rejected).rejected_on WHEN 'CANCELLED' THEN (info_cancelled).cancelled_on END,
-        ${key('accepter', o)}, ${key('submitter_accepted_device', o)}, (info_accepted).accepter_der_x509_certificate,
-        (info_accepted).accept_payload_signature, (info_accepted).accept_payload
+        submit_payload_signature, submit_payload, submitted_on,
+        CASE WHEN ${IS_LOST} THEN 'CANCELLED' ELSE enrollment_state::text END,
+        CASE enrollment_state WHEN 'ACCEPTED' THEN coalesce((info_accepted).accepted_on, submitted_on)
+          WHEN 'REJECTED' THEN coalesce((info_rejected).rejected_on, submitted_on)
+          WHEN 'CANCELLED' THEN coalesce((info_cancelled).cancelled_on, submitted_on) END,
+        ${['accepter', 'submitter_accepted_device'].map(column => `CASE WHEN ${IS_ACCEPTED} THEN ${key(column, o)} END`).join(', ')},
+        ${['accepter_der_x509_certificate', 'accept_payload_signature', 'accept_payload'].map(field => `CASE WHEN ${IS_ACCEPTED} THEN (info_accepted).${field} END`).join(', ')}
       FROM pki_enrollment WHERE organization = ${o.organization}`,
   },
   {
@@ -201,7 +202,7 @@ export const TABLES: readonly TableCopy[] = [
       disabled_on)`,
     query: o => `
       SELECT ${key('_id', o)}, ${key('organization', o)}, service_id, service_label::text, service_certificate,
-        ${o.level >= 12 ? 'service_type::text, webhook_url' : "'STORAGE'::text, NULL::text"}, created_on, disabled_on
+        ${o.level >= 12 ? "service_type::text, CASE WHEN service_type = 'WEBHOOK' THEN coalesce(webhook_url, '') END" : "'STORAGE'::text, NULL::text"}, created_on, disabled_on
       FROM sequester_service WHERE organization = ${o.organization}`,
   },
   {

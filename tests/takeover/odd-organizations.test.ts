@@ -1,0 +1,133 @@
+/** Organizations with rows as many years and releases of the original left them: nothing breaks what can be read (spec 07 §4). */
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { Connection, Context, Uuid } from '../harness/client.ts'
+import { ADMINISTRATION_TOKEN } from '../harness/launch.ts'
+import { keysOf, migrated, parsec, restore } from './data-set.ts'
+import { serve } from './server.ts'
+import { deviceOf, type Json, snapshot } from './snapshot.ts'
+
+const RELEASE = '2.17.0'
+const keys = keysOf(RELEASE)
+/** A realm with somebody of each role, somebody who had one, somebody who never had; vlobs and blocks. */
+const ID = 'Org812f17997e14c8bf'
+const facts = keys.organizations[ID]!
+
+const OF = `organization = (SELECT _id FROM organization WHERE organization_id = '${ID}')`
+const userKey = (user_id: string) => `(SELECT _id FROM user_ WHERE ${OF} AND user_id = '${user_id}')`
+const deviceKey = (device_id: string) => `(SELECT _id FROM device WHERE ${OF} AND device_id = '${device_id}')`
+const [mailless, mailed, unreasoned, cleared, pointless] = Array.from({ length: 5 }, () => new Uuid()) as [
+  Uuid,
+  Uuid,
+  Uuid,
+  Uuid,
+  Uuid,
+]
+const [nobody, undated, decided] = [new Uuid(), new Uuid(), new Uuid()]
+const [missing, short, long, empty] = facts.blocks as [string, string, string, string]
+
+const ODD = `
+  INSERT INTO shamir_recovery_setup (organization, user_, brief_certificate, reveal_token, threshold, shares)
+  SELECT organization, _id, '', '${new Uuid()}', 1, 1 FROM user_ WHERE _id = ${userKey('manager')};
+  INSERT INTO invitation (organization, token, type, greeter, claimer_email, created_on, deleted_on, deleted_reason, shamir_recovery)
+  SELECT organization, token::uuid, type::invitation_type, _id, email, now(), deleted_on::timestamptz, NULL, setup FROM user_, (VALUES
+    ('${mailless}', 'USER', NULL, NULL, NULL),
+    ('${mailed}', 'DEVICE', 'zoe@example.com', NULL, NULL),
+    ('${unreasoned}', 'USER', 'zed@example.com', '2024-01-01T00:00:00Z', NULL),
+    ('${cleared}', 'SHAMIR_RECOVERY', NULL, NULL, (SELECT max(_id) FROM shamir_recovery_setup)),
+    ('${pointless}', 'SHAMIR_RECOVERY', NULL, NULL, NULL)
+  ) odd (token, type, email, deleted_on, setup) WHERE _id = ${userKey('alice')};
+  INSERT INTO pki_enrollment (organization, enrollment_id, submitter_der_x509_certificate, submitter_der_x509_certificate_sha1,
+    submit_payload_signature, submit_payload, submitted_on, enrollment_state, info_rejected, accepter, submitter_accepted_device)
+  SELECT _id, id::uuid, '', '', '', '', now(), state::enrollment_state, rejected, device, device FROM organization, (VALUES
+    ('${nobody}', 'ACCEPTED', NULL, NULL),
+    ('${undated}', 'CANCELLED', NULL, NULL),
+    ('${decided}', 'SUBMITTED', row(now())::pki_enrollment_info_rejected, ${deviceKey('alice@dev1')})
+  ) odd (id, state, rejected, device) WHERE organization_id = '${ID}';
+  UPDATE vlob_atom SET author = (SELECT _id FROM device WHERE user_ = ${userKey('stranger')} LIMIT 1)
+  WHERE vlob_id = '${facts.vlobs[0]!.id}';
+  DELETE FROM block_data WHERE block_id = '${missing}';
+  UPDATE block_data SET data = '\\x0102' WHERE block_id = '${short}';
+  UPDATE block SET size = 3 WHERE block_id = '${long}';
+  UPDATE block_data SET data = '' WHERE block_id = '${empty}';
+  UPDATE block SET size = 0 WHERE block_id = '${empty}';
+  INSERT INTO block_data (organization_id, block_id, data) VALUES ('Elsewhere', '${missing}', '\\x03');
+  UPDATE device SET device_label = NULL WHERE ${OF};
+`
+
+const folder = await mkdtemp(join(tmpdir(), 'parsec-odd-organizations-'))
+const database = await migrated()
+const report = await importOdd()
+const server = await serve(database)
+const context = new Context({ url: server.url, token: ADMINISTRATION_TOKEN, target: 'ours', features: new Set() })
+after(async () => {
+  await context.end()
+  await server[Symbol.asyncDispose]()
+  await database.drop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+async function importOdd(): Promise<string> {
+  const source = await restore(RELEASE)
+  await source.query(ODD)
+  const from = [`--from=${source.url}`, `--db=${database.url}`, `--report=${join(folder, 'report')}`]
+  const { code, output } = await parsec('import', ...from, `--organization=${ID}`)
+  const verified = await parsec('import', ...from, `--organization=${ID}`, '--verify')
+  await source.drop()
+  assert.equal(code, 0, output)
+  assert.equal(verified.code, 0, verified.output)
+  return readFile(join(folder, 'report'), 'utf8')
+}
+
+const { api, user_agent: userAgent } = keys
+const open = (name: string) =>
+  Connection.open(server.url, {
+    device: deviceOf(ID, facts.devices.find(({ user_id }) => user_id === name)!),
+    api,
+    userAgent,
+  })
+
+test('every device gets an answer to everything that it asks', async () => {
+  const seen = await snapshot(server.url, keys, [ID])
+  const { devices } = seen[ID] as { devices: { [device_id: string]: { [label: string]: Json } } }
+  for (const [device_id, answers] of Object.entries(devices))
+    for (const [label, answer] of Object.entries(answers))
+      assert.equal(typeof answer, 'object', `${device_id} ${label}: ${JSON.stringify(answer)}`)
+})
+
+test('invitations that lead nowhere are over, the others are there', async () => {
+  const alice = await open('alice')
+  const { invitations } = await alice.ok('invite_list')
+  const tokens = invitations.map(({ token }: { token: Uuid }) => String(token))
+  for (const token of [mailless, unreasoned, cleared, pointless]) assert.ok(!tokens.includes(String(token)))
+  assert.ok(tokens.includes(String(mailed)))
+  for (const token of [mailless, cleared, pointless])
+    assert.match(report, new RegExp(String(token).replaceAll('-', '')))
+  await alice.close()
+})
+
+test('enrollments that say less than their state needs are what they can be', async () => {
+  const statuses = await Promise.all(
+    [nobody, undated, decided].map(async enrollment_id => {
+      const { status, enrollment_status } = await context.anonymous(ID, 'pki_enrollment_info', { enrollment_id })
+      return [status, enrollment_status]
+    }),
+  )
+  assert.deepEqual(statuses, [
+    ['ok', 'CANCELLED'],
+    ['ok', 'CANCELLED'],
+    ['ok', 'SUBMITTED'],
+  ])
+})
+
+test('an empty block is read, one whose data is away or of another size is a failure (05-data §10.2)', async () => {
+  const alice = await open('alice')
+  const read = async (id: string) => alice.cmd('block_read', { block_id: new Uuid(id) })
+  for (const id of [missing, short, long]) assert.equal((await read(id)).status, 'timeout')
+  for (const id of [short, long]) assert.match(report, new RegExp(`${id}.*it cannot be read`))
+  assert.equal((await read(empty)).block.length, 0)
+  await alice.close()
+})
