@@ -1,14 +1,16 @@
 /** Organizations with rows as many years and releases of the original left them: nothing breaks what can be read (spec 07 §4). */
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { Connection, Context, Uuid } from '../harness/client.ts'
+import type { TestDatabase } from '../harness/backing.ts'
+import { Connection, Context, refused, revokedCertificate, Time, Uuid } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN } from '../harness/launch.ts'
-import { keysOf, migrated, parsec, restore } from './data-set.ts'
+import { expectedOf, keysOf, migrated, parsec, restore } from './data-set.ts'
 import { serve } from './server.ts'
-import { deviceOf, type Json, snapshot } from './snapshot.ts'
+import { compare, deviceOf, type Json, snapshot } from './snapshot.ts'
 
 const RELEASE = '2.17.0'
 const keys = keysOf(RELEASE)
@@ -58,6 +60,27 @@ const ODD = `
   UPDATE device SET device_label = NULL WHERE ${OF};
 `
 
+/** Two people who share a realm, all written by v2.12.0. */
+const LATE = 'Org3ec342dab7f62a1e'
+const YEARS = "interval '946684800 seconds'"
+const ofLate = (table: string) =>
+  `${table} WHERE organization = (SELECT _id FROM organization WHERE organization_id = '${LATE}')`
+const ofLateRealm = (table: string) => `${table} WHERE realm IN (SELECT _id FROM ${ofLate('realm')})`
+const later = (columns: string[], rows: string) =>
+  `UPDATE ${rows.replace(' WHERE', ` SET ${columns.map(column => `${column} = ${column} + ${YEARS}`).join(', ')} WHERE`)};`
+const WRITTEN_LATE = [
+  later(['_created_on', '_bootstrapped_on'], `organization WHERE organization_id = '${LATE}'`),
+  later(['created_on'], ofLate('user_')),
+  later(['created_on'], ofLate('device')),
+  later(['created_on'], ofLate('vlob_atom')),
+  later(['created_on'], ofLate('invitation')),
+  later(['timestamp'], ofLate('message')),
+  later(['certified_on'], ofLateRealm('realm_user_role')),
+  later(['last_role_change', 'last_vlob_update'], ofLateRealm('realm_user_change')),
+].join('')
+/** One of them is revoked, then, too. */
+const REVOKED = 'Org43d5d25c70434fe2'
+
 const folder = await mkdtemp(join(tmpdir(), 'parsec-odd-organizations-'))
 const database = await migrated()
 const report = await importOdd()
@@ -72,14 +95,27 @@ after(async () => {
 
 async function importOdd(): Promise<string> {
   const source = await restore(RELEASE)
-  await source.query(ODD)
+  await source.query(ODD + WRITTEN_LATE)
+  await revokeLate(source)
   const from = [`--from=${source.url}`, `--db=${database.url}`, `--report=${join(folder, 'report')}`]
-  const { code, output } = await parsec('import', ...from, `--organization=${ID}`)
-  const verified = await parsec('import', ...from, `--organization=${ID}`, '--verify')
+  const organizations = [ID, LATE, REVOKED].map(id => `--organization=${id}`)
+  const { code, output } = await parsec('import', ...from, ...organizations)
+  const verified = await parsec('import', ...from, ...organizations, '--verify')
   await source.drop()
   assert.equal(code, 0, output)
   assert.equal(verified.code, 0, verified.output)
   return readFile(join(folder, 'report'), 'utf8')
+}
+
+async function revokeLate(source: TestDatabase): Promise<void> {
+  const alice = deviceOf(REVOKED, keys.organizations[REVOKED]!.devices[0]!)
+  const timestamp = Time.now()
+  await source.query(
+    `UPDATE user_ SET revoked_on = to_timestamp($1) + ${YEARS}, revoked_user_certificate = $2, revoked_user_certifier = device._id
+     FROM device JOIN organization ON organization._id = device.organization
+     WHERE organization_id = $3 AND device_id = $4 AND user_.organization = organization._id AND user_id = 'bob'`,
+    [timestamp.us / 1e6, revokedCertificate(alice, 'bob', timestamp), REVOKED, alice.device_id],
+  )
 }
 
 const { api, user_agent: userAgent } = keys
@@ -130,4 +166,39 @@ test('an empty block is read, one whose data is away or of another size is a fai
   for (const id of [short, long]) assert.match(report, new RegExp(`${id}.*it cannot be read`))
   assert.equal((await read(empty)).block.length, 0)
   await alice.close()
+})
+
+test('what v2.12.0 wrote 30 years late is of its time: devices see what they saw, and go on', async () => {
+  const seen = await snapshot(server.url, keys, [LATE])
+  const devicesOf = (answers: Json | undefined) => (answers as { devices: Json }).devices
+  const differences = compare(devicesOf(expectedOf(RELEASE)[LATE]), devicesOf(seen[LATE]), [LATE])
+  const known = /^(handshake|user_get|human_find|message_get|realm_|vlob_|archiving|invite_list)/
+  assert.deepEqual(
+    differences.filter(({ path }) => known.test(path.split(' › ')[2] ?? '')),
+    [],
+  )
+  const { devices, vlobs, realms } = keys.organizations[LATE]!
+  const alice = await Connection.open(server.url, { device: deviceOf(LATE, devices[0]!), api, userAgent })
+  const { id, versions, revision } = vlobs[0]!
+  const timestamp = Time.now()
+  const update = {
+    vlob_id: new Uuid(id),
+    encryption_revision: revision,
+    version: versions + 1,
+    timestamp,
+    blob: randomBytes(9),
+  }
+  assert.equal((await alice.cmd('vlob_update', update)).status, 'ok')
+  for (const role of [null, 'READER'] as const) {
+    const shared = await context.share(alice, deviceOf(LATE, devices[0]!), new Uuid(realms[0]), 'bob', role)
+    assert.equal(shared.status, 'ok')
+  }
+  await alice.close()
+  assert.match(report, /"table":"vlob_atom","row":"4 rows","why":"v2.12.0 wrote/)
+})
+
+test('whom v2.12.0 revoked is revoked', async () => {
+  const device = deviceOf(REVOKED, keys.organizations[REVOKED]!.devices[1]!)
+  assert.equal(device.user_id, 'bob')
+  await refused(Connection.open(server.url, { device, api, userAgent }), 'revoked_device')
 })

@@ -2,7 +2,18 @@
 import type { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Found } from './finding.ts'
 import type { Place } from './measure.ts'
-import { atoms, changes, IS_LOST, invitations, isUseless, justAtoms, READABLE, realms, type Scope } from './scope.ts'
+import {
+  atoms,
+  changes,
+  IS_LOST,
+  invitations,
+  isTooLate,
+  isUseless,
+  justAtoms,
+  READABLE,
+  realms,
+  type Scope,
+} from './scope.ts'
 
 type Check = {
   kind: Found['kind']
@@ -15,6 +26,20 @@ type Check = {
 const STRAY = (o: Scope) => `
   (SELECT DISTINCT ON (entry.vlob_id) entry.vlob_id, revision.realm FROM ${atoms(o)}
    ORDER BY entry.vlob_id, entry._id) home`
+
+const DOUBLED_MESSAGE = 'several messages have one number: each gets its own, none is lost'
+
+/** Rows of a table with instants that v2.12.0 of the original wrote. */
+const tooLate = (table: string, from: (scope: Scope) => string, instant: string): Check => ({
+  kind: 'kept',
+  table,
+  why: 'v2.12.0 wrote them 30 years too late: they are taken as of the instant that was meant',
+  query: o => `SELECT count(*) || ' rows' AS row FROM ${from(o)} WHERE ${isTooLate(instant)} HAVING count(*) > 0`,
+})
+const own =
+  (table: string) =>
+  ({ organization }: Scope): string =>
+    `(SELECT * FROM ${table} WHERE organization = ${organization}) own`
 
 /** Each query gives what to call the row, in a column `row`. */
 const CHECKS: readonly Check[] = [
@@ -117,7 +142,7 @@ const CHECKS: readonly Check[] = [
   {
     kind: 'kept',
     table: 'message',
-    why: 'several messages have one number: each gets its own, none is lost',
+    why: DOUBLED_MESSAGE,
     query:
       o => `SELECT user_.user_id || ' message ' || message.index AS row FROM message JOIN user_ ON user_._id = message.recipient
       WHERE message.organization = ${o.organization} AND user_.organization = ${o.organization} GROUP BY user_.user_id, message.index HAVING count(*) > 1`,
@@ -143,6 +168,13 @@ const CHECKS: readonly Check[] = [
     query: o => `SELECT replace(realm_id::text, '-', '') AS row FROM ${realms(o)}
       WHERE NOT EXISTS (SELECT FROM realm_user_role WHERE realm = realm._id)`,
   },
+  tooLate('user_', own('user_'), 'greatest(created_on, revoked_on)'),
+  tooLate('device', own('device'), 'created_on'),
+  tooLate('realm_role', o => `${realms(o)} JOIN realm_user_role entry ON entry.realm = realm._id`, 'certified_on'),
+  tooLate('vlob_atom', justAtoms, 'created_on'),
+  tooLate('block', own('block'), 'created_on'),
+  tooLate('message', own('message'), 'timestamp'),
+  tooLate('invitation', own('invitation'), 'greatest(created_on, deleted_on)'),
   {
     kind: 'broken',
     table: 'realm_change',
@@ -164,4 +196,4 @@ export async function* checkRows(reader: BulkSession, scope: Scope, { level, mea
 }
 
 /** Whether some recipient has two messages of the same number. */
-export const isDoubledMessage = ({ table }: Found): boolean => table === 'message'
+export const isDoubledMessage = ({ table, why }: Found): boolean => table === 'message' && why === DOUBLED_MESSAGE

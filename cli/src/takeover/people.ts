@@ -4,6 +4,7 @@ import { SIGNATURE_BYTES } from '@parsec/shared/certificates/crypto'
 import { DateTime } from '@parsec/shared/codec/values'
 import { limits } from '@parsec/shared/limits'
 import type { BulkSession } from '@parsec/shared/postgres/bulk'
+import { meant } from './scope.ts'
 import type { Origin } from './tables.ts'
 
 /** Rows at once: with their certificates a few hundred kilobytes. */
@@ -30,16 +31,16 @@ export async function copyPeople(
 
 async function copyOrganization({ reader, writer }: Sessions, origin: Origin, defaults: Defaults): Promise<void> {
   const { level, organization, base } = origin
-  const created = `(SELECT min(created_on) FROM user_ WHERE organization = ${organization})`
+  const created = `(SELECT min(${meant('created_on')}) FROM user_ WHERE organization = ${organization})`
   const [row] = await reader.rows<{ [column: string]: unknown }>(`
     SELECT organization_id::text, bootstrap_token, root_verify_key,
-      ${level >= 8 ? 'is_expired, NULL::timestamptz AS expiration_date, _expired_on AS expired_on' : 'FALSE AS is_expired, expiration_date, NULL::timestamptz AS expired_on'},
+      ${level >= 8 ? `is_expired, NULL::timestamptz AS expiration_date, ${meant('_expired_on')} AS expired_on` : 'FALSE AS is_expired, expiration_date, NULL::timestamptz AS expired_on'},
       ${level >= 6 ? 'user_profile_outsider_allowed' : `${defaults.isOutsiderAllowed} AS user_profile_outsider_allowed`},
       ${level >= 7 ? 'active_users_limit' : 'NULL::int4 AS active_users_limit'},
       ${level >= 14 ? 'minimum_archiving_period' : `${DEFAULT_ARCHIVING_PERIOD} AS minimum_archiving_period`},
       ${level >= 11 ? 'sequester_authority_certificate, sequester_authority_verify_key_der AS sequester_verify_key_der' : 'NULL::bytea AS sequester_authority_certificate, NULL::bytea AS sequester_verify_key_der'},
-      coalesce(${level >= 8 ? '_created_on, ' : ''}${created}, now()) AS created_on,
-      CASE WHEN root_verify_key IS NOT NULL THEN coalesce(${level >= 8 ? '_bootstrapped_on, ' : ''}${created}, now()) END AS bootstrapped_on
+      coalesce(${level >= 8 ? `${meant('_created_on')}, ` : ''}${created}, now()) AS created_on,
+      CASE WHEN root_verify_key IS NOT NULL THEN coalesce(${level >= 8 ? `${meant('_bootstrapped_on')}, ` : ''}${created}, now()) END AS bootstrapped_on
     FROM organization WHERE _id = ${organization}`)
   const columns = Object.keys(row!)
   await writer.run(
@@ -72,8 +73,8 @@ const copyUsers = (sessions: Sessions, { level, organization, base }: Origin): P
   copyRows<User>(
     sessions,
     `SELECT (_id + ${base})::bigint AS _id, user_id::text, profile::text, (human + ${base})::bigint AS human,
-       user_certificate, redacted_user_certificate, (user_certifier + ${base})::bigint AS user_certifier, created_on,
-       revoked_on, revoked_user_certificate, (revoked_user_certifier + ${base})::bigint AS revoked_user_certifier,
+       user_certificate, redacted_user_certificate, (user_certifier + ${base})::bigint AS user_certifier, ${meant('created_on')} AS created_on,
+       ${meant('revoked_on')} AS revoked_on, revoked_user_certificate, (revoked_user_certifier + ${base})::bigint AS revoked_user_certifier,
        ${level >= 15 ? 'frozen' : 'FALSE AS frozen'},
        coalesce(inbox.newest, 0)::bigint AS message_count
      FROM user_ LEFT JOIN (
@@ -107,7 +108,7 @@ const copyDevices = (sessions: Sessions, { organization, base }: Origin): Promis
   copyRows<Device>(
     sessions,
     `SELECT (_id + ${base})::bigint AS _id, (user_ + ${base})::bigint AS user_, device_id::text, device_label::text,
-       device_certificate, redacted_device_certificate, (device_certifier + ${base})::bigint AS device_certifier, created_on
+       device_certificate, redacted_device_certificate, (device_certifier + ${base})::bigint AS device_certifier, ${meant('created_on')} AS created_on
      FROM device WHERE organization = ${organization}`,
     {
       into: 'device',

@@ -22,6 +22,13 @@ async function keysIn(reader: BulkSession, query: string): Promise<string> {
   return `'{${rows.map(({ _id }) => _id).join(',')}}'::int4[]`
 }
 
+/** Nothing was written after it, but for v2.12.0 of the original, which took 2000 for 1970. */
+const TOO_LATE = "'2050-01-01T00:00:00Z'"
+export const isTooLate = (instant: string): string => `${instant} >= ${TOO_LATE}`
+/** The instant that was meant. */
+export const meant = (instant: string): string =>
+  `CASE WHEN ${isTooLate(instant)} THEN ${instant} - interval '946684800 seconds' ELSE ${instant} END`
+
 /** At the level of the source. */
 type Level = { readonly level: number }
 

@@ -6,7 +6,7 @@
  * first atom. Two realms may hold the same vlob_id (a race of the original): it belongs where it was first. Its newest version
  * is the newest that can be read: one that the last re-encryption lacks is out of reach, and is written again.
  */
-import { atoms, changes, IS_ACCEPTED, IS_LOST, invitations, isUseless, READABLE, type Scope } from './scope.ts'
+import { atoms, changes, IS_ACCEPTED, IS_LOST, invitations, isUseless, meant, READABLE, type Scope } from './scope.ts'
 
 /** One organization at its source, and where its keys go. */
 export type Origin = Scope & {
@@ -34,12 +34,18 @@ const inOrganization = ({ organization }: Origin): string => `realm.organization
 /** The atoms of the organization without their blobs, and for each vlob_id its key and realm. */
 const vlobs = (o: Origin): string => `
   atom AS MATERIALIZED (
-    SELECT entry._id, entry.vlob_id, entry.version, octet_length(entry.blob) AS size, entry.created_on, revision.realm,
+    SELECT entry._id, entry.vlob_id, entry.version, octet_length(entry.blob) AS size, ${meant('entry.created_on')} AS created_on, revision.realm,
       revision.encryption_revision
     FROM ${atoms(o)}
   ), home AS MATERIALIZED (
     SELECT DISTINCT ON (vlob_id) vlob_id, _id AS key, realm FROM atom ORDER BY vlob_id, _id
   )`
+
+/** Of an enrollment that is not waiting. */
+const DECIDED_ON = `(CASE enrollment_state
+    WHEN 'ACCEPTED' THEN coalesce((info_accepted).accepted_on, submitted_on)
+    WHEN 'REJECTED' THEN coalesce((info_rejected).rejected_on, submitted_on)
+    WHEN 'CANCELLED' THEN coalesce((info_cancelled).cancelled_on, submitted_on) END)`
 
 /** In an order that respects references. */
 export const TABLES: readonly TableCopy[] = [
@@ -49,20 +55,20 @@ export const TABLES: readonly TableCopy[] = [
       maintenance_started_by, archiving, deletion_date, created_on)`,
     query: o => `
       SELECT ${key('realm._id', o)}, ${key(`${o.organization}`, o)}, realm.realm_id, realm.encryption_revision::bigint,
-        coalesce(newest.index, 0)::bigint, realm.maintenance_type::text, realm.maintenance_started_on,
+        coalesce(newest.index, 0)::bigint, realm.maintenance_type::text, ${meant('realm.maintenance_started_on')},
         starter.device_id::text, ${o.level >= 14 ? "coalesce(archiving.configuration::text, 'AVAILABLE'), archiving.deletion_date" : "'AVAILABLE'::text, NULL::timestamptz"},
         coalesce(first.certified_on, to_timestamp(0))
       FROM realm
       LEFT JOIN device starter ON starter._id = realm.maintenance_started_by AND starter.organization = ${o.organization}
       LEFT JOIN (SELECT realm, max(index) AS index FROM ${changes(o)} GROUP BY realm) newest ON newest.realm = realm._id
       LEFT JOIN (
-        SELECT realm, min(certified_on) AS certified_on FROM realm_user_role WHERE realm = ANY(${o.realms}) GROUP BY realm
+        SELECT realm, min(${meant('certified_on')}) AS certified_on FROM realm_user_role WHERE realm = ANY(${o.realms}) GROUP BY realm
       ) first ON first.realm = realm._id
       ${
         o.level >= 14
           ? `LEFT JOIN (
         SELECT DISTINCT ON (realm) realm, configuration, deletion_date FROM realm_archiving WHERE realm = ANY(${o.realms})
-        ORDER BY realm, certified_on DESC, _id DESC
+        ORDER BY realm, ${meant('certified_on')} DESC, _id DESC
       ) archiving ON archiving.realm = realm._id`
           : ''
       }
@@ -73,9 +79,9 @@ export const TABLES: readonly TableCopy[] = [
     into: `realm_user (realm, user_, role, certified_on, last_role_change, last_vlob_update, last_archiving_change)`,
     query: o => `
       WITH holds AS (
-        SELECT DISTINCT ON (realm, user_) entry.realm, entry.user_, entry.role, entry.certified_on
+        SELECT DISTINCT ON (realm, user_) entry.realm, entry.user_, entry.role, ${meant('entry.certified_on')} AS certified_on
         FROM realm JOIN realm_user_role entry ON entry.realm = realm._id WHERE ${inOrganization(o)}
-        ORDER BY realm, user_, certified_on DESC, entry._id DESC
+        ORDER BY realm, user_, ${meant('entry.certified_on')} DESC, entry._id DESC
       ), did AS (${o.level >= 9 ? recordedChanges(o) : derivedChanges(o)})
       SELECT ${key('realm', o)}, ${key('user_', o)}, role::text, certified_on, last_role_change, last_vlob_update,
         last_archiving_change
@@ -86,7 +92,7 @@ export const TABLES: readonly TableCopy[] = [
     into: 'realm_role (_id, realm, user_, role, certificate, certifier, certified_on)',
     query: o => `
       SELECT ${key('entry._id', o)}, ${key('entry.realm', o)}, ${key('entry.user_', o)}, entry.role::text,
-        entry.certificate, ${key('entry.certified_by', o)}, entry.certified_on
+        entry.certificate, ${key('entry.certified_by', o)}, ${meant('entry.certified_on')}
       FROM realm JOIN realm_user_role entry ON entry.realm = realm._id WHERE ${inOrganization(o)}`,
   },
   {
@@ -95,7 +101,7 @@ export const TABLES: readonly TableCopy[] = [
     into: 'realm_archiving (_id, realm, configuration, deletion_date, certificate, certifier, certified_on)',
     query: o => `
       SELECT ${key('entry._id', o)}, ${key('entry.realm', o)}, entry.configuration::text, entry.deletion_date,
-        entry.certificate, ${key('entry.certified_by', o)}, entry.certified_on
+        entry.certificate, ${key('entry.certified_by', o)}, ${meant('entry.certified_on')}
       FROM realm JOIN realm_archiving entry ON entry.realm = realm._id WHERE ${inOrganization(o)}`,
   },
   {
@@ -118,7 +124,7 @@ export const TABLES: readonly TableCopy[] = [
     query: o => `
       WITH ${vlobs(o)}
       SELECT ${key('home.key', o)}, revision.encryption_revision::bigint, entry.version::bigint, entry.blob,
-        octet_length(entry.blob)::bigint, ${key('entry.author', o)}, entry.created_on
+        octet_length(entry.blob)::bigint, ${key('entry.author', o)}, ${meant('entry.created_on')}
       FROM ${atoms(o)} JOIN home ON home.vlob_id = entry.vlob_id AND home.realm = revision.realm`,
   },
   {
@@ -135,14 +141,14 @@ export const TABLES: readonly TableCopy[] = [
     into: 'block (_id, organization, block_id, realm, author, size, created_on, deleted_on)',
     query: o => `
       SELECT ${key('_id', o)}, ${key('organization', o)}, block_id, ${key('realm', o)}, ${key('author', o)},
-        size::bigint, created_on, deleted_on
+        size::bigint, ${meant('created_on')}, ${meant('deleted_on')}
       FROM block WHERE organization = ${o.organization}`,
   },
   {
     table: 'message',
     into: 'message (recipient, index, sender, timestamp, body)',
     query: o => `
-      SELECT ${key('message.recipient', o)}, ${messageIndex(o)}, sender.device_id::text, message.timestamp, message.body
+      SELECT ${key('message.recipient', o)}, ${messageIndex(o)}, sender.device_id::text, ${meant('message.timestamp')}, message.body
       FROM message JOIN device sender ON sender._id = message.sender AND sender.organization = message.organization
       WHERE message.organization = ${o.organization}`,
   },
@@ -161,7 +167,7 @@ export const TABLES: readonly TableCopy[] = [
       shamir_recovery)`,
     query: o => `
       SELECT ${key('invitation._id', o)}, ${key('invitation.organization', o)}, token, type::text, ${key('greeter', o)},
-        claimer_email::text, invitation.created_on, CASE WHEN ${isUseless(o)} THEN now() ELSE deleted_on END,
+        claimer_email::text, ${meant('invitation.created_on')}, CASE WHEN ${isUseless(o)} THEN now() ELSE ${meant('deleted_on')} END,
         CASE WHEN ${isUseless(o)} THEN 'CANCELLED' ELSE deleted_reason::text END,
         ${o.level >= 13 ? key('setup._id', o) : 'NULL::bigint'}
       FROM ${invitations(o)} WHERE invitation.organization = ${o.organization}`,
@@ -186,11 +192,9 @@ export const TABLES: readonly TableCopy[] = [
       accept_payload_signature, accept_payload)`,
     query: o => `
       SELECT ${key('_id', o)}, ${key('organization', o)}, enrollment_id, submitter_der_x509_certificate,
-        submit_payload_signature, submit_payload, submitted_on,
+        submit_payload_signature, submit_payload, ${meant('submitted_on')},
         CASE WHEN ${IS_LOST} THEN 'CANCELLED' ELSE enrollment_state::text END,
-        CASE enrollment_state WHEN 'ACCEPTED' THEN coalesce((info_accepted).accepted_on, submitted_on)
-          WHEN 'REJECTED' THEN coalesce((info_rejected).rejected_on, submitted_on)
-          WHEN 'CANCELLED' THEN coalesce((info_cancelled).cancelled_on, submitted_on) END,
+        ${meant(DECIDED_ON)},
         ${['accepter', 'submitter_accepted_device'].map(column => `CASE WHEN ${IS_ACCEPTED} THEN ${key(column, o)} END`).join(', ')},
         ${['accepter_der_x509_certificate', 'accept_payload_signature', 'accept_payload'].map(field => `CASE WHEN ${IS_ACCEPTED} THEN (info_accepted).${field} END`).join(', ')}
       FROM pki_enrollment WHERE organization = ${o.organization}`,
@@ -202,7 +206,7 @@ export const TABLES: readonly TableCopy[] = [
       disabled_on)`,
     query: o => `
       SELECT ${key('_id', o)}, ${key('organization', o)}, service_id, service_label::text, service_certificate,
-        ${o.level >= 12 ? "service_type::text, CASE WHEN service_type = 'WEBHOOK' THEN coalesce(webhook_url, '') END" : "'STORAGE'::text, NULL::text"}, created_on, disabled_on
+        ${o.level >= 12 ? "service_type::text, CASE WHEN service_type = 'WEBHOOK' THEN coalesce(webhook_url, '') END" : "'STORAGE'::text, NULL::text"}, ${meant('created_on')}, ${meant('disabled_on')}
       FROM sequester_service WHERE organization = ${o.organization}`,
   },
   {
@@ -231,8 +235,9 @@ export const TABLES: readonly TableCopy[] = [
 
 /** What users did in realms, as the original kept it from level 9 on. */
 const recordedChanges = (o: Origin): string => `
-  SELECT entry.realm, entry.user_, entry.last_role_change, entry.last_vlob_update,
-    ${o.level >= 14 ? 'entry.last_archiving_change' : 'NULL::timestamptz AS last_archiving_change'}
+  SELECT entry.realm, entry.user_, ${meant('entry.last_role_change')} AS last_role_change,
+    ${meant('entry.last_vlob_update')} AS last_vlob_update,
+    ${o.level >= 14 ? meant('entry.last_archiving_change') : 'NULL::timestamptz'} AS last_archiving_change
   FROM realm_user_change entry WHERE entry.realm = ANY(${o.realms})`
 
 /** The same of what they left behind. */

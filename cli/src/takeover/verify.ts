@@ -12,7 +12,7 @@ import { certificateDigests, checkCertificates, type Names, ORIGINAL, OWN } from
 import { checkRows } from './checks.ts'
 import { differences, type Measures, measureSource, measureTarget, type Place, sumOf } from './measure.ts'
 import type { ImportReport } from './report.ts'
-import { atoms, changes, type Scope, scopeOf } from './scope.ts'
+import { atoms, changes, meant, type Scope, scopeOf } from './scope.ts'
 import { chooseFrom, Source } from './source.ts'
 
 /** Blocks of an organization that are read. */
@@ -108,7 +108,7 @@ type Compared = {
   readonly source: (scope: Scope) => string
   readonly target: (organization: number) => string
 }
-const instant = (column: string): string => `to_char(${column}, 'YYYYMMDDHH24MISSUS')`
+const instant = (column: string): string => `to_char(${meant(column)}, 'YYYYMMDDHH24MISSUS')`
 const line = (...columns: readonly string[]): string => `concat_ws(' ', ${columns.join(', ')}) AS line`
 
 const userLines = (organization: number): string => `
