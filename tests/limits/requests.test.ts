@@ -28,7 +28,7 @@ async function refusal(connection: Connection, cmd: string, fields: { [field: st
 test('a ping too long for an event is answered and told to nobody (01-wire §10.1)', async () => {
   const { alice } = await client.org()
   const connection = await client.connect(alice)
-  const other = await client.connect(await client.device(connection, alice), { api: [3, 4] })
+  const other = await client.connect(await client.device(connection, alice), { userAgent: 'parsec/2.13.0' })
   await other.ok('events_subscribe')
   const long = 'x'.repeat(8001)
   assert.equal((await connection.ok('ping', { ping: long })).pong, long)

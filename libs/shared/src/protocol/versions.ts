@@ -41,9 +41,6 @@ export function knowsEvent(client: ApiVersion, event: string): boolean {
   }
 }
 
-/** Releases up to v2.12, which say no other version than the next three, stop at a `pinged` of more than 64 characters, too. */
-export const takesPing = (client: ApiVersion, ping: string): boolean => ping.length <= 64 || speaks(client, 9, 3)
-
 /** `[major, minor]` of the release that a `parsec/<version>` user agent names (sent since v2.7), or undefined. */
 export function releaseOf(userAgent: string | undefined): readonly [number, number] | undefined {
   const match = /^parsec\/v?(\d+)\.(\d+)/.exec(userAgent ?? '')
@@ -53,8 +50,18 @@ export function releaseOf(userAgent: string | undefined): readonly [number, numb
 /** A list with an invitation of a type that the client does not know is of no use to it (spec 04 §4.3). */
 export const knowsRecovery = (client: ApiVersion): boolean => speaks(client, 9, 3)
 
+/** `[major, minor]`; null where it is not known. */
+type Release = readonly [number, number] | null
+const isSince = (release: Release, major: number, minor: number): boolean =>
+  release !== null && (release[0] > major || (release[0] === major && release[1] >= minor))
+
+/**
+ * Releases up to v2.12 also stop at a `pinged` of more than 64 characters. Those that do not say which they are, up to v2.6,
+ * speak API 2.4 or earlier.
+ */
+export const takesPing = (client: ApiVersion, release: Release, ping: string): boolean =>
+  ping.length <= 64 || (release === null ? speaks(client, 5, 0) : isSince(release, 2, 13))
+
 /** How the client's release spells that messages and participants differ: only the matching word makes it try again. */
-export const mismatchStatus = (release: readonly [number, number] | null) =>
-  release !== null && (release[0] > 2 || (release[0] === 2 && release[1] >= 13))
-    ? 'participant_mismatch'
-    : 'participants_mismatch'
+export const mismatchStatus = (release: Release) =>
+  isSince(release, 2, 13) ? 'participant_mismatch' : 'participants_mismatch'

@@ -9,6 +9,7 @@ import { encode } from '@parsec/shared/codec/msgpack'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { limits } from '@parsec/shared/limits'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
+import type { Context } from '@parsec/shared/protocol/context'
 import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { DeviceID, OrganizationID, UserID } from '@parsec/shared/protocol/types'
 import { type ApiVersion, knowsEvent, takesPing } from '@parsec/shared/protocol/versions'
@@ -31,16 +32,18 @@ export class Session {
   readonly device_id: DeviceID
   /** As the client announced it: decides which kinds of event it knows. */
   readonly api_version: ApiVersion
+  readonly release: Context['release']
   readonly peer: Peer
   subscribed = false
   /** The device has proved that it is the one. */
   isKnown = false
   /** Events heard while the realms of the user are still being read; null otherwise. */
   deferred: HeardEvent[] | null = null
-  constructor(user: User, device_id: DeviceID, api_version: ApiVersion, peer: Peer) {
+  constructor(user: User, device_id: DeviceID, api_version: ApiVersion, peer: Peer, release: Context['release']) {
     this.user = user
     this.device_id = device_id
     this.api_version = api_version
+    this.release = release
     this.peer = peer
   }
 }
@@ -183,13 +186,20 @@ export class Organization {
     return realm
   }
 
-  join(user_id: UserID, device_id: DeviceID, api_version: ApiVersion, peer: Peer): Session {
+  /** `release`: of a client at a WebSocket; those that read streams are all newer than what it decides. */
+  join(
+    user_id: UserID,
+    device_id: DeviceID,
+    api_version: ApiVersion,
+    peer: Peer,
+    release: Context['release'] = null,
+  ): Session {
     let user = this.users.get(user_id)
     if (!user) {
       user = new User(user_id, this)
       this.users.set(user_id, user)
     }
-    const session = new Session(user, device_id, api_version, peer)
+    const session = new Session(user, device_id, api_version, peer, release)
     user.sessions.push(session)
     return session
   }
@@ -281,9 +291,9 @@ const isSubscribed = ({ subscribed }: Session): boolean => subscribed
 
 /** Some time may have passed since the session was found; false when the event is not for it, or not yet. */
 function give(session: Session, event: HeardEvent): boolean {
-  const { api_version } = session
+  const { api_version, release } = session
   if (!session.subscribed || !knowsEvent(api_version, event.fields.event)) return false
-  if (event.fields.event === 'pinged' && !takesPing(api_version, event.fields.ping)) return false
+  if (event.fields.event === 'pinged' && !takesPing(api_version, release, event.fields.ping)) return false
   if (session.deferred !== null) {
     if (session.deferred.push(event) > limits.deferred_events.value)
       session.peer.end('too many events while subscribing')

@@ -158,7 +158,8 @@ async function authenticated(
   challenge: Buffer,
   answer: AuthenticatedAnswer,
 ): Promise<Verdict> {
-  const session = organization.join(userOf(answer.device_id), answer.device_id, hello.api_version, hello.peer)
+  const { api_version, release, peer } = hello
+  const session = organization.join(userOf(answer.device_id), answer.device_id, api_version, peer, release)
   let verdict: Verdict | undefined
   try {
     const { organization_id, device_id } = answer
