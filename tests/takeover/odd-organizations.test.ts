@@ -202,3 +202,33 @@ test('whom v2.12.0 revoked is revoked', async () => {
   assert.equal(device.user_id, 'bob')
   await refused(Connection.open(server.url, { device, api, userAgent }), 'revoked_device')
 })
+
+test('an export names blocks that cannot be read, and leaves them out where one asks for that', async () => {
+  const options = [`--db=${database.url}`, '--blockstore=POSTGRESQL']
+  const [stopped, whole] = [join(folder, 'stopped'), join(folder, 'whole')]
+  const chosen = ['export', ...options, `--organization=${ID}`, '--blocks']
+  const refused = await parsec(...chosen, `--output=${stopped}`)
+  assert.deepEqual([refused.code, refused.output.includes('--without-damaged-blocks')], [1, true], refused.output)
+  const { code, output } = await parsec(...chosen, '--without-damaged-blocks', `--output=${whole}`)
+  assert.equal(code, 3, output)
+  const damaged = [missing, short, long].map(id => String(new Uuid(id)))
+  for (const id of damaged)
+    assert.match(output.replaceAll('-', ''), new RegExp(`block ${id.replaceAll('-', '')} is left out`))
+  const there = await migrated()
+  const imported = await parsec('import', `--from=${whole}`, `--db=${there.url}`, '--blockstore=POSTGRESQL')
+  assert.equal(imported.code, 0, imported.output)
+  await using second = await serve(there)
+  const before = (await snapshot(server.url, keys, [ID])) as Json
+  assert.deepEqual(compare(before, (await snapshot(second.url, keys, [ID])) as Json), [])
+})
+
+test('an organization whose name is not composed is refused with the reason', async () => {
+  const source = await restore(RELEASE)
+  const name = 'Ecole\u0301'
+  await source.query('UPDATE organization SET organization_id = $1 WHERE organization_id = $2', [name, LATE])
+  const options = [`--from=${source.url}`, `--db=${database.url}`, `--report=${join(folder, 'names')}`]
+  const { code, output } = await parsec('import', ...options, '--dry-run')
+  await source.drop()
+  assert.equal(code, 1)
+  assert.match(output, /Ecole\u0301.*its name is not composed/)
+})

@@ -21,6 +21,8 @@ const [lost, twice, underWay, unlogged] = [1, 2, 3, 4].map(skip => chooseFrom(RE
   Chosen,
   Chosen,
 ]
+/** Changes that the re-encryption under way has saved. */
+const SAVED = 2
 /** Of revision 2, a vlob of two versions, of which a sequester service has copies. */
 const sequestered: Chosen = {
   release: RELEASE,
@@ -84,8 +86,11 @@ async function importOdd(): Promise<string> {
      INSERT INTO vlob_atom (organization, vlob_encryption_revision, vlob_id, version, blob, size, author, created_on)
      SELECT organization, revision._id, vlob_id, version, blob, size, author, created_on
      FROM revision JOIN vlob_encryption_revision former ON former.realm = revision.realm AND former.encryption_revision = 2
-     JOIN vlob_atom ON vlob_encryption_revision = former._id WHERE vlob_id = $2`,
-    [underWay.facts.realms[0], underWay.facts.vlobs[1]!.id],
+     JOIN vlob_atom ON vlob_encryption_revision = former._id WHERE vlob_id IN (
+       SELECT vlob_id FROM realm_vlob_update log JOIN vlob_atom ON vlob_atom._id = log.vlob_atom
+       WHERE log.realm = revision.realm AND index <= $2
+     )`,
+    [underWay.facts.realms[0], SAVED],
   )
   await source.query(
     `DELETE FROM realm_vlob_update WHERE vlob_atom IN (SELECT _id FROM vlob_atom WHERE vlob_id = $1)`,
@@ -168,6 +173,10 @@ test('a re-encryption of somebody who is revoked since goes on where it was, to 
   assert.deepEqual([status.maintenance_type, status.maintenance_started_by], ['REENCRYPTION', 'bob@dev1'])
   const read = await bob.ok('vlob_read', { encryption_revision: 2, vlob_id: vlobOf(underWay), ...newest })
   assert.equal(read.version, 1)
+  const [place] = await database.query('SELECT reencrypted, reencrypted_up_to FROM realm WHERE realm_id = $1', [
+    underWay.facts.realms[0],
+  ])
+  assert.deepEqual(place, { reencrypted: String(SAVED), reencrypted_up_to: String(SAVED) })
   assert.equal((await context.revoke(alice, device, 'bob')).status, 'ok')
   await bob.untilClosed()
   const { total, done } = await goOn(alice, realm_id, 3, 1)

@@ -21,6 +21,8 @@ export type ExportOptions = {
   readonly path: string
   /** Null: without blocks. */
   readonly store: BlockStore | null
+  /** Told of each block that cannot be read, which is left out; null: the first one ends the export. */
+  readonly onDamaged: ((block_id: string, cause: string) => void) | null
   readonly release: string
 }
 export type Exported = { rows: { [table: string]: number }; blocks: number }
@@ -48,7 +50,7 @@ async function write(
   session: BulkSession,
   writer: ArchiveWriter,
   { key, level }: { key: number; level: number },
-  { organization_id, release, store }: ExportOptions,
+  { organization_id, release, store, onDamaged }: ExportOptions,
 ): Promise<Exported> {
   const exported_on = new Date().toISOString()
   await writer.begin({ section: 'archive', organization_id, level, release, exported_on, blocks: store !== null })
@@ -75,7 +77,7 @@ async function write(
     await writer.finish()
     rows[table] = stream.rowCount
   }
-  const blocks = store ? await writeBlocks(session, writer, { key, organization_id, store }) : 0
+  const blocks = store ? await writeBlocks(session, writer, { key, organization_id, store, onDamaged }) : 0
   await writer.begin({ section: 'end', rows, blocks })
   await writer.finish()
   return { rows, blocks }
@@ -86,24 +88,33 @@ type Stored = { block_id: string; size: number; missed_nodes: number[] | null }
 async function writeBlocks(
   session: BulkSession,
   writer: ArchiveWriter,
-  { key, organization_id, store }: { key: number; organization_id: string; store: BlockStore },
+  {
+    key,
+    organization_id,
+    store,
+    onDamaged,
+  }: Pick<ExportOptions, 'organization_id' | 'onDamaged'> & { key: number; store: BlockStore },
 ): Promise<number> {
-  const read = async ({ block_id, size, missed_nodes }: Stored): Promise<Buffer> => {
+  const read = async ({ block_id, size, missed_nodes }: Stored): Promise<Buffer | null> => {
     const id = Uuid.parse(block_id)!
     const facts = { size, missedNodes: missed_nodes ?? [] }
     const reading = withDeadline(null, BLOCK_COPY_MS, signal => store.read(organization_id, id, facts, signal))
-    const data = await reading.catch(error => {
-      throw new OperatorError(
-        `--blockstore: block ${block_id} cannot be read (${(error as Error).message}); \`parsec backend scrub\` tells more`,
-      )
+    const data = await reading.catch((error: Error) => {
+      if (!onDamaged)
+        throw new OperatorError(
+          `--blockstore: block ${block_id} cannot be read (${error.message}); \`parsec backend scrub\` tells more, --without-damaged-blocks leaves it out`,
+        )
+      onDamaged(block_id, error.message)
+      return null
     })
-    return Buffer.concat([Buffer.from(id.hex, 'hex'), data])
+    return data && Buffer.concat([Buffer.from(id.hex, 'hex'), data])
   }
   await writer.begin({ section: 'blocks' })
   let blocks = 0
   const query = `SELECT block_id::text, size, missed_nodes FROM block WHERE organization = ${key} AND deleted_on IS NULL`
   for await (const rows of session.pages<Stored>(query, PAGE))
     for await (const piece of ahead(rows, ({ size }) => size, read)) {
+      if (!piece) continue
       await writer.piece(piece)
       blocks++
     }

@@ -140,7 +140,9 @@ export async function* checkCertificates(session: BulkSession, place: Place, nam
   }
   const trusted = trustedDevices(certificates, root_verify_key)
   for (const [_id, name] of devices)
-    if (trusted.get(_id)?.device_id !== name)
+    if (name !== name.normalize('NFC'))
+      yield flaw(DEVICES.table, { _id, name }, 'its name is not composed (NFC), as clients have sent it since v2.3')
+    else if (trusted.get(_id)?.device_id !== name)
       yield flaw(DEVICES.table, { _id, name }, 'does not lead back to the root key')
 
   for (const kind of kindsIn(SIGNED_BY_DEVICES, place))

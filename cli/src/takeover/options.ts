@@ -120,6 +120,11 @@ export const exportOptions = {
     group: 'Block storage',
     text: 'With the contents of all blocks, read from --blockstore.',
   }),
+  withoutDamagedBlocks: flag({
+    name: 'without-damaged-blocks',
+    group: 'Block storage',
+    text: 'Name each block that cannot be read and leave it out; without this, the first one ends the export.',
+  }),
   maxSilenceSeconds,
   blockstore,
   ...common,

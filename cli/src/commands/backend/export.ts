@@ -2,6 +2,7 @@
 import { EXIT_OK, type Output, UsageError } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import { type ExportValues, exportOptions } from '../../takeover/options.ts'
+import { EXIT_LEFT_OUT } from '../../takeover/report.ts'
 import { version } from '../../version.ts'
 
 export const exportSpec = {
@@ -25,6 +26,15 @@ export class Export extends ParsecCommand<typeof exportOptions> {
       throw new UsageError("Option '--blocks' needs '--blockstore': where to read them.")
     const { withTool } = await import('../../takeover/tool.ts')
     const { exportOrganization } = await import('../../takeover/archive-export.ts')
+    let damaged = 0
+    const onDamaged = (block_id: string, cause: string) => {
+      damaged++
+      output.out(
+        values.json
+          ? `${JSON.stringify({ kind: 'left_out', block_id, cause })}\n`
+          : `block ${block_id} is left out: ${cause}\n`,
+      )
+    }
     const { rows, blocks } = await withTool(values, async tool =>
       exportOrganization({
         db: tool.target,
@@ -32,6 +42,7 @@ export class Export extends ParsecCommand<typeof exportOptions> {
         organization_id: values.organization!,
         path: values.output!,
         store: values.blocks ? await tool.openStore(values.blockstore!) : null,
+        onDamaged: values.withoutDamagedBlocks ? onDamaged : null,
         release: version(),
       }),
     )
@@ -41,6 +52,6 @@ export class Export extends ParsecCommand<typeof exportOptions> {
         ? `${JSON.stringify({ kind: 'end', rows, blocks })}\n`
         : `${values.organization}: ${total} rows and ${blocks} blocks written to ${values.output}\n`,
     )
-    return EXIT_OK
+    return damaged > 0 ? EXIT_LEFT_OUT : EXIT_OK
   }
 }

@@ -22,12 +22,15 @@ export const RECOUNTS: readonly string[] = [
      WHERE realm.organization = $1 AND realm.encryption_revision > 1 GROUP BY vlob.realm
    ) stored WHERE stored.realm = realm._id`,
   // Other servers let a version be written that the re-encryption under way did not have: it is as good as a gap.
-  `UPDATE realm SET gaps = checkpoint - work.readable, reencrypted = work.reencrypted
+  `UPDATE realm SET gaps = checkpoint - work.readable, reencrypted = work.reencrypted,
+     reencrypted_up_to = coalesce(work.first - 1, checkpoint)
    FROM (
-     SELECT realm._id AS realm, count(readable.vlob) AS readable, count(copy.vlob) AS reencrypted
+     SELECT realm._id AS realm, count(readable.vlob) AS readable, count(copy.vlob) AS reencrypted,
+       min(version.index) FILTER (WHERE readable.vlob IS NOT NULL AND copy.vlob IS NULL) AS first
      FROM realm JOIN (
-       SELECT DISTINCT realm, vlob, version FROM realm_change
+       SELECT realm, vlob, version, min(index) AS index FROM realm_change
        WHERE realm IN (SELECT _id FROM realm WHERE organization = $1 AND encryption_revision > 1)
+       GROUP BY realm, vlob, version
      ) version ON version.realm = realm._id
      LEFT JOIN vlob_atom readable ON readable.vlob = version.vlob AND readable.version = version.version
        AND readable.encryption_revision = realm.encryption_revision - (realm.maintenance_type IS NOT DISTINCT FROM 'REENCRYPTION')::int
