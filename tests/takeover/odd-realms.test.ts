@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { after, test } from 'node:test'
 import type { TestDatabase } from '../harness/backing.ts'
 import { Connection, Context, Time, Uuid } from '../harness/client.ts'
@@ -212,6 +213,29 @@ test('of a version that was written again a sequester service has the newer one,
       [4, copy],
       [3, blobOf(3, 2)],
     ],
+  )
+})
+
+test('an export for a sequester service tells when the version was written whose copy it has', async () => {
+  const alice = await open(sequestered)
+  const { versions } = await alice.ok('vlob_list_versions', { vlob_id: vlobOf(sequestered) })
+  await alice.close()
+  const [service] = await database.query<{ id: string }>(
+    `SELECT service_id::text AS id FROM sequester_service JOIN organization ON organization._id = organization
+     WHERE organization_id = $1`,
+    [sequestered.id],
+  )
+  const file = join(folder, 'export')
+  const { code, output } = await parsec(
+    ...['sequester', 'export_realm', `--db=${database.url}`, '--blockstore=POSTGRESQL', `--output=${file}`],
+    ...[`--organization=${sequestered.id}`, `--service=${service!.id}`, `--realm=${realmOf(sequestered)}`],
+  )
+  assert.equal(code, 0, output)
+  const exported = new DatabaseSync(file).prepare('SELECT timestamp FROM vlob_atom WHERE version = 3').all()
+  const [, [written]] = versionsOf(versions).find(([version]) => version === 3)!
+  assert.deepEqual(
+    exported.map(({ timestamp }) => timestamp),
+    [written.us],
   )
 })
 

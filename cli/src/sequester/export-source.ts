@@ -65,7 +65,10 @@ export const exportedRoles = (db: Queryable, { realm }: ExportScope) =>
 export const newestChange = async (db: Queryable, { realm }: ExportScope): Promise<number> =>
   (await db.one<{ checkpoint: number }>(sql`SELECT checkpoint FROM realm WHERE _id = ${realm}`))!.checkpoint
 
-/** Versions among the `count` changes after `after`. Author and timestamp are the same in the copies of a re-encryption. */
+/**
+ * Versions among the `count` changes after `after`. Author and timestamp are the same in the copies of a re-encryption; what
+ * was taken over may have a version that was lost and written again, at a later revision.
+ */
 export const exportedVlobs = (db: Queryable, { realm, service }: ExportScope, after: number, count: number) =>
   db.all<ExportedVlob>(sql`
     SELECT change.index AS _id, vlob.vlob_id, change.version, given.blob, atom.author, atom.created_on AS timestamp
@@ -75,7 +78,7 @@ export const exportedVlobs = (db: Queryable, { realm, service }: ExportScope, af
     CROSS JOIN LATERAL (
       SELECT author, created_on FROM vlob_atom
       WHERE vlob_atom.vlob = change.vlob AND vlob_atom.version = change.version
-      ORDER BY encryption_revision LIMIT 1
+      ORDER BY encryption_revision DESC LIMIT 1
     ) atom
     WHERE change.realm = ${realm} AND change.index > ${after} AND change.index <= ${after + count}
     ORDER BY change.index`)
