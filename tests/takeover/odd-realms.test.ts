@@ -32,7 +32,7 @@ const sequestered: Chosen = {
   seen: {},
 }
 /** Of revision 1. */
-const [holed, doubled] = [5, 6].map(skip => chooseFrom(RELEASE, skip)) as [Chosen, Chosen]
+const [holed, doubled, collected] = [5, 6, 7].map(skip => chooseFrom(RELEASE, skip)) as [Chosen, Chosen, Chosen]
 
 const folder = await mkdtemp(join(tmpdir(), 'parsec-odd-realms-'))
 const database = await migrated()
@@ -116,7 +116,11 @@ async function importOdd(): Promise<string> {
       [sequestered.facts.vlobs[0]!.id, blobOf(version, revision)],
     )
   }
-  const chosen = [lost, twice, underWay, unlogged, holed, doubled].map(({ id }) => `--organization=${id}`)
+  await source.query(
+    `UPDATE realm SET maintenance_type = 'GARBAGE_COLLECTION', maintenance_started_on = now() WHERE realm_id = $1`,
+    [collected.facts.realms[0]],
+  )
+  const chosen = [collected, lost, twice, underWay, unlogged, holed, doubled].map(({ id }) => `--organization=${id}`)
   const from = [`--from=${source.url}`, `--db=${database.url}`, `--report=${join(folder, 'report')}`]
   const { code, output } = await parsec('import', ...from, ...chosen)
   const verified = await parsec('import', ...from, ...chosen, '--verify')
@@ -281,6 +285,16 @@ test('a change log that tells of each version twice is one of so many versions',
   )
   const { total, done } = await encryptAgain(alice, realm_id, database, 2)
   assert.deepEqual([total, done], [doubled.facts.vlobs.length, doubled.facts.vlobs.length])
+  await alice.close()
+})
+
+test('a realm under garbage collection is named, and says so to everybody', async () => {
+  assert.match(report, new RegExp(`${collected.facts.realms[0]}.*a garbage collection is under way`))
+  const alice = await open(collected)
+  const { maintenance_type } = await alice.ok('realm_status', { realm_id: realmOf(collected) })
+  assert.equal(maintenance_type, 'GARBAGE_COLLECTION')
+  const polled = await alice.cmd('vlob_poll_changes', { realm_id: realmOf(collected), last_checkpoint: 0 })
+  assert.equal(polled.status, 'in_maintenance')
   await alice.close()
 })
 

@@ -168,6 +168,13 @@ const CHECKS: readonly Check[] = [
     query: o => `SELECT replace(realm_id::text, '-', '') AS row FROM ${realms(o)}
       WHERE NOT EXISTS (SELECT FROM realm_user_role WHERE realm = realm._id)`,
   },
+  {
+    kind: 'kept',
+    table: 'realm',
+    why: 'a garbage collection is under way, which nobody can end: what is in it cannot be read',
+    query: o =>
+      `SELECT replace(realm_id::text, '-', '') AS row FROM ${realms(o)} WHERE maintenance_type = 'GARBAGE_COLLECTION'`,
+  },
   tooLate('user_', own('user_'), 'greatest(created_on, revoked_on)'),
   tooLate('device', own('device'), 'created_on'),
   tooLate('realm_role', o => `${realms(o)} JOIN realm_user_role entry ON entry.realm = realm._id`, 'certified_on'),
