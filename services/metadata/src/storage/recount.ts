@@ -22,21 +22,32 @@ export const RECOUNTS: readonly string[] = [
      WHERE realm.organization = $1 AND realm.encryption_revision > 1 GROUP BY vlob.realm
    ) stored WHERE stored.realm = realm._id`,
   // Other servers let a version be written that the re-encryption under way did not have: it is as good as a gap.
+  // `OFFSET 0`: by the whole key, whatever the planner believes of the number of versions.
   `UPDATE realm SET gaps = checkpoint - work.readable, reencrypted = work.reencrypted,
      reencrypted_up_to = coalesce(work.first - 1, checkpoint)
    FROM (
-     SELECT realm._id AS realm, count(readable.vlob) AS readable, count(copy.vlob) AS reencrypted,
+     SELECT again.realm, count(readable.vlob) AS readable, count(copy.vlob) AS reencrypted,
        min(version.index) FILTER (WHERE readable.vlob IS NOT NULL AND copy.vlob IS NULL) AS first
-     FROM realm JOIN (
+     FROM (
+       SELECT _id AS realm, encryption_revision - (maintenance_type IS NOT DISTINCT FROM 'REENCRYPTION')::int AS revision
+       FROM realm WHERE organization = $1 AND encryption_revision > 1
+     ) again
+     JOIN (
        SELECT realm, vlob, version, min(index) AS index FROM realm_change
        WHERE realm IN (SELECT _id FROM realm WHERE organization = $1 AND encryption_revision > 1)
        GROUP BY realm, vlob, version
-     ) version ON version.realm = realm._id
-     LEFT JOIN vlob_atom readable ON readable.vlob = version.vlob AND readable.version = version.version
-       AND readable.encryption_revision = realm.encryption_revision - (realm.maintenance_type IS NOT DISTINCT FROM 'REENCRYPTION')::int
-     LEFT JOIN vlob_atom copy ON copy.vlob = readable.vlob AND copy.version = readable.version
-       AND copy.encryption_revision = readable.encryption_revision + 1
-     GROUP BY 1
+     ) version USING (realm)
+     LEFT JOIN LATERAL (
+       SELECT vlob FROM vlob_atom atom
+       WHERE atom.vlob = version.vlob AND atom.encryption_revision = again.revision AND atom.version = version.version
+       OFFSET 0
+     ) readable ON TRUE
+     LEFT JOIN LATERAL (
+       SELECT vlob FROM vlob_atom atom
+       WHERE atom.vlob = readable.vlob AND atom.encryption_revision = again.revision + 1 AND atom.version = version.version
+       OFFSET 0
+     ) copy ON TRUE
+     GROUP BY again.realm
    ) work WHERE work.realm = realm._id`,
   `INSERT INTO realm_blocks (realm, slot, organization, size)
    SELECT realm, 0, organization, sum(size) FROM block WHERE organization = $1 AND deleted_on IS NULL
