@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { TestDatabase } from '../harness/backing.ts'
-import { Connection, Context, refused, revokedCertificate, Time, Uuid } from '../harness/client.ts'
+import { Connection, Context, Device, refused, revokedCertificate, Time, Uuid } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN } from '../harness/launch.ts'
 import { expectedOf, keysOf, migrated, parsec, restore } from './data-set.ts'
 import { serve } from './server.ts'
@@ -78,6 +78,10 @@ const WRITTEN_LATE = [
   later(['certified_on'], ofLateRealm('realm_user_role')),
   later(['last_role_change', 'last_vlob_update'], ofLateRealm('realm_user_change')),
 ].join('')
+/** Bob's certificates are of a time when an email needed no @ and a label of a device no text. */
+const OLD = 'Orgd036d14a907b2a94'
+const oldAlice = deviceOf(OLD, keys.organizations[OLD]!.devices[0]!)
+const oldBob = new Device(OLD, oldAlice.rvk, 'bob', 'dev1', { email: 'bob', label: 'Bob', device_label: '' })
 /** One of them is revoked, then, too. */
 const REVOKED = 'Org43d5d25c70434fe2'
 
@@ -97,8 +101,9 @@ async function importOdd(): Promise<string> {
   const source = await restore(RELEASE)
   await source.query(ODD + WRITTEN_LATE)
   await revokeLate(source)
+  await certifyAsOnce(source)
   const from = [`--from=${source.url}`, `--db=${database.url}`, `--report=${join(folder, 'report')}`]
-  const organizations = [ID, LATE, REVOKED].map(id => `--organization=${id}`)
+  const organizations = [ID, LATE, REVOKED, OLD].map(id => `--organization=${id}`)
   const { code, output } = await parsec('import', ...from, ...organizations)
   const verified = await parsec('import', ...from, ...organizations, '--verify')
   await source.drop()
@@ -115,6 +120,29 @@ async function revokeLate(source: TestDatabase): Promise<void> {
      FROM device JOIN organization ON organization._id = device.organization
      WHERE organization_id = $3 AND device_id = $4 AND user_.organization = organization._id AND user_id = 'bob'`,
     [timestamp.us / 1e6, revokedCertificate(alice, 'bob', timestamp), REVOKED, alice.device_id],
+  )
+}
+
+async function certifyAsOnce(source: TestDatabase): Promise<void> {
+  const made = oldBob.certificates(oldAlice.device_id, oldAlice.key)
+  await source.query(
+    `WITH target AS (
+       SELECT user_._id, human FROM user_ JOIN organization ON organization._id = organization
+       WHERE organization_id = $1 AND user_id = 'bob'
+     ), named AS (
+       UPDATE human SET email = 'bob', label = 'Bob' FROM target WHERE human._id = target.human
+     ), user_ AS (
+       UPDATE user_ SET user_certificate = $2, redacted_user_certificate = $3 FROM target WHERE user_._id = target._id
+     )
+     UPDATE device SET device_label = '', device_certificate = $4, redacted_device_certificate = $5
+     FROM target WHERE user_ = target._id`,
+    [
+      OLD,
+      made['user_certificate'],
+      made['redacted_user_certificate'],
+      made['device_certificate'],
+      made['redacted_device_certificate'],
+    ],
   )
 }
 
@@ -231,4 +259,22 @@ test('an organization whose name is not composed is refused with the reason', as
   await source.drop()
   assert.equal(code, 1)
   assert.match(output, /Ecole\u0301.*its name is not composed/)
+})
+
+test('who has a handle or a label that no certificate may have any more is taken, and goes on', async () => {
+  const [alice, bob] = await Promise.all(
+    [oldAlice, oldBob].map(device => Connection.open(server.url, { device, api, userAgent })),
+  )
+  const { results } = await alice!.ok('human_find', {
+    ...{ query: 'bob', omit_revoked: false, omit_non_human: false, page: 1, per_page: 10 },
+  })
+  assert.deepEqual(
+    results.map(({ human_handle }: { human_handle: string[] }) => human_handle),
+    [['bob', 'Bob']],
+  )
+  for (const connection of [alice!, bob!]) {
+    const { device_certificates } = await connection.ok('user_get', { user_id: 'bob' })
+    assert.equal(device_certificates.length, 1)
+    await connection.close()
+  }
 })

@@ -2,7 +2,7 @@
  * Whether every certificate of an organization loads and leads back to its root key (spec 07 §4), in the schema of the
  * original or in this server's; and what is compared of them when both are there.
  */
-import { type CertificateType, loadCertificate, type Signer } from '@parsec/shared/certificates/certificate'
+import { type CertificateType, loadCertificate, loadStored, type Signer } from '@parsec/shared/certificates/certificate'
 import { claimedAuthor, type TrustedDevice, trustedDevices } from '@parsec/shared/certificates/device-chain'
 import { loadServiceCertificate, publicKeyFromDer } from '@parsec/shared/certificates/sequester'
 import type { BulkSession } from '@parsec/shared/postgres/bulk'
@@ -151,7 +151,7 @@ export async function* checkCertificates(session: BulkSession, place: Place, nam
       if (!row.certificate) yield flaw(kind.table, row, 'there is no certificate')
       else if (!signer) yield flaw(kind.table, row, 'is by a device that is not trusted')
       else {
-        const loaded = loadCertificate(kind.type, row.certificate, signer)
+        const loaded = loadStored(kind.type, row.certificate, signer)
         if (!loaded.ok) yield flaw(kind.table, row, loaded.reason)
       }
     }

@@ -33,28 +33,33 @@ import { openSigned } from './crypto.ts'
 const author = () => requiredNullable(deviceId())
 const signed = { timestamp: dateTime() }
 
-const schemas = {
-  user_certificate: z
+const userCertificate = <H>(human_handle: z.ZodType<H>) =>
+  z
     .object({
       type: constant('user_certificate'),
       author: author(),
       ...signed,
       user_id: userId(),
-      human_handle: nullable(humanHandle()),
+      human_handle,
       public_key: key(),
       is_admin: bool(),
       profile: enumeration(USER_PROFILES).optional(),
     })
     .refine(c => !(c.is_admin && c.profile !== undefined && c.profile !== 'ADMIN'), 'is_admin contradicts profile')
-    .transform(c => ({ ...c, profile: c.profile ?? ((c.is_admin ? 'ADMIN' : 'STANDARD') as UserProfile) })),
-  device_certificate: z.object({
+    .transform(c => ({ ...c, profile: c.profile ?? ((c.is_admin ? 'ADMIN' : 'STANDARD') as UserProfile) }))
+const deviceCertificate = <L>(device_label: z.ZodType<L>) =>
+  z.object({
     type: constant('device_certificate'),
     author: author(),
     ...signed,
     device_id: deviceId(),
-    device_label: nullable(deviceLabel()),
+    device_label,
     verify_key: key(),
-  }),
+  })
+
+const schemas = {
+  user_certificate: userCertificate(nullable(humanHandle())),
+  device_certificate: deviceCertificate(nullable(deviceLabel())),
   revoked_user_certificate: z.object({
     type: constant('revoked_user_certificate'),
     author: author(),
@@ -104,6 +109,13 @@ const schemas = {
   }),
 }
 
+/** Labels were any text before v2.7, emails needed no @ before v2.12: what is stored may be so (spec 01 §3.1). */
+const storedSchemas = {
+  ...schemas,
+  user_certificate: userCertificate(z.unknown().optional()),
+  device_certificate: deviceCertificate(z.unknown().optional()),
+}
+
 export type CertificateType = keyof typeof schemas
 
 /** Longest inflated form. */
@@ -123,21 +135,29 @@ export type Loaded<T extends CertificateType> =
  * (spec 01 §5.4). `reason` is the text of the `invalid_certification` reply; it never contains the word that makes
  * some clients doubt their clock (spec 01 §8.4).
  */
-export function loadCertificate<T extends CertificateType>(type: T, bytes: Buffer, signer: Signer): Loaded<T> {
-  const payload = openSigned(signer.verify_key, bytes)
-  if (!payload) return invalid('Signature was forged or corrupt')
-  const read = readCertificate(type, payload)
-  if (!read.ok) return read
-  if (read.certificate.author !== signer.author) return invalid('Invalid author')
-  return read
+export const loadCertificate = <T extends CertificateType>(type: T, bytes: Buffer, signer: Signer): Loaded<T> =>
+  load(schemas[type] as unknown as z.ZodType<Certificate<T>>, type, bytes, signer)
+
+/** The same of a certificate that a released server accepted, whose handle or label none may have any more. */
+export const loadStored = <T extends CertificateType>(type: T, bytes: Buffer, signer: Signer) =>
+  load(storedSchemas[type] as unknown as z.ZodType<StoredCertificate<T>>, type, bytes, signer)
+type StoredCertificate<T extends CertificateType> = Omit<Certificate<T>, 'human_handle' | 'device_label'> & {
+  author: DeviceID | null
 }
 
-/** The certificate inside `payload` (without its signature). */
-function readCertificate<T extends CertificateType>(type: T, payload: Buffer): Loaded<T> {
+function load<C extends { author: DeviceID | null }>(
+  schema: z.ZodType<C>,
+  type: CertificateType,
+  bytes: Buffer,
+  signer: Signer,
+): { ok: true; certificate: C } | { ok: false; reason: string } {
+  const payload = openSigned(signer.verify_key, bytes)
+  if (!payload) return invalid('Signature was forged or corrupt')
   const fields = inflateMap(payload, maxBytes(type))
-  if (!fields) return invalid('Invalid content')
-  const parsed = parse(schemas[type] as unknown as z.ZodType<Certificate<T>>, fields)
-  return parsed.ok ? { ok: true, certificate: parsed.value } : invalid('Invalid content')
+  const parsed = fields && parse(schema, fields)
+  if (!parsed?.ok) return invalid('Invalid content')
+  if (parsed.value.author !== signer.author) return invalid('Invalid author')
+  return { ok: true, certificate: parsed.value }
 }
 
 /** A zlib stream with a msgpack map of at most `maxOutputLength` bytes; undefined when it is none. */

@@ -1,7 +1,7 @@
 /** Which devices of an organization are trusted: each is certified by an earlier one, the first by the root key (spec 01 §5). */
 import { limits } from '../limits.ts'
 import type { DeviceID } from '../protocol/types.ts'
-import { inflateMap, loadCertificate } from './certificate.ts'
+import { inflateMap, loadStored } from './certificate.ts'
 import { SIGNATURE_BYTES } from './crypto.ts'
 
 export type TrustedDevice = { device_id: DeviceID; verify_key: Buffer }
@@ -20,7 +20,7 @@ export function trustedDevices<K>(
       const author = claimedAuthor(bytes)
       const verify_key = author === undefined ? undefined : keys.get(author)
       if (author === undefined || !verify_key) return true
-      const loaded = loadCertificate('device_certificate', bytes, { author, verify_key })
+      const loaded = loadStored('device_certificate', bytes, { author, verify_key })
       if (!loaded.ok) return true
       const device = { device_id: loaded.certificate.device_id, verify_key: loaded.certificate.verify_key }
       trusted.set(row, device)
