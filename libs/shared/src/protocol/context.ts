@@ -5,14 +5,13 @@
 import type { HumanHandle } from '../codec/fields.ts'
 import type { Uuid } from '../codec/values.ts'
 import type { DeviceID, InvitationType, OrganizationID, UserID, UserProfile } from './types.ts'
-import type { ApiVersion } from './versions.ts'
+import type { ApiVersion, Release } from './versions.ts'
 
 type Caller = {
   /** 32 hex digits; the same in the log lines of every service. */
   conn_id: string
   api_version: ApiVersion
-  /** `[major, minor]` of the client's release when its user agent tells. */
-  release: readonly [number, number] | null
+  release: Release
 }
 
 export type AuthenticatedContext = Caller & {

@@ -50,8 +50,8 @@ export function releaseOf(userAgent: string | undefined): readonly [number, numb
 /** A list with an invitation of a type that the client does not know is of no use to it (spec 04 §4.3). */
 export const knowsRecovery = (client: ApiVersion): boolean => speaks(client, 9, 3)
 
-/** `[major, minor]`; null where it is not known. */
-type Release = readonly [number, number] | null
+/** `[major, minor]` of the client's release when its user agent tells. */
+export type Release = readonly [number, number] | null
 const isSince = (release: Release, major: number, minor: number): boolean =>
   release !== null && (release[0] > major || (release[0] === major && release[1] >= minor))
 

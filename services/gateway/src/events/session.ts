@@ -9,10 +9,9 @@ import { encode } from '@parsec/shared/codec/msgpack'
 import type { DateTime, Uuid } from '@parsec/shared/codec/values'
 import { limits } from '@parsec/shared/limits'
 import { type Metrics, noMetrics } from '@parsec/shared/metrics'
-import type { Context } from '@parsec/shared/protocol/context'
 import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { DeviceID, OrganizationID, UserID } from '@parsec/shared/protocol/types'
-import { type ApiVersion, knowsEvent, takesPing } from '@parsec/shared/protocol/versions'
+import { type ApiVersion, knowsEvent, type Release, takesPing } from '@parsec/shared/protocol/versions'
 import { FanOut } from './fan-out.ts'
 import { Slices } from './slices.ts'
 
@@ -32,14 +31,14 @@ export class Session {
   readonly device_id: DeviceID
   /** As the client announced it: decides which kinds of event it knows. */
   readonly api_version: ApiVersion
-  readonly release: Context['release']
+  readonly release: Release
   readonly peer: Peer
   subscribed = false
   /** The device has proved that it is the one. */
   isKnown = false
   /** Events heard while the realms of the user are still being read; null otherwise. */
   deferred: HeardEvent[] | null = null
-  constructor(user: User, device_id: DeviceID, api_version: ApiVersion, peer: Peer, release: Context['release']) {
+  constructor(user: User, device_id: DeviceID, api_version: ApiVersion, peer: Peer, release: Release) {
     this.user = user
     this.device_id = device_id
     this.api_version = api_version
@@ -187,13 +186,7 @@ export class Organization {
   }
 
   /** `release`: of a client at a WebSocket; those that read streams are all newer than what it decides. */
-  join(
-    user_id: UserID,
-    device_id: DeviceID,
-    api_version: ApiVersion,
-    peer: Peer,
-    release: Context['release'] = null,
-  ): Session {
+  join(user_id: UserID, device_id: DeviceID, api_version: ApiVersion, peer: Peer, release: Release = null): Session {
     let user = this.users.get(user_id)
     if (!user) {
       user = new User(user_id, this)
