@@ -479,6 +479,18 @@ export const runOptions = {
   }),
 } as const satisfies OptionTable
 
+/** What commands have in common that work on a server's database: how they reach it, and their log. */
+export const databaseToolOptions = {
+  dbFirstTriesNumber,
+  dbFirstTriesSleep,
+  maximumDatabaseConnectionAttempts: withDefault(1, connectionAttempts),
+  pauseBeforeRetryDatabaseConnection: runOptions.pauseBeforeRetryDatabaseConnection,
+  logLevel,
+  logFormat,
+  logFile,
+  debug,
+} as const satisfies OptionTable
+
 /** Options of `parsec backend migrate` and of its older name `init`. */
 export const migrateOptions = {
   db: required(true, {
@@ -490,14 +502,7 @@ export const migrateOptions = {
     text: 'PostgreSQL database to prepare: postgresql://user:password@host:port/database?parameters.',
   }),
   dryRun: flag({ name: 'dry-run', group: 'General', text: 'Only tell what would be applied.' }),
-  dbFirstTriesNumber,
-  dbFirstTriesSleep,
-  maximumDatabaseConnectionAttempts: withDefault(1, connectionAttempts),
-  pauseBeforeRetryDatabaseConnection: runOptions.pauseBeforeRetryDatabaseConnection,
-  logLevel,
-  logFormat,
-  logFile,
-  debug,
+  ...databaseToolOptions,
 } as const satisfies OptionTable
 
 export type RunValues = Values<typeof runOptions>

@@ -1,10 +1,10 @@
 /** Options of `parsec backend blocks copy`. */
 import { type OptionTable, required, type Values } from '../command-line/option.ts'
 import { BLOCKSTORE } from '../command-line/values.ts'
+import { databaseToolOptions } from '../options.ts'
 import { scrubOptions } from '../scrub/options.ts'
 
-const { maxRate, state, json, dbFirstTriesNumber, dbFirstTriesSleep, logLevel, logFormat, logFile, debug } =
-  scrubOptions
+const { maxRate, state, json } = scrubOptions
 
 export const copyOptions = {
   db: scrubOptions.db,
@@ -30,13 +30,6 @@ export const copyOptions = {
     text: 'File that remembers how far the copy has come; the same command then goes on after an interruption, and later copies only what is new.',
   },
   json,
-  dbFirstTriesNumber,
-  dbFirstTriesSleep,
-  maximumDatabaseConnectionAttempts: scrubOptions.maximumDatabaseConnectionAttempts,
-  pauseBeforeRetryDatabaseConnection: scrubOptions.pauseBeforeRetryDatabaseConnection,
-  logLevel,
-  logFormat,
-  logFile,
-  debug,
+  ...databaseToolOptions,
 } as const satisfies OptionTable
 export type CopyValues = Values<typeof copyOptions>

@@ -2,9 +2,7 @@
 import { duration } from '../command-line/duration.ts'
 import { flag, type OptionTable, optional, required, type Values, withDefault } from '../command-line/option.ts'
 import { FLOAT, INT, TEXT } from '../command-line/values.ts'
-import { migrateOptions, runOptions } from '../options.ts'
-
-const { dbFirstTriesNumber, dbFirstTriesSleep, logLevel, logFormat, logFile, debug } = migrateOptions
+import { databaseToolOptions, migrateOptions, runOptions } from '../options.ts'
 
 export const scrubOptions = {
   db: required(true, {
@@ -64,13 +62,6 @@ export const scrubOptions = {
     text: 'File that remembers how far the work has come; the same command then goes on after an interruption. It is removed at the end.',
   }),
   json: flag({ name: 'json', group: 'General', text: 'Print one JSON object a line.' }),
-  dbFirstTriesNumber,
-  dbFirstTriesSleep,
-  maximumDatabaseConnectionAttempts: migrateOptions.maximumDatabaseConnectionAttempts,
-  pauseBeforeRetryDatabaseConnection: runOptions.pauseBeforeRetryDatabaseConnection,
-  logLevel,
-  logFormat,
-  logFile,
-  debug,
+  ...databaseToolOptions,
 } as const satisfies OptionTable
 export type ScrubValues = Values<typeof scrubOptions>
