@@ -1,9 +1,15 @@
 /** Organizations of the data sets that tests go on with after the takeover. */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after } from 'node:test'
 import type { TestDatabase } from '../harness/backing.ts'
-import { type Connection, Time, type Uuid } from '../harness/client.ts'
-import { expectedOf, keysOf, type Release } from './data-set.ts'
+import { type Connection, Context, Time, type Uuid } from '../harness/client.ts'
+import { ADMINISTRATION_TOKEN } from '../harness/launch.ts'
+import { expectedOf, keysOf, migrated, type Release } from './data-set.ts'
+import { serve } from './server.ts'
 import type { Facts, Json } from './snapshot.ts'
 
 export type Chosen = {
@@ -11,6 +17,22 @@ export type Chosen = {
   id: string
   facts: Facts
   seen: { [device_id: string]: { [label: string]: Json } }
+}
+
+/** A server on a database into which `take` imports, which tells its report; both end with the tests of the file. */
+export async function adopt(name: string, take: (database: TestDatabase, folder: string) => Promise<string>) {
+  const folder = await mkdtemp(join(tmpdir(), `${name}-`))
+  const database = await migrated()
+  const report = await take(database, folder)
+  const server = await serve(database)
+  const context = new Context({ url: server.url, token: ADMINISTRATION_TOKEN, target: 'ours', features: new Set() })
+  after(async () => {
+    await context.end()
+    await server[Symbol.asyncDispose]()
+    await database.drop()
+    await rm(folder, { recursive: true, force: true })
+  })
+  return { folder, database, report, server, context }
 }
 
 /** With a realm of some vlobs that nobody archived, and two users' devices: the first one, or the one after. */

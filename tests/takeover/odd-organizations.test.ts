@@ -1,13 +1,12 @@
 /** Organizations with rows as many years and releases of the original left them: nothing breaks what can be read (spec 07 §4). */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import type { TestDatabase } from '../harness/backing.ts'
-import { Connection, Context, Device, refused, revokedCertificate, Time, Uuid } from '../harness/client.ts'
-import { ADMINISTRATION_TOKEN } from '../harness/launch.ts'
+import { Connection, Device, refused, revokedCertificate, Time, Uuid } from '../harness/client.ts'
+import { adopt } from './adopted.ts'
 import { expectedOf, keysOf, migrated, parsec, restore } from './data-set.ts'
 import { serve } from './server.ts'
 import { compare, deviceOf, type Json, snapshot } from './snapshot.ts'
@@ -85,19 +84,9 @@ const oldBob = new Device(OLD, oldAlice.rvk, 'bob', 'dev1', { email: 'bob', labe
 /** One of them is revoked, then, too. */
 const REVOKED = 'Org43d5d25c70434fe2'
 
-const folder = await mkdtemp(join(tmpdir(), 'parsec-odd-organizations-'))
-const database = await migrated()
-const report = await importOdd()
-const server = await serve(database)
-const context = new Context({ url: server.url, token: ADMINISTRATION_TOKEN, target: 'ours', features: new Set() })
-after(async () => {
-  await context.end()
-  await server[Symbol.asyncDispose]()
-  await database.drop()
-  await rm(folder, { recursive: true, force: true })
-})
+const { folder, database, report, server, context } = await adopt('parsec-odd-organizations', importOdd)
 
-async function importOdd(): Promise<string> {
+async function importOdd(database: TestDatabase, folder: string): Promise<string> {
   const source = await restore(RELEASE)
   await source.query(ODD + WRITTEN_LATE)
   await revokeLate(source)

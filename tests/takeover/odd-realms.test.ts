@@ -1,17 +1,14 @@
 /** Realms as races of the original left them in databases of many years: what their devices do with them here (spec 07 §4). */
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { after, test } from 'node:test'
+import { test } from 'node:test'
 import type { TestDatabase } from '../harness/backing.ts'
-import { Connection, Context, Time, Uuid } from '../harness/client.ts'
-import { ADMINISTRATION_TOKEN } from '../harness/launch.ts'
-import { type Chosen, chooseFrom, encryptAgain, goOn } from './adopted.ts'
-import { keysOf, migrated, parsec, restore } from './data-set.ts'
-import { serve } from './server.ts'
+import { Connection, Time, Uuid } from '../harness/client.ts'
+import { adopt, type Chosen, chooseFrom, encryptAgain, goOn } from './adopted.ts'
+import { keysOf, parsec, restore } from './data-set.ts'
 import { deviceOf } from './snapshot.ts'
 
 const RELEASE = '2.17.0'
@@ -34,17 +31,7 @@ const sequestered: Chosen = {
 /** Of revision 1. */
 const [holed, doubled, collected] = [5, 6, 7].map(skip => chooseFrom(RELEASE, skip)) as [Chosen, Chosen, Chosen]
 
-const folder = await mkdtemp(join(tmpdir(), 'parsec-odd-realms-'))
-const database = await migrated()
-const report = await importOdd()
-const server = await serve(database)
-const context = new Context({ url: server.url, token: ADMINISTRATION_TOKEN, target: 'ours', features: new Set() })
-after(async () => {
-  await context.end()
-  await server[Symbol.asyncDispose]()
-  await database.drop()
-  await rm(folder, { recursive: true, force: true })
-})
+const { folder, database, report, server, context } = await adopt('parsec-odd-realms', importOdd)
 
 /** Another version of a vlob, at a revision, a second after its newest. */
 async function addVersion(source: TestDatabase, { facts }: Chosen, vlob: number, version: number, revision: number) {
@@ -68,7 +55,7 @@ function blobOf(version: number, revision: number): Buffer {
   return Buffer.from(`version ${version} at revision ${revision}`)
 }
 
-async function importOdd(): Promise<string> {
+async function importOdd(database: TestDatabase, folder: string): Promise<string> {
   const source = await restore(RELEASE)
   // Written while a re-encryption began: a newest version, and one that was written again, as the writer saw none.
   await addVersion(source, lost, 0, 2, 1)
