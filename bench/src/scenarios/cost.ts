@@ -1,8 +1,8 @@
 /**
  * Processor time of the server and of PostgreSQL for each operation, against floors of the same run: E, a `ws` echo of a
  * small message; K, a prepared select by key; I, an insert and its commit; B, a bare client that reads or writes a block.
- * Server and floors have done all of it for a while before: a program that begins is compiled meanwhile, which costs it as
- * much again, and for longer the less often it does what is measured.
+ * Server and floors have done all of it for a while before: a program that begins is compiled meanwhile, at its own cost, and
+ * for longer the less often it does what is measured.
  */
 import { backendsCpuMs, spentMs } from '../backends.ts'
 import type { EchoTask } from '../ceilings/echo.ts'

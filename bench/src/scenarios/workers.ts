@@ -15,8 +15,13 @@ const CLIENTS_OF_A_WORKER = 16
 const BUDGET = 1.1
 const COUNTS = [1, 2] as const
 type Cost = { cpu: number; perSecond: number; p50: number; p99: number }
-/** A server of so many processes. */
-type Measured = { url: string; pids: readonly number[]; stop(): Promise<unknown> }
+/** A server of so many processes, and who its clients are. */
+type Measured = {
+  url: string
+  pids: readonly number[]
+  identity: Play['stage']['author'] | null
+  stop(): Promise<unknown>
+}
 /** Of one process, and of two. */
 type Costs = readonly [alone: Cost[], shared: Cost[]]
 
@@ -24,7 +29,7 @@ export const workers: Scenario = {
   name: 'workers',
   about: 'processor time of a server of two workers for each operation, against one process',
   run: async play => {
-    const { vlobs, databaseUrl } = play.stage
+    const { vlobs } = play.stage
     const ping: Workload = { type: 'ping', text: 'x'.repeat(20) }
     const [echoes, pings, reads]: [Costs, Costs, Costs] = [
       [[], []],
@@ -33,12 +38,12 @@ export const workers: Scenario = {
     ]
     for (let round = 0; round < play.settings.rounds; round++)
       for (const [index, count] of COUNTS.entries()) {
-        echoes[index]!.push(await measure(play, await startEchoes(count), { workload: ping, count, isEcho: true }))
+        echoes[index]!.push(await measure(play, await startEchoes(count), ping, count))
         for (const [costs, workload] of [
           [pings, ping],
           [reads, { type: 'vlob_read', vlobs }],
         ] as const)
-          costs[index]!.push(await measure(play, await startServer(databaseUrl, count), { workload, count }))
+          costs[index]!.push(await measure(play, await startServer(play, count), workload, count))
       }
     const floor = ratioOf(echoes)
     return [
@@ -56,31 +61,34 @@ async function startEchoes(count: number): Promise<Measured> {
   return {
     url: `ws://127.0.0.1:${port}/ws`,
     pids: echoes.map(echo => echo.pid),
+    identity: null,
     stop: () => Promise.all(echoes.map(echo => echo.end())),
   }
 }
 
-async function startServer(databaseUrl: string, count: number): Promise<Measured> {
+async function startServer({ stage }: Play, count: number): Promise<Measured> {
   const monitorPort = await freePort()
-  const server = await startOneProcess(databaseUrl, {
+  const server = await startOneProcess(stage.databaseUrl, {
     options: [`--workers=${count}`, `--monitor-port=${monitorPort}`],
   })
   await allServe(monitorPort)
   const root = server.processes.server!.pid
-  return { url: server.wsUrls[0]!, pids: [root, ...children(root)], stop: () => server.stop() }
+  const pids = [root, ...children(root)]
+  return { url: server.wsUrls[0]!, pids, identity: stage.author, stop: () => server.stop() }
 }
 
 async function measure(
   play: Play,
-  { url, pids, stop }: Measured,
-  { workload, count, isEcho = false }: { workload: Workload; count: number; isEcho?: boolean },
+  { url, pids, identity, stop }: Measured,
+  workload: Workload,
+  count: number,
 ): Promise<Cost> {
   const { warmupMs, measureMs } = play.settings
   const spent = () => pids.reduce((sum, pid) => sum + cpuMs(pid), 0)
   const job = {
     job: 'commands',
     url,
-    identity: isEcho ? null : play.stage.author,
+    identity,
     connections: CLIENTS_OF_A_WORKER * count,
     workload,
     measureMs,
