@@ -160,6 +160,26 @@ test('a body may come in pieces, but not in as many as it has bytes', async () =
   assert.equal(await post(4 * limits.body_pieces.value), 'HTTP/1.1 413 Payload Too Large')
 })
 
+test('requests may be sent ahead of the answer to the first, but not by the thousand', async () => {
+  const { hostname, port } = new URL(cluster.url)
+  /** How many of so many are answered before the connection is closed. */
+  const answered = async (requests: number, last: string) => {
+    const socket = connect(Number(port), hostname)
+    socket.on('error', () => {})
+    const get = 'GET /anonymous/None HTTP/1.1\r\nHost: x\r\n'
+    socket.write(`${`${get}\r\n`.repeat(requests - 1)}${get}${last}\r\n`)
+    let text = ''
+    socket.on('data', data => {
+      text += data
+    })
+    await once(socket, 'close')
+    return text.split('HTTP/1.1 404 Not Found').length - 1
+  }
+  const most = limits.waiting_requests.value
+  assert.equal(await answered(most, 'Connection: close\r\n'), most)
+  assert.equal(await answered(1500, 'Connection: close\r\n'), 0)
+})
+
 test('a request line has at most 16 KiB, and then 431', async () => {
   const statusOf = (path: string) =>
     new Promise<number | undefined>((resolve, reject) => {

@@ -5,6 +5,7 @@ import type { Log, LogKeys } from './log.ts'
 /** By the reason that is logged. */
 const BEHIND = {
   'too many messages at once': limits.waiting_messages,
+  'too many requests at once': limits.waiting_requests,
   'too many frames in one message': limits.message_frames,
   'too many pings at once': limits.pings,
   'too many bytes in flight': limits.bytes_in_flight,

@@ -330,6 +330,13 @@ export const limits = {
     beyond: '413, and the connection is closed',
     test: [MESSAGES, 'a body may come in pieces'],
   },
+  waiting_requests: {
+    value: 32,
+    unit: 'items',
+    what: 'HTTP requests that one connection sends ahead of the answer to the first',
+    beyond: 'the connection is closed',
+    test: [MESSAGES, 'requests may be sent ahead'],
+  },
   request_head: {
     value: 16_384,
     unit: 'bytes',

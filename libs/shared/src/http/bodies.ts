@@ -75,7 +75,8 @@ async function readBody(payload: IncomingMessage, inFlight: InFlight, makeHold: 
       body = length + piece.length <= limits.body.value ? appended(body, length, piece) : EMPTY
       length += piece.length
       if (length > MAX_DROPPED_BYTES || ++pieces > limits.body_pieces.value) break
-      if (length <= limits.small_message.value) continue
+      // What has come whole is not waited for.
+      if (payload.complete && length <= limits.small_message.value) continue
       hold ??= makeHold()
       hold.receive(body.length)
       if (inFlight.isTooMuch(length)) await room(payload, inFlight, hold)

@@ -11,6 +11,9 @@ import type { Log } from '../log.ts'
 /** Each socket of the port knows where it stands. */
 const OPEN = Symbol('open')
 type OpenSocket = Socket & { [OPEN]?: Place }
+/** … and how many requests of it are not answered. */
+const UNANSWERED = Symbol('unanswered')
+type ServedSocket = Socket & { [UNANSWERED]?: number }
 class Place implements InBag {
   place = -1
   readonly socket: Socket
@@ -49,13 +52,22 @@ export class OpenSockets {
   get areTooMany(): boolean {
     return this.#open.size > this.#most
   }
-  /** A request on it begins. */
-  serve(socket: Socket): void {
+  /**
+   * A request on it begins, and `rest` is due; false when more wait for the answer to the first than may. A packet of the
+   * network brings up to two thousand, which all begin before anybody else is served.
+   */
+  serve(socket: ServedSocket): boolean {
+    const unanswered = socket[UNANSWERED] ?? 0
+    if (unanswered >= limits.waiting_requests.value) return false
+    socket[UNANSWERED] = unanswered + 1
     this.#resting.delete(socket)
+    return true
   }
-  /** Its request is answered. */
-  rest(socket: Socket): void {
-    if (!socket.destroyed) this.#resting.add(socket)
+  /** A request of it is answered. */
+  rest(socket: ServedSocket): void {
+    const unanswered = (socket[UNANSWERED] ?? 1) - 1
+    socket[UNANSWERED] = unanswered
+    if (unanswered === 0 && !socket.destroyed) this.#resting.add(socket)
   }
   destroyAll(): void {
     for (const { socket } of this.#open.all()) socket.destroy()

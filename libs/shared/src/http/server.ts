@@ -11,6 +11,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { SecureContextOptions } from 'node:tls'
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify, type HTTPMethods } from 'fastify'
 import type { HttpConfig } from '../config.ts'
+import { logEnd } from '../cuts.ts'
 import {
   HTTP_CLOSE_GRACE_MS,
   HTTP_HEAD_MS,
@@ -81,7 +82,7 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
     routerOptions: { maxParamLength: limits.request_head.value },
     return503OnClosing: false,
     schemaController: NO_SCHEMAS,
-    serverFactory: handler => nodeServer(config, { isTrusted, access, sockets: () => sockets }, handler),
+    serverFactory: handler => nodeServer(config, { isTrusted, access, sockets: () => sockets, log }, handler),
     clientErrorHandler: (error, socket) => refuseConnection(error, socket, name, log),
     frameworkErrors: (_error, _request, reply) => {
       void sendPage(reply, 404, 'Not found', 'There is nothing here.')
@@ -148,23 +149,26 @@ type Around = {
   readonly access: AccessLog
   /** There is no socket before the server is. */
   readonly sockets: () => OpenSockets
+  readonly log: Log
 }
 /** What each request meets before it is routed: its name in the log, the bound on sockets, the redirection to https. */
 function nodeServer(
   config: HttpConfig,
-  { isTrusted, access, sockets }: Around,
+  { isTrusted, access, sockets, log }: Around,
   handler: http.RequestListener,
 ): http.Server {
   const { tls, debug } = config
   const name = serverHeader(debug)
   const onRequest = (request: http.IncomingMessage, response: http.ServerResponse) => {
     const startedAt = performance.now()
+    const { socket } = request
+    // Cut off: what came with the same packet is still told.
+    if (socket.destroyed) return
+    if (!sockets().serve(socket)) return cutOff(socket, log)
     response.setHeader('server', name)
     // The socket forgets its peer when it closes.
     const client = clientOf(request, isTrusted)
     tellFramework(request, client)
-    const { socket } = request
-    sockets().serve(socket)
     response.once('close', () => {
       sockets().rest(socket)
       access.write(request, client, request.httpVersion, response, startedAt)
@@ -282,6 +286,13 @@ function tellFramework({ headers, socket }: http.IncomingMessage, { address }: C
   if (headers['x-forwarded-for'] === undefined) return
   if (address === socket.remoteAddress) delete headers['x-forwarded-for']
   else headers['x-forwarded-for'] = address
+}
+
+/** Who sends so many requests without waiting for an answer is no client of ours, and gets none. */
+function cutOff(socket: Socket, log: Log): void {
+  const reason = 'too many requests at once'
+  logEnd(log, 'Connection dropped: closed by the server', { reason, address: socket.remoteAddress })
+  socket.destroy()
 }
 
 /** One connection too many, or no HTTP: its request is not read, and nothing else will come on it. */
