@@ -13,6 +13,8 @@ const OLDEST_NODE = 24
 // over there is nothing to end in order.
 for (const [signal, code] of Object.entries({ SIGINT: 130, SIGTERM: 143 }))
   process.once(signal, () => process.exit(code))
+// Whoever reloads a service may do so as soon as it runs; what it is to read again has not been read yet.
+if (process.argv.includes('run')) process.on('SIGHUP', () => {})
 // Libraries ask for the user's home and shell; a container may run as a user that no file knows.
 process.env.HOME ??= homeOfUser()
 process.env.SHELL ??= '/bin/sh'

@@ -381,11 +381,12 @@ export const runOptions = {
     group: 'Network',
     text: 'Seconds of silence after which a stream of server-sent events gets a keep-alive comment; 0 turns them off.',
   }),
-  maxConnections: withDefault(100_000, {
+  maxConnections: optional({
     name: 'max-connections',
     env: ['PARSEC_MAX_CONNECTIONS'],
     type: INT,
     services: HTTP_USERS,
+    defaultText: '100000, or what file descriptors suffice for; with --workers as many for each',
     group: 'Network',
     text: 'Most connections at once, HTTP and half TLS handshakes included; more are refused with status 503.',
   }),

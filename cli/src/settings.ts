@@ -150,7 +150,7 @@ function refuseWhatCannotWork(values: RunValues, chosen: ReadonlySet<ServiceName
   checkPort(runOptions.port, values.port)
   checkPort(runOptions.monitorPort, values.monitorPort)
   checkPort(runOptions.emailPort, values.emailPort)
-  if (!(values.maxConnections > 0))
+  if (values.maxConnections !== undefined && !(values.maxConnections > 0))
     throw new OperatorError(`--max-connections must be greater than 0, not ${values.maxConnections}`)
   if (!(values.drainSeconds >= 0 && values.drainSeconds < Infinity))
     throw new OperatorError(`--drain-seconds must be 0 or more, not ${values.drainSeconds}`)
@@ -174,7 +174,7 @@ const httpConfig = (values: RunValues, tls: TlsFiles | null, place: WorkerPlace 
   tls,
   forwardProtoEnforceHttps: values.forwardProtoEnforceHttps ?? null,
   trustedProxies: values.trustedProxies,
-  maxConnections: place ? Math.ceil(values.maxConnections / place.of) : values.maxConnections,
+  maxConnections: values.maxConnections === undefined ? null : Math.ceil(values.maxConnections / (place?.of ?? 1)),
 })
 
 /** Of new organizations. */

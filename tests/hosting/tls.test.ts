@@ -69,6 +69,24 @@ test('SIGHUP renews certificate and log file; open connections stay; a broken re
   }
 })
 
+/** A program that is told to reload in the moment that it reads its code. */
+const RELOADED_AT_ONCE = `--import=data:text/javascript,${encodeURIComponent(`
+  import { registerHooks } from 'node:module'
+  registerHooks({
+    load(url, context, next) {
+      if (url.endsWith('/cli/src/main.ts')) process.kill(process.pid, 'SIGHUP')
+      return next(url, context)
+    },
+  })`)}`
+
+test('SIGHUP does not end a server that has only begun to start', async () => {
+  const shell = await Shell.open()
+  const server = await shell.run(['backend', 'run', '--port=0'], { NODE_OPTIONS: RELOADED_AT_ONCE })
+  await shell.close()
+  // It came to where it finds out that it was told nothing else.
+  assert.equal(server.exitCode, 2, server.output)
+})
+
 test('a webhook with a certificate of an authority of the system is told (06-server §3.3)', async () => {
   const shell = await Shell.open()
   const { key, cert } = await makeCertificate(shell.folder, 'hook')

@@ -10,7 +10,8 @@ import { createHttp } from '@parsec/shared/http/server'
 import { createLog } from '@parsec/shared/log'
 import { Connection, clientOf } from '../harness/client.ts'
 import { Cluster } from '../harness/launch.ts'
-import { makeCertificate } from '../hosting/installation.ts'
+import { freePort } from '../harness/ports.ts'
+import { FROM_SOURCES, makeCertificate, Shell } from '../hosting/installation.ts'
 
 const MAX_CONNECTIONS = 300
 
@@ -132,4 +133,24 @@ test('half a TLS handshake ends; TLS on the plain port and plain HTTP on the TLS
   await until(() => half.readableEnded || half.destroyed)
   assert.equal(tls.http.sockets.count, 0)
   half.destroy()
+})
+
+test('fewer file descriptors than --max-connections: it says so, refuses in order, and can still be asked how it is', async t => {
+  const shell = await Shell.open(['sh', '-c', 'ulimit -n 400 && exec "$0" "$@"', ...FROM_SOURCES])
+  const [own, monitor] = [await freePort(), await freePort()]
+  const options = ['--max-connections=1000', `--port=${own}`, `--monitor-port=${monitor}`]
+  const server = await shell.serve(own, ['backend', 'run', '--dev', ...options])
+  const peers: Peer[] = []
+  t.after(async () => {
+    for (const { socket } of peers) socket.destroy()
+    await shell.close()
+  })
+  assert.equal(server.output.match(/Fewer connections than --max-connections/g)?.length, 1)
+  for (let i = 0; i < 500; i++) peers.push(new Peer('', own))
+  // Whoever is over the number of those that are told is closed: everybody before them was accepted.
+  await until(() => server.output.includes('Connections closed unheard'))
+  for (const path of ['healthz', 'readyz', 'metrics'])
+    assert.equal((await fetch(`http://127.0.0.1:${monitor}/${path}`)).status, 200)
+  for (const { socket } of peers.splice(100)) socket.destroy()
+  await until(async () => (await fetch(`http://127.0.0.1:${own}/`).catch(() => undefined))?.status === 200)
 })

@@ -12,9 +12,7 @@ export function stopSignal(onReload: () => void, onImpatience = () => {}): Promi
   const { promise, resolve } = Promise.withResolvers<void>()
   let asked = false
   for (const [signal, number] of Object.entries(STOP_SIGNALS)) {
-    // In place of the listener that the program starts with.
-    process.removeAllListeners(signal)
-    process.on(signal, () => {
+    takeOver(signal, () => {
       if (asked) {
         onImpatience()
         process.exit(SIGNAL_EXIT + number)
@@ -23,16 +21,23 @@ export function stopSignal(onReload: () => void, onImpatience = () => {}): Promi
       resolve()
     })
   }
-  process.on('SIGHUP', onReload)
+  takeOver('SIGHUP', onReload)
   return promise
 }
 
 /** For a worker: who watches it hears the signals, those of a terminal or a service manager that reach both included. */
 export function ignoreSignals(): void {
-  for (const signal of [...Object.keys(STOP_SIGNALS), 'SIGHUP']) {
-    process.removeAllListeners(signal)
-    process.on(signal, () => {})
-  }
+  for (const signal of [...Object.keys(STOP_SIGNALS), 'SIGHUP']) takeOver(signal, () => {})
+}
+
+/**
+ * Listens to a signal in the place of the listeners that the program starts with. A signal that has arrived, and was not
+ * told yet, is lost in the moment that nobody listens.
+ */
+function takeOver(signal: string, listener: () => void): void {
+  const earlier = process.listeners(signal as NodeJS.Signals)
+  process.on(signal, listener)
+  for (const one of earlier) process.off(signal, one)
 }
 
 /** Rejects when an exception was caught nowhere: the process is in an unknown state and must end. */

@@ -59,6 +59,6 @@ export type HttpConfig = {
   forwardProtoEnforceHttps: { header: string; value: string } | null
   /** Addresses and networks of proxies that say in `X-Forwarded-For` whom they speak for. */
   trustedProxies: readonly string[]
-  /** Most sockets at once, whatever they are used for. */
-  maxConnections: number
+  /** Most sockets at once, whatever they are used for; null: as many as a process can have, within reason. */
+  maxConnections: number | null
 }

@@ -5,6 +5,7 @@
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { Bag, type InBag } from '../bag.ts'
+import { forClients, mostDescriptors } from '../descriptors.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../log.ts'
 
@@ -22,15 +23,28 @@ class Place implements InBag {
   }
 }
 
+/** What nobody has limited, and one process could hardly serve. */
+const MOST = 100_000
+
 export class OpenSockets {
   readonly #most: number
   readonly #open = new Bag<Place>()
   /** Those that wait for a next request, longest first. */
   readonly #resting = new Set<Socket>()
 
-  constructor(server: Server, most: number, log: Log) {
+  /** `wanted`: by the operator, if he said how many. */
+  constructor(server: Server, wanted: number | null, log: Log) {
+    const descriptors = mostDescriptors()
+    const { most, refused } = roomOf(wanted ?? MOST, descriptors)
+    if (wanted !== null && most < wanted)
+      log.warning('Fewer connections than --max-connections', {
+        max_connections: wanted,
+        possible: most,
+        descriptors,
+        hint: 'raise the number of open files (ulimit -n, LimitNOFILE, nofile), or lower --max-connections',
+      })
     this.#most = most
-    server.maxConnections = most + limits.refused_sockets.value
+    server.maxConnections = most + refused
     const [open, resting] = [this.#open, this.#resting]
     // One for all: a closure for each would be a part of what an idle connection costs.
     const onClose = function (this: OpenSocket) {
@@ -81,4 +95,14 @@ export class OpenSockets {
       return
     }
   }
+}
+
+/**
+ * How many sockets there may be, and how many more that are told so. Without a descriptor the system would accept nobody,
+ * not even who asks for `/healthz`, and tell nobody why.
+ */
+function roomOf(wanted: number, descriptors: number | null): { most: number; refused: number } {
+  const room = descriptors === null ? Infinity : forClients(descriptors)
+  const refused = Math.min(limits.refused_sockets.value, Math.floor(room / 4))
+  return { most: Math.min(wanted, room - refused), refused }
 }

@@ -16,6 +16,7 @@ export type PeriodicOptions = {
 export class Periodic {
   readonly #options: PeriodicOptions
   #timer: NodeJS.Timeout | undefined
+  #isStopped = false
   #running: { budget: Budget; end: Promise<void> } | undefined
 
   constructor(options: PeriodicOptions) {
@@ -28,6 +29,7 @@ export class Periodic {
   /** No run begins any more, and one that goes on is given up. */
   async stop(): Promise<void> {
     clearInterval(this.#timer)
+    this.#isStopped = true
     this.#running?.budget.cancel(new Unavailable('the server stops'))
     await this.#running?.end
   }
@@ -39,8 +41,8 @@ export class Periodic {
     const end = budget
       .race(work(budget))
       .catch(error => {
-        if (error instanceof Unavailable) log.warning('Service unavailable', { cmd: name, cause: error.message })
-        else log.error('Unexpected crash', { cmd: name, error })
+        if (!(error instanceof Unavailable)) log.error('Unexpected crash', { cmd: name, error })
+        else if (!this.#isStopped) log.warning('Service unavailable', { cmd: name, cause: error.message })
       })
       .finally(() => {
         budget.end()

@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Unavailable } from '@parsec/shared/errors'
+import type { Log } from '@parsec/shared/log'
+import { Periodic } from './periodic.ts'
+
+function recording(): { log: Log; lines: string[] } {
+  const lines: string[] = []
+  const note = (event: string) => void lines.push(event)
+  const log: Log = { debug: note, info: note, warning: note, error: note, critical: note, child: () => log }
+  return { log, lines }
+}
+
+for (const isStopped of [true, false])
+  test(`a run that ends in vain is a warning${isStopped ? ', but not when it was given up since the server stops' : ''}`, async () => {
+    const { log, lines } = recording()
+    const [begun, again] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    let runs = 0
+    const periodic = new Periodic({
+      ...{ name: 'test', everyMs: 1, deadlineMs: 60_000, log },
+      work: async () => {
+        runs++
+        begun.resolve()
+        if (runs > 1) again.resolve()
+        if (isStopped) await new Promise(() => {})
+        throw new Unavailable('nothing there')
+      },
+    })
+    periodic.start()
+    await (isStopped ? begun.promise : again.promise)
+    await periodic.stop()
+    assert.deepEqual([...new Set(lines)], isStopped ? [] : ['Service unavailable'])
+  })
