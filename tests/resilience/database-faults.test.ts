@@ -7,7 +7,7 @@ import { Unavailable } from '@parsec/shared/errors'
 import { Database, type DatabaseOptions } from '@parsec/shared/postgres/database'
 import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import { readDatabaseUrl } from '@parsec/shared/postgres/url'
-import { recordingLog } from '../blockstore/service.ts'
+import { type Line, recordingLog } from '../blockstore/service.ts'
 import { createDatabase } from '../harness/backing.ts'
 import { TcpProxy } from '../harness/tcp-proxy.ts'
 
@@ -26,10 +26,10 @@ after(async () => {
   await backing.drop()
 })
 
-function use(options: Partial<DatabaseOptions> = {}): Database {
+function use(options: Partial<DatabaseOptions> = {}, log: Line[] = []): Database {
   // However busy the machine is.
   const target = { ...readDatabaseUrl(proxy.url), connectMs: 30_000 }
-  const database = new Database({ target, minConnections: 0, maxConnections: 4, ...options }, recordingLog([]))
+  const database = new Database({ target, minConnections: 0, maxConnections: 4, ...options }, recordingLog(log))
   open.add(database)
   return database
 }
@@ -159,6 +159,18 @@ test('… and when everything is silent, everybody is told in time; then it heal
   proxy.heal()
   await eventually(database)
   assert.equal(database.state, 'connected')
+})
+test('a database that is away is not told as one that gives no further connection', async () => {
+  const log: Line[] = []
+  const target = { ...readDatabaseUrl(proxy.url), connectMs: 2_000 }
+  const database = use({ target }, log)
+  proxy.set({ kind: 'refuse' })
+  const asked = await Promise.allSettled(Array.from({ length: 8 }, () => database.one(NAME)))
+  assert.deepEqual([...new Set(asked.map(({ status }) => status))], ['rejected'])
+  assert.deepEqual(
+    log.map(({ event }) => event),
+    ['Database connection lost'],
+  )
 })
 test('a body that throws on a silent connection does not wait for its rollback', async () => {
   const database = use()

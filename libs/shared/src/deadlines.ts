@@ -109,6 +109,8 @@ export const ABORT_MARGIN_MS = 500
 
 export const NATS_DIAL_MS = 5_000
 export const NATS_RECONNECT_WAIT_MS = 200
+/** Between two looks at why a broker that is away does not take us back, the first one included. */
+export const NATS_AWAY_MS = 3_000
 /** From the moment that two brokers see each other again until each knows who is connected to the other. */
 export const NATS_REJOIN_MS = 500
 /** A broker that does not answer is given up after `NATS_PING_INTERVAL_MS` × (`NATS_MAX_PINGS_OUT` + 1). */

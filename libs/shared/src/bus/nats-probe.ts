@@ -2,8 +2,8 @@
  * Looks at NATS servers as a service with these rights would use them, and disturbs nobody: what is heard is not answered,
  * what is said says nothing.
  */
-import { connect, errors } from '@nats-io/transport-node'
-import { connectionOptions, type NatsOptions, parseUrl } from './nats.ts'
+import { errors } from '@nats-io/transport-node'
+import { dialOnce, type NatsOptions } from './nats.ts'
 import type { Permissions } from './permissions.ts'
 
 export type NatsProbe = {
@@ -16,15 +16,7 @@ export type NatsProbe = {
 
 /** `permissions`: with their prefix. Rejects with what the servers, or the network, say. */
 export async function probeNats(options: Omit<NatsOptions, 'log'>, permissions: Permissions): Promise<NatsProbe> {
-  const { servers, ...credentials } = parseUrl(options.url)
-  const log = { debug() {}, info() {}, warning() {}, error() {}, critical() {}, child: () => log }
-  const nats = await connect({
-    ...connectionOptions({ ...options, log }),
-    servers,
-    ...credentials,
-    reconnect: false,
-    ignoreAuthErrorAbort: false,
-  })
+  const nats = await dialOnce(options)
   const refused: NatsProbe['refused'] = []
   const note = (error: unknown) => {
     if (error instanceof errors.PermissionViolationError)

@@ -21,6 +21,7 @@ import {
 } from '@nats-io/transport-node'
 import { Bag, type InBag } from '../bag.ts'
 import {
+  NATS_AWAY_MS,
   NATS_DIAL_MS,
   NATS_MAX_PINGS_OUT,
   NATS_PIECE_WAIT_MS,
@@ -99,6 +100,8 @@ export class NatsBus implements Bus {
   readonly isShared = true
   readonly #nats: NatsConnection
   readonly #log: Log
+  readonly #options: NatsOptions
+  #lookAtReason: NodeJS.Timeout | undefined
   /** With its dot. */
   readonly #prefix: string
   readonly #inbox: string
@@ -122,10 +125,10 @@ export class NatsBus implements Bus {
    * answers within seconds, a plain `Error` with a text for the operator when address or credentials are wrong.
    */
   static async connect(options: NatsOptions): Promise<NatsBus> {
-    const { servers, ...credentials } = parseUrl(options.url)
+    const { servers } = parseUrl(options.url)
     let nats: NatsConnection
     try {
-      nats = await connect({ ...connectionOptions(options), servers, ...credentials })
+      nats = await dial(options)
       // The library forgets for good whoever did not answer at the first attempt.
       const known = nats.getServers().map(({ listen }) => listen)
       if (servers.some(server => !known.includes(server))) nats.setServers([...new Set([...known, ...servers])])
@@ -136,9 +139,11 @@ export class NatsBus implements Bus {
     return new NatsBus(nats, options)
   }
 
-  private constructor(nats: NatsConnection, { log, prefix = DEFAULT_PREFIX, inbox = 'any' }: NatsOptions) {
+  private constructor(nats: NatsConnection, options: NatsOptions) {
+    const { log, prefix = DEFAULT_PREFIX, inbox = 'any' } = options
     this.#nats = nats
     this.#log = log
+    this.#options = options
     this.#prefix = `${prefix}.`
     this.#inbox = `${prefix}.inbox.${inbox}.${randomUUID().replaceAll('-', '')}.`
     this.#maxPayload = nats.info!.max_payload
@@ -350,6 +355,7 @@ export class NatsBus implements Bus {
     await Promise.all([...this.#serving].map(serving => serving.close()))
     if (this.#connected) await this.flush().catch(() => {})
     this.#state = 'closed'
+    clearTimeout(this.#lookAtReason)
     this.#failAll(new Unavailable('the bus is closed'))
     await this.#nats.close()
   }
@@ -422,7 +428,22 @@ export class NatsBus implements Bus {
     // Replies stay: who waits for one may be connected elsewhere. They are never more than what was being served.
     this.#outgoing = this.#outgoing.filter(message => message.isReply)
     this.#failAll(new Unavailable('connection to NATS lost'))
+    this.#lookForReason()
     this.#tell(false)
+  }
+  /** The library tries without end, and does not say what keeps it from succeeding. */
+  #lookForReason(): void {
+    clearTimeout(this.#lookAtReason)
+    this.#lookAtReason = setTimeout(async () => {
+      const isAway = () => !this.#connected && this.#state === 'open'
+      if (!isAway()) return
+      try {
+        await (await dialOnce(this.#options)).close()
+      } catch (error) {
+        if (isAway()) this.#log.warning('NATS is away', { reason: textOf(error) })
+      }
+      if (isAway()) this.#lookForReason()
+    }, NATS_AWAY_MS).unref()
   }
   /** Found again is what the broker has confirmed: from then on it has our subscriptions. */
   async #onFound(): Promise<void> {
@@ -434,6 +455,7 @@ export class NatsBus implements Bus {
     }
     if (this.#connected || this.#state === 'closed') return
     this.#connected = true
+    clearTimeout(this.#lookAtReason)
     // Another broker may see others.
     this.#brokersAway.clear()
     this.#lookAtBrokers()
@@ -464,6 +486,16 @@ export class NatsBus implements Bus {
     }
   }
 }
+
+/** How a connection is made, which logs nothing. */
+type Dial = Omit<NatsOptions, 'log'>
+function dial(options: Dial, more: ConnectionOptions = {}): Promise<NatsConnection> {
+  const { servers, ...credentials } = parseUrl(options.url)
+  return connect({ ...connectionOptions(options), servers, ...credentials, ...more })
+}
+/** A connection that is not restored when it is lost. */
+export const dialOnce = (options: Dial): Promise<NatsConnection> =>
+  dial(options, { reconnect: false, ignoreAuthErrorAbort: false })
 
 /** Whether the broker is there and does not want these credentials, or they cannot be read. */
 const isRefusal = (error: unknown): boolean =>
@@ -547,7 +579,7 @@ class InFlight {
   }
 }
 
-export function connectionOptions({ credsFile, tls, name, url }: NatsOptions): ConnectionOptions {
+function connectionOptions({ credsFile, tls, name, url }: Dial): ConnectionOptions {
   const text = (pem: Buffer | string) => pem.toString()
   // Required as soon as the operator speaks of it: a broker without TLS is then refused, not used in clear.
   const secure = tls || /^tls:/i.test(url.trim())

@@ -288,6 +288,8 @@ export class Pool {
   #goOnWithout(error: unknown): void {
     this.#noMoreUntil = performance.now() + DATABASE_NO_MORE_MS
     const connections = this.#connections.size
+    // Another attempt that is under way may still find one.
+    if (connections === 0) return
     this.#log.warning('Database gives no further connection', { connections, cause: reasonOf(error) })
   }
   #remove(connection: Connection): void {
