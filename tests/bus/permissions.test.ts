@@ -3,7 +3,9 @@
  * turn is in the hands of an attacker (DESIGN §9).
  */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { connect as connectTo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -172,4 +174,24 @@ test('an answer goes to whoever asked, and to no other place', async () => {
   await victim.flush()
   assert.deepEqual(heard, [])
   await victim.drain()
+})
+
+test('a service answers to inboxes only: its own right to speak is no right of whoever asks', async () => {
+  const services = await honest()
+  const gateway = await connect('gateway')
+  const heard: string[] = []
+  await gateway.subscribe(subjects.controlEvents('Org'), payload => void heard.push(payload.toString()))
+  const [asked, control] = [commandsTo('metadata'), subjects.controlEvents('Org')].map(subject => `parsec.${subject}`)
+  // In the words of NATS: what the driver would not ask for.
+  const attacker = connectTo(own.port, '127.0.0.1')
+  attacker.write('CONNECT {"verbose":false,"user":"gateway","pass":"secret-gateway"}\r\n')
+  for (const reply of [control, `${control}.x`, '']) attacker.write(`PUB ${asked} ${reply} 0\r\n\r\n`)
+  attacker.write('PING\r\n')
+  for (let heard = ''; !heard.includes('PONG'); ) heard += (await once(attacker, 'data'))[0]
+  // The service has taken what came before this one.
+  assert.equal((await gateway.request(commandsTo('metadata'), bytes(''), LONG)).toString(), 'metadata')
+  await gateway.flush()
+  assert.deepEqual(heard, [])
+  attacker.destroy()
+  await Promise.all([...services, gateway].map(bus => bus.drain()))
 })

@@ -104,6 +104,8 @@ export class NatsBus implements Bus {
   #lookAtReason: NodeJS.Timeout | undefined
   /** With its dot. */
   readonly #prefix: string
+  /** What the subjects of all replies begin with, and those of ours. */
+  readonly #inboxes: string
   readonly #inbox: string
   readonly #waiting = new Slots<Asked>()
   readonly #serving = new Set<Serving>()
@@ -145,7 +147,8 @@ export class NatsBus implements Bus {
     this.#log = log
     this.#options = options
     this.#prefix = `${prefix}.`
-    this.#inbox = `${prefix}.inbox.${inbox}.${randomUUID().replaceAll('-', '')}.`
+    this.#inboxes = `${prefix}.inbox.`
+    this.#inbox = `${this.#inboxes}${inbox}.${randomUUID().replaceAll('-', '')}.`
     this.#maxPayload = nats.info!.max_payload
     this.#lookAtBrokers()
     const { version } = nats.info!
@@ -234,7 +237,13 @@ export class NatsBus implements Bus {
   async serve(pattern: string, queue: string, server: Server): Promise<Subscription> {
     const inFlight = new InFlight()
     const take = (message: Msg) => {
-      const caller = inFlight.enter(message.reply!, message.headers?.get(TRACE_HEADER) || undefined)
+      const { reply } = message
+      // The broker lets a service answer wherever it is asked to: to events or requests in its own name, too.
+      if (!reply?.startsWith(this.#inboxes)) {
+        this.#log.warning('Request refused', { pattern, reason: 'its answer would go to no inbox' })
+        return
+      }
+      const caller = inFlight.enter(reply, message.headers?.get(TRACE_HEADER) || undefined)
       void this.#answer(server, message, caller).finally(() => inFlight.leave(caller))
     }
     const words = await this.subscribe(callerSubject(pattern), word => inFlight.hear(word.toString()))
