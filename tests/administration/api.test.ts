@@ -51,6 +51,32 @@ test('an organization is created, with the link that bootstraps it, changed and 
   assert.deepEqual([opened.is_expired, opened.expired_on, opened.expiration_date], [false, null, null])
 })
 
+test('no browser and no proxy keeps an answer, or takes it for a page', async () => {
+  const right = { authorization: `Bearer ${ADMINISTRATION_TOKEN}` }
+  for (const path of ['/v2/organizations', '/v2/organizations/no-such', '/stats?format=csv', '/v2/connections'])
+    for (const headers of [right, {}]) {
+      const { headers: answered } = await client.fetch(`/administration${path}`, { headers })
+      assert.equal(answered.get('cache-control'), 'no-store', path)
+      assert.equal(answered.get('x-content-type-options'), 'nosniff', path)
+    }
+})
+
+test('a path that is spelled so that a rule of a proxy does not know it leads nowhere', async () => {
+  const headers = { authorization: `Bearer ${ADMINISTRATION_TOKEN}` }
+  const statusOf = async (path: string) => (await client.fetch(path, { headers })).status
+  assert.equal(await statusOf('/administration/v2/token'), 200)
+  for (const prefix of [
+    '%61dministration',
+    'administratio%6E',
+    '%61dministration/',
+    'Administration',
+    '/administration',
+  ])
+    assert.equal(await statusOf(`/${prefix}/v2/token`), 404, prefix)
+  assert.equal(await statusOf('/administration/v2/organizations/%6Eo-such'), 404)
+  assert.equal(await statusOf(`/administration/v2/%74oken`), 200)
+})
+
 test('what cannot be is refused with a code, and the field that is wrong is named', async () => {
   const { id: organization_id } = await client.org()
   assert.deepEqual(await api.refused('createOrganization', {}, { organization_id }), [409, 'already_exists'])

@@ -118,6 +118,19 @@ test('what has come of a body counts among the bytes in flight, however small it
   await until(() => peers.every(({ heard }) => heard.startsWith('HTTP/1.1 404')) && plain.http.inFlight.total === 0)
 })
 
+test('a request names one host (RFC 9112 §3.2)', async () => {
+  const says = ['', 'Host: x\r\n', 'Host: x\r\nhost: x\r\n', 'Host: x\r\nHost: y\r\n']
+  const peers = [
+    ...says.map(hosts => new Peer(`GET / HTTP/1.1\r\n${hosts}\r\n`, plain.port)),
+    ...says.map(hosts => new Peer(`GET / HTTP/1.0\r\n${hosts}\r\n`, plain.port)),
+    new Peer('GET http://x/ HTTP/1.1\r\nHost: x\r\n\r\n', plain.port),
+  ]
+  await until(() => peers.every(({ heard }) => heard !== ''))
+  const statuses = peers.map(({ heard }) => Number(heard.slice(9, 12)))
+  assert.deepEqual(statuses, [400, 404, 400, 400, 404, 404, 400, 400, 404])
+  for (const { socket } of peers) socket.destroy()
+})
+
 test('half a TLS handshake ends; TLS on the plain port and plain HTTP on the TLS port are told once', async () => {
   for (let i = 0; i < 2; i++) {
     const wrong = [

@@ -23,6 +23,8 @@ import { userRoutes } from './users.ts'
 export type AdminDeps = { bus: Bus; log: Log; guard: AdministrationGuard; http: HttpServer }
 
 const BEARER = 'Bearer '
+/** Answers name people and hold links that open organizations: no browser and no proxy keeps them, or takes them for a page. */
+const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' }
 
 /** Registers the routes under `/administration`; the caller listens. Closing the HTTP server ends the calls in progress. */
 export async function startAdmin({ bus, log, guard, http }: AdminDeps): Promise<Service> {
@@ -70,6 +72,7 @@ function guardRoutes(app: FastifyInstance, guard: AdministrationGuard, log: Log)
     }
   })
   app.addHook('onRequest', async (request, reply) => {
+    reply.headers(HEADERS)
     const { authorization = '' } = request.headers
     const token = authorization.startsWith(BEARER) ? authorization.slice(BEARER.length) : undefined
     const verdict = guard.check(token, request.ip, performance.now())

@@ -93,7 +93,7 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
   app.addHook('onRequest', (request, reply, done) => {
     const { url: route } = request.routeOptions
     if (route !== undefined) access.note(request.raw, { route })
-    if (namesNothing(request)) reply.callNotFound()
+    if (namesNothing(request) || isDisguised(request)) reply.callNotFound()
     else done()
   })
   app.setNotFoundHandler((_request, reply) => sendPage(reply, 404, 'Not found', 'There is nothing here.'))
@@ -144,6 +144,14 @@ export async function createHttp(config: HttpConfig, log: Log): Promise<HttpServ
 const namesNothing = ({ params }: FastifyRequest): boolean =>
   Object.entries(params as { [name: string]: string }).some(([name, value]) => name !== '*' && value === '')
 
+/**
+ * What a proxy closes, as `/administration`, many proxies compare with the path as it was sent: spelled with escapes it
+ * would be open.
+ */
+const isDisguised = ({ raw, routeOptions: { url } }: FastifyRequest): boolean =>
+  url !== undefined && firstNameOf(url) !== firstNameOf(raw.url!.replace(/^https?:\/\/[^/]*/i, ''))
+const firstNameOf = (path: string): string => /^\/[^/?]*/.exec(path)?.[0] ?? ''
+
 type Around = {
   readonly isTrusted: IsTrusted
   readonly access: AccessLog
@@ -174,7 +182,7 @@ function nodeServer(
       access.write(request, client, request.httpVersion, response, startedAt)
     })
     if (sockets().areTooMany) refuseRequest(request, response, 503)
-    else if (request.httpVersion === '1.1' && request.headers.host === undefined) refuseRequest(request, response, 400)
+    else if (!hasOneHost(request)) refuseRequest(request, response, 400)
     else if (!enforceHttps(config, request, response)) {
       request.url = withValidEscapes(request.url!)
       handler(request, response)
@@ -286,6 +294,14 @@ function tellFramework({ headers, socket }: http.IncomingMessage, { address }: C
   if (headers['x-forwarded-for'] === undefined) return
   if (address === socket.remoteAddress) delete headers['x-forwarded-for']
   else headers['x-forwarded-for'] = address
+}
+
+/** RFC 9112 §3.2: of two hosts a proxy may have taken the other one for what was asked for. */
+function hasOneHost({ httpVersion, rawHeaders }: http.IncomingMessage): boolean {
+  let hosts = 0
+  for (let i = 0; i < rawHeaders.length; i += 2)
+    if (rawHeaders[i]!.length === 4 && /^host$/i.test(rawHeaders[i]!)) hosts++
+  return hosts === 1 || (hosts === 0 && httpVersion !== '1.1')
 }
 
 /** Who sends so many requests without waiting for an answer is no client of ours, and gets none. */
