@@ -4,6 +4,7 @@ import { after, test } from 'node:test'
 import { clientOf } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
 import { type Answer, Api } from './api.ts'
+import { parsec } from './parsec-admin.ts'
 
 const cluster = await Cluster.start({ topology: 'cluster' })
 const client = clientOf(cluster)
@@ -66,4 +67,17 @@ test('a replica that ends is gone from the list, its successor is on it', async 
   while (after.length < 7) after = await idOf()
   assert.equal(after.length, 7)
   assert.equal(after.filter((replica: string) => before.includes(replica)).length, 6)
+})
+
+test('who had access to what is told; a name forges no line of it, and steers no terminal', async () => {
+  const label = 'Alice\n\u001bcHuman Mallory\u009b2J'
+  const { id } = await client.org({ alice: { email: 'alice@example.com', label } })
+  const db = `--db=${cluster.database!.url}`
+  const words = ['backend', 'human_accesses', `--organization=${id}`, db]
+  const { code, out } = await parsec(client.http, ADMINISTRATION_TOKEN, ...words)
+  assert.equal(code, 0)
+  const [found, human, , end] = out.split('\n\n')[0]!.split('\n')
+  assert.equal(found, 'Found 1 result(s)')
+  assert.equal(human, 'Human Alice\ufffd\ufffdcHuman Mallory\ufffd2J alice@example.com')
+  assert.equal(end, undefined)
 })

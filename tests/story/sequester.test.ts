@@ -158,6 +158,18 @@ describe('a sequestered organization', { concurrency: true }, () => {
     assert.equal(careful.code, 1)
     assert.match(careful.output, /2 file\(s\) or folder\(s\) could not be rebuilt/)
     assert.ok(!(await readdir(folder)).includes('escaped'))
+
+    // A folder in two places is written to one, and no name steers the terminal.
+    const name = 'x ✔\n\u001b[2J\u009b2J'
+    const other = new Uuid()
+    await put(other, 1, { type: 'file_manifest', parent: realm_id, size: 0, blocks: [] })
+    await put(realm_id, 3, { type: 'workspace_manifest', children: { Docs: docs, Twice: docs, [name]: other } })
+    assert.equal((await command(exporting, id)).code, 0)
+    const once = await extract('once')
+    assert.equal(once.code, 1)
+    assert.match(once.output, /Twice ✘: it is at .*Docs already\n/)
+    assert.match(once.output, /once\/x ✔\ufffd\ufffd\[2J\ufffd2J ✔\n/)
+    assert.deepEqual((await readdir(join(folder, 'once'))).toSorted(), ['Docs', name])
   })
 })
 

@@ -2,13 +2,13 @@
 
 import type { CommandHelp } from '../command-line/help.ts'
 import { flag, type OptionTable, required, type Values, withDefault } from '../command-line/option.ts'
-import { EXIT_OK, type Output } from '../command-line/output.ts'
+import { EXIT_OK, type Output, plain } from '../command-line/output.ts'
 import { ParsecCommand } from '../command-line/parsec-command.ts'
 import type { CommandSpec } from '../command-line/read.ts'
 import type { CommandClass } from '../command-line/tree.ts'
 import type { ValueType } from '../command-line/values.ts'
 import { AdminApi, type Json, tokenOf } from './api.ts'
-import { type Column, csv, plain, table } from './table.ts'
+import { type Column, csv, table } from './table.ts'
 
 const SERVER_URL: ValueType<URL> = {
   metavar: 'URL',
@@ -70,9 +70,9 @@ export function classOf(command: AdminCommand): CommandClass {
       const { server, token, json, csv: asCsv } = values
       const own = Object.fromEntries(Object.entries(values).filter(([key]) => key in command.options))
       const shown = await command.run(new AdminApi(server, token!), own, output)
-      if (json) output.out(`${JSON.stringify(shown.whole, null, 2)}\n`)
+      if (json) output.data(`${JSON.stringify(shown.whole, null, 2)}\n`)
       else if ('text' in shown) output.out(shown.text)
-      else if (asCsv) output.out(csv(shown.columns, shown.items))
+      else if (asCsv) output.data(csv(shown.columns, shown.items))
       else output.out(`${table(shown.columns, shown.items)}${shown.after ?? ''}`)
       for (const { service, replica, host } of shown.whole.unanswered ?? [])
         output.err(`Warning: ${service} ${replica} on ${plain(host)} did not answer: what it knows is missing above.\n`)

@@ -1,4 +1,6 @@
 /** What a command shows: a table for people, CSV or JSON for programs. */
+
+import { plain } from '../command-line/output.ts'
 import type { Json } from './api.ts'
 
 export type Cell = string | number | boolean | null
@@ -41,8 +43,6 @@ function field(value: Cell): string {
 const textOf = (value: Cell): string =>
   value === null ? '–' : typeof value === 'boolean' ? yesNo(value) : String(value)
 const yesNo = (value: boolean): string => (value ? 'yes' : 'no')
-/** Names come from users: they must not steer a terminal. */
-export const plain = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\ufffd')
 
 const UNITS = ['B', 'KB', 'MB', 'GB', 'TB', 'PB'] as const
 /** `1.5 GB` */

@@ -2,13 +2,27 @@ export const EXIT_OK = 0
 export const EXIT_FAILURE = 1
 export const EXIT_USAGE = 2
 
-/** Where a command writes. */
+/**
+ * Where a command writes: for people, whose terminal is steered by nothing that stands in a text, and for programs, which
+ * get each byte. `colour`: the number of the one that a text has on a terminal.
+ */
 export type Output = {
-  out(text: string): void
+  out(text: string, colour?: number): void
   err(text: string): void
+  data(text: string): void
+  /** On `err`, in place of what it said last; nothing takes that away. */
+  progress(text: string): void
   /** Whether `out` goes to a terminal. */
   readonly colours: boolean
 }
+
+/** Lines as a terminal shows them. What joins letters is a part of names. */
+export const steerless = (text: string): string =>
+  text.replace(/(?![\n\t\u200c\u200d])[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\ufffd')
+/** What somebody else has named, on one line: it can forge none. */
+export const plain = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\ufffd')
+
+const RED = 31
 
 /** The command line is wrong. `usage` are the lines above the error, none for mistakes in the form of an option. */
 export class UsageError extends Error {
@@ -29,8 +43,8 @@ export function reportFailure(output: Output, error: unknown, debug: boolean): n
     output.err(`${error.usage ?? ''}Error: ${error.message}\n`)
     return EXIT_USAGE
   }
-  const prefix = output.colours ? '\x1b[31mError:\x1b[0m' : 'Error:'
-  output.out(`${prefix} ${describe(error)}\n`)
+  output.out('Error:', RED)
+  output.out(` ${describe(error)}\n`)
   if (debug && error instanceof Error) output.err(`${error.stack}\n`)
   return EXIT_FAILURE
 }

@@ -4,7 +4,7 @@ import { OperatorError } from '@parsec/shared/errors'
 import { versionLine } from '../version.ts'
 import { type CommandHelp, commandHelp } from './help.ts'
 import type { OptionTable, Values } from './option.ts'
-import { EXIT_FAILURE, EXIT_OK, type Output, reportFailure } from './output.ts'
+import { EXIT_FAILURE, EXIT_OK, type Output, plain, reportFailure, steerless } from './output.ts'
 import { type CommandSpec, readCommandLine } from './read.ts'
 
 class ProcessOutput implements Output {
@@ -13,12 +13,19 @@ class ProcessOutput implements Output {
   constructor() {
     for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   }
-  out(text: string): void {
+  out(text: string, colour?: number): void {
+    const shown = steerless(text)
+    this.data(this.colours && colour !== undefined ? `\x1b[${colour}m${shown}\x1b[0m` : shown)
+  }
+  err(text: string): void {
+    process.stderr.write(steerless(text))
+  }
+  data(text: string): void {
     process.stdout.write(text)
     this.#failure ??= process.stdout.errored
   }
-  err(text: string): void {
-    process.stderr.write(text)
+  progress(text: string): void {
+    process.stderr.write(`\r\x1b[K${plain(text)}`)
   }
   /**
    * The exit code of a command, unless somebody would take a part of what it said for the whole: a full disk is told, a

@@ -35,7 +35,7 @@ export const completionOf = (tree: CommandTree): CommandClass =>
     protected readonly spec = completionSpec
 
     protected override async execute({ shell }: Values<typeof completionOptions>, output: Output): Promise<number> {
-      output.out(SHELLS[shell!](await placesOf(tree, this.config)))
+      output.data(SHELLS[shell!](await placesOf(tree, this.config)))
       return EXIT_OK
     }
   }

@@ -1,7 +1,7 @@
 /** What a copy of blocks prints: lines for people with the progress on a terminal, or one JSON object a line. */
 import type { CopyEvent, CopyState } from '@parsec/blockstore/copy/copy'
 import { PROGRESS_BAR_MS, PROGRESS_JSON_MS } from '@parsec/shared/deadlines'
-import type { Output } from '../command-line/output.ts'
+import { type Output, plain } from '../command-line/output.ts'
 
 const MIB = 1024 * 1024
 
@@ -29,7 +29,7 @@ export class CopyReport {
     this.#clear()
     this.#output.out(
       event.kind === 'failed'
-        ? `${event.key}: not copied: ${event.cause}\n`
+        ? `${plain(`${event.key}: not copied: ${event.cause}`)}\n`
         : `Waiting ${event.seconds} s for blocks that are being created\n`,
     )
   }
@@ -55,8 +55,8 @@ export class CopyReport {
     if (this.#json) return this.#line({ ...event, secondsLeft })
     if (!this.#terminal) return
     const left = secondsLeft === null ? '' : `, ${timeOf(secondsLeft)} left`
-    this.#output.err(
-      `\r\x1b[K${event.blocks} of ${event.totalBlocks} blocks, ${mib(event.bytes)} of ${mib(event.totalBytes)} MiB${left}`,
+    this.#output.progress(
+      `${event.blocks} of ${event.totalBlocks} blocks, ${mib(event.bytes)} of ${mib(event.totalBytes)} MiB${left}`,
     )
     this.#isShown = true
   }
@@ -67,11 +67,11 @@ export class CopyReport {
     return Math.round(((now - this.#startedAt) / 1000 / done) * (totalBytes - bytes))
   }
   #clear(): void {
-    if (this.#isShown) this.#output.err('\r\x1b[K')
+    if (this.#isShown) this.#output.progress('')
     this.#isShown = false
   }
   #line(value: object): void {
-    this.#output.out(`${JSON.stringify(value)}\n`)
+    this.#output.data(`${JSON.stringify(value)}\n`)
   }
 }
 

@@ -6,7 +6,8 @@ import { ScrubReport } from './report.ts'
 
 function endOf(state: object, json = false): string {
   const printed: string[] = []
-  const output = { out: (text: string) => void printed.push(text), err: () => {}, colours: false }
+  const print = (text: string) => void printed.push(text)
+  const output = { out: print, data: print, err: () => {}, progress: () => {}, colours: false }
   new ScrubReport(output, { json, terminal: false }).end({ ...newScrub(), ...state })
   return printed.join('')
 }

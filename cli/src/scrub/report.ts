@@ -2,7 +2,7 @@
 
 import { outcomeOf, type ScrubEvent, type ScrubState } from '@parsec/blockstore/scrub/state'
 import { PROGRESS_BAR_MS, PROGRESS_JSON_MS } from '@parsec/shared/deadlines'
-import { EXIT_OK, type Output } from '../command-line/output.ts'
+import { EXIT_OK, type Output, plain } from '../command-line/output.ts'
 
 /** Something was wrong and is repaired; something is wrong still, or could not be checked. */
 export const EXIT_REPAIRED = 3
@@ -29,7 +29,7 @@ export class ScrubReport {
     if (event.kind === 'progress') return this.#progress(event)
     if (this.#json) return this.#line(event)
     this.#clearBar()
-    this.#output.out(`${textOf(event)}\n`)
+    this.#output.out(`${plain(textOf(event))}\n`)
   }
   /** The summary; returns the exit code. */
   end(state: ScrubState): number {
@@ -51,15 +51,15 @@ export class ScrubReport {
     if (now - this.#printedAt < (this.#json ? PROGRESS_JSON_MS : PROGRESS_BAR_MS)) return
     this.#printedAt = now
     if (this.#json) return this.#line(event)
-    this.#output.err(`\r\x1b[K${barOf(event)}`)
+    this.#output.progress(barOf(event))
     this.#shown = true
   }
   #clearBar(): void {
-    if (this.#shown) this.#output.err('\r\x1b[K')
+    if (this.#shown) this.#output.progress('')
     this.#shown = false
   }
   #line(value: object): void {
-    this.#output.out(`${JSON.stringify(value)}\n`)
+    this.#output.data(`${JSON.stringify(value)}\n`)
   }
 }
 

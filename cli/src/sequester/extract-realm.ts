@@ -37,16 +37,23 @@ class Damage extends Error {
 export function extractRealm({ file, serviceKey, output, until, tell }: Extraction): number {
   const devices = trustedDevices(file.devices(), file.info.root_verify_key)
   let failures = 0
-  /** `above`: the folders around, since a folder that is inside itself would have no end. */
-  const extract = (id: Uuid, path: string, above: readonly string[]): void => {
+  /**
+   * Where each was written, once: a folder that is inside itself would have no end, and a few that hold each other many
+   * times over would fill any disk.
+   */
+  const places = new Map<string, string>()
+  const extract = (id: Uuid, path: string): void => {
     try {
-      if (above.includes(id.hex)) throw new Damage('the folder is inside itself')
+      const place = places.get(id.hex)
+      if (place !== undefined)
+        throw new Damage(isInside(path, place) ? 'the folder is inside itself' : `it is at ${place} already`)
+      places.set(id.hex, path)
       const manifest = manifestOf({ file, serviceKey, until, devices }, id)
       if (isFile(manifest)) writeFile(file, manifest, path)
       else {
         mkdirSync(path, { recursive: true })
         for (const [name, child] of manifest.children) {
-          if (isSafeName(name)) extract(child, join(path, name), [...above, id.hex])
+          if (isSafeName(name)) extract(child, join(path, name))
           else {
             failures++
             tell(`${path} ✘: an entry has the name ${JSON.stringify(name)}`)
@@ -60,7 +67,7 @@ export function extractRealm({ file, serviceKey, output, until, tell }: Extracti
     }
   }
   // The vlob of a realm's root folder has the id of the realm.
-  extract(file.info.realm_id, output, [])
+  extract(file.info.realm_id, output)
   return failures
 }
 
@@ -99,6 +106,8 @@ function blockOf(source: ExportFile, { id, key, size, digest }: FileBlock): Buff
   if (!data || !isRight) throw new Damage(`block ${id} is damaged`)
   return data
 }
+
+const isInside = (path: string, folder: string): boolean => path.startsWith(join(folder, '/'))
 
 /** Whether a name stays inside its folder. */
 const isSafeName = (name: string): boolean => name !== '' && name !== '.' && name !== '..' && !/[/\\\0]/.test(name)

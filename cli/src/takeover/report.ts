@@ -2,7 +2,7 @@
 
 import { appendFileSync } from 'node:fs'
 import { PROGRESS_BAR_MS, PROGRESS_JSON_MS } from '@parsec/shared/deadlines'
-import type { Output } from '../command-line/output.ts'
+import { type Output, plain } from '../command-line/output.ts'
 import type { Finding } from './finding.ts'
 import { type Measure, type Measures, NONE } from './measure.ts'
 
@@ -124,20 +124,20 @@ export class ImportReport {
     if (this.#json)
       return this.#line({ kind: 'progress', organizations, of: this.#organizations, ...this.#done, seconds_left: left })
     const filled = Math.round(part * BAR_WIDTH)
-    this.#output.err(
-      `\r\x1b[K[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ${Math.floor(part * 100)} %, ${organizations} of ${this.#organizations} organizations, ${this.#done.rows} rows, ${Math.round(this.#done.bytes / 2 ** 20)} MiB${left === null ? '' : `, ${left} s left`}`,
+    this.#output.progress(
+      `[${'#'.repeat(filled)}${'.'.repeat(BAR_WIDTH - filled)}] ${Math.floor(part * 100)} %, ${organizations} of ${this.#organizations} organizations, ${this.#done.rows} rows, ${Math.round(this.#done.bytes / 2 ** 20)} MiB${left === null ? '' : `, ${left} s left`}`,
     )
     this.#shown = true
   }
   #say(text: string): void {
     this.#clearBar()
-    this.#output.out(`${text}\n`)
+    this.#output.out(`${plain(text)}\n`)
   }
   #clearBar(): void {
-    if (this.#shown) this.#output.err('\r\x1b[K')
+    if (this.#shown) this.#output.progress('')
     this.#shown = false
   }
   #line(value: object): void {
-    this.#output.out(`${JSON.stringify(value)}\n`)
+    this.#output.data(`${JSON.stringify(value)}\n`)
   }
 }

@@ -173,8 +173,8 @@ describe('CONSOLE', () => {
       log.error('Unexpected crash', { error: new Error('boom'), cmd: 'x' }),
     )
     assert.equal(first, '[error    ] Unexpected crash               cmd=x')
-    assert.equal(second, 'Error: boom')
-    assert.match(third!, /^ {4}at /)
+    assert.equal(second, '  Error: boom')
+    assert.match(third!, /^ {6}at /)
   })
 
   test('nobody can forge a line or steer a terminal; no colours in a file', async () => {
@@ -184,6 +184,11 @@ describe('CONSOLE', () => {
     assert.deepEqual(lines, [
       '[info     ] a\\u000ab                       k\\u000d=x\\u001b[31m\\u000a2020 [error    ] forged u=\\u2028\\u0085',
     ])
+    const [, said, forged] = await consoleLines(log =>
+      log.error('Refused', { error: new Error('gone\n2020-01-01T00:00:00.000000Z [info     ] forged\u001b[2J') }),
+    )
+    assert.equal(said, '  Error: gone')
+    assert.equal(forged, '  2020-01-01T00:00:00.000000Z [info     ] forged\\u001b[2J')
   })
 })
 

@@ -308,7 +308,7 @@ function consoleWriter(destination: LogDestination, colours: boolean): Sink['wri
     }
     const head = `${paint('dim', time())} [${paint(COLOURS[level], level.padEnd(LEVEL_WIDTH))}]`
     const what = paint('bold', pairs === '' ? text : text.padEnd(EVENT_WIDTH))
-    const trace = fields.exception === undefined ? '' : `\n${fields.exception as string}`
+    const trace = fields.exception === undefined ? '' : `\n${indented(fields.exception as string)}`
     destination.write(`${head} ${what}${pairs}${trace}\n`)
   }
 }
@@ -319,4 +319,10 @@ const oneLine = (text: string): string =>
   UNPRINTABLE.test(text)
     ? text.replace(/[\p{Cc}\u2028\u2029]/gu, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
     : text
+/** Of an error: it may repeat what a peer has said, in as many lines. */
+const indented = (text: string): string =>
+  text
+    .split('\n')
+    .map(line => `  ${oneLine(line)}`)
+    .join('\n')
 const UNPRINTABLE = /[\p{Cc}\u2028\u2029]/u

@@ -2,7 +2,7 @@
 import { SERVICE_NAMES } from '@parsec/shared/protocol/command'
 import { type Finding, Findings, type Verdict } from '../../check/finding.ts'
 import { type CheckValues, checkOptions } from '../../check/options.ts'
-import { EXIT_FAILURE, EXIT_OK, type Output } from '../../command-line/output.ts'
+import { EXIT_FAILURE, EXIT_OK, type Output, plain } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import { useProxies } from '../../server/proxy.ts'
 import { trustSystem } from '../../server/trust.ts'
@@ -32,7 +32,8 @@ export class Check extends ParsecCommand<typeof checkOptions> {
     const tell = (findings: readonly Finding[]) => {
       for (const finding of findings) {
         worst.add(finding.verdict)
-        output.out(values.json ? `${JSON.stringify(finding)}\n` : lineOf(finding, output.colours))
+        if (values.json) output.data(`${JSON.stringify(finding)}\n`)
+        else show(finding, output)
       }
     }
     const database = await lookAtDatabase(values, tell)
@@ -94,7 +95,7 @@ async function lookAtCertificate(values: CheckValues, tell: Tell): Promise<void>
 
 const MARKS = { ok: 'ok     ', warning: 'warning', failed: 'FAILED ' } as const
 const COLOURS = { ok: 32, warning: 33, failed: 31 } as const
-function lineOf({ verdict, about, found, remedy }: Finding, colours: boolean): string {
-  const mark = colours ? `\x1b[${COLOURS[verdict]}m${MARKS[verdict]}\x1b[0m` : MARKS[verdict]
-  return `${mark}  ${about}: ${found}${remedy === undefined ? '' : ` → ${remedy}`}\n`
+function show({ verdict, about, found, remedy }: Finding, output: Output): void {
+  output.out(MARKS[verdict], COLOURS[verdict])
+  output.out(`  ${plain(`${about}: ${found}${remedy === undefined ? '' : ` → ${remedy}`}`)}\n`)
 }

@@ -1,7 +1,7 @@
 /** `parsec backend human_accesses`: who had access to which realm, and when (spec 06 §6.4). */
 
 import type { Values } from '../../command-line/option.ts'
-import { EXIT_OK, type Output } from '../../command-line/output.ts'
+import { EXIT_OK, type Output, plain } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
 import type { UserAccesses } from '../../human-accesses.ts'
 import { withDatabase } from '../../tool-database.ts'
@@ -34,7 +34,7 @@ export class HumanAccesses extends ParsecCommand<typeof humanAccessesOptions> {
     )
     output.out(`Found ${humans.size} result(s)\n`)
     for (const [email, users] of humans) {
-      output.out(`Human ${users[0]!.label} ${email}\n`)
+      output.out(`Human ${plain(`${users[0]!.label} ${email}`)}\n`)
       for (const user of users) output.out(describe(user, '\t'))
       output.out('\n')
     }

@@ -1,6 +1,6 @@
 /** `parsec backend sequester extract_realm_export`: decrypts an export into files, offline (spec 06 §6.5). */
 import type { Values } from '../../../command-line/option.ts'
-import { EXIT_FAILURE, EXIT_OK, type Output } from '../../../command-line/output.ts'
+import { EXIT_FAILURE, EXIT_OK, type Output, plain } from '../../../command-line/output.ts'
 import { ParsecCommand } from '../../../command-line/parsec-command.ts'
 import { privateKey } from '../../../sequester/service-keys.ts'
 import { extractRealmExportOptions } from '../../../tool-options.ts'
@@ -32,7 +32,7 @@ export class ExtractRealmExport extends ParsecCommand<typeof extractRealmExportO
         serviceKey,
         output: values.output!,
         until: values.filterDate?.us ?? Number.MAX_SAFE_INTEGER,
-        tell: line => output.out(`${line}\n`),
+        tell: line => output.out(`${plain(line)}\n`),
       })
       if (failures > 0) output.out(`${failures} file(s) or folder(s) could not be rebuilt\n`)
       return failures === 0 ? EXIT_OK : EXIT_FAILURE

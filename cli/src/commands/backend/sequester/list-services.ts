@@ -1,7 +1,7 @@
 /** `parsec backend sequester list_services` (spec 06 §6.5). */
 
 import type { Values } from '../../../command-line/option.ts'
-import { EXIT_OK, type Output } from '../../../command-line/output.ts'
+import { EXIT_OK, type Output, plain } from '../../../command-line/output.ts'
 import { ParsecCommand } from '../../../command-line/parsec-command.ts'
 import type { SequesterService } from '../../../sequester/services.ts'
 import { withDatabase } from '../../../tool-database.ts'
@@ -34,9 +34,9 @@ export class ListServices extends ParsecCommand<typeof listServicesOptions> {
 
 const describe = ({ service_label, service_id, created_on, type, webhook_url, disabled_on }: SequesterService) =>
   [
-    `Service ${service_label} (id: ${service_id})\n`,
+    `Service ${plain(service_label)} (id: ${service_id})\n`,
     `\tCreated on: ${created_on}\n`,
     `\tService type: ${type}\n`,
-    webhook_url === null ? '' : `\tWebhook endpoint URL ${webhook_url}\n`,
+    webhook_url === null ? '' : `\tWebhook endpoint URL ${plain(webhook_url)}\n`,
     disabled_on === null ? '' : `\tDisabled on: ${disabled_on}\n`,
   ].join('')
