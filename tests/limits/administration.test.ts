@@ -4,7 +4,7 @@ import { after, test } from 'node:test'
 import { clientOf } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
 
-const cluster = await Cluster.start({ topology: 'single' })
+const cluster = await Cluster.start({ topology: 'single', flags: ['--trusted-proxies=127.0.0.1'] })
 const client = clientOf(cluster)
 after(async () => {
   await client.end()
@@ -25,6 +25,16 @@ test('wrong tokens are counted together, over HTTP and by the handshake of API v
   assert.equal(await guess(), 429)
   assert.equal(await handshake(ADMINISTRATION_TOKEN), 'ok')
   assert.equal((await admin('GET', '/stats?format=json')).status, 200)
+})
+
+test('whoever has one IPv6 address has as many as there are guesses: they are counted as one', async () => {
+  const guess = async (address: string) => {
+    const headers = { authorization: 'Bearer x', 'x-forwarded-for': address }
+    return (await client.fetch('/administration/stats', { headers })).status
+  }
+  for (let n = 1; n <= 200; n++) assert.equal(await guess(`2001:db8:1:2::${n}`), 403)
+  assert.equal(await guess('2001:db8:1:2:3:4:5:6'), 429)
+  assert.equal(await guess('2001:db8:1:3::1'), 403)
 })
 
 async function admin(method: string, path: string, body?: object, more: { [header: string]: string } = {}) {

@@ -167,14 +167,14 @@ export const limits = {
   refused_administration: {
     value: 200,
     unit: 'per 10 seconds',
-    what: 'calls and API v1 handshakes of one address with a wrong administration token, at one process',
+    what: 'calls and API v1 handshakes of one address, or one IPv6 network (/64), with a wrong administration token, at one process',
     beyond: '429, or a handshake refused with other words; nothing is logged',
     test: ['tests/limits/administration.test.ts', 'wrong tokens are counted together'],
   },
   enrollments_per_minute: {
     value: 60,
     unit: 'per minute',
-    what: 'enrollments that one address may submit to an organization, at one gateway',
+    what: 'enrollments that one address, or one IPv6 network (/64), may submit to an organization, at one gateway',
     beyond: '429',
     test: ['tests/enrollment/enrollment.test.ts', 'one address may submit so many enrollments a minute'],
   },
@@ -383,7 +383,7 @@ export const limits = {
   half_open_handshakes: {
     value: 4096,
     unit: 'items',
-    what: 'handshakes of one address at once; proxies and offices share an address',
+    what: 'handshakes of one address, or one IPv6 network (/64), at once; proxies and offices share an address',
     beyond: '503',
     test: ['tests/limits/requests.test.ts', 'one address may have so many handshakes at once'],
   },

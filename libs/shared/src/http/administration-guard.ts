@@ -7,6 +7,7 @@ import { GUARD_WINDOW_MS } from '../deadlines.ts'
 import { limits } from '../limits.ts'
 import type { Log } from '../log.ts'
 import { type AdministrationToken, type Scope, sha256 } from './administration-tokens.ts'
+import { networkOf } from './client-address.ts'
 import { RateLimit } from './rate-limit.ts'
 
 /** Who shows a right token, and what it may do. */
@@ -37,7 +38,7 @@ export class AdministrationGuard {
     // All are compared, so that the time says nothing about which.
     const [right] = this.#tokens.filter(known => timingSafeEqual(known.sha256, hash))
     if (token !== undefined && right) return right
-    const verdict = this.#refusals.take(address, nowMs) ? 'refused' : 'too_many'
+    const verdict = this.#refusals.take(networkOf(address), nowMs) ? 'refused' : 'too_many'
     // Whoever shows none has only lost his way.
     if (token !== undefined) this.#log.warning(WARNINGS[verdict], { address })
     return verdict

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { IncomingMessage } from 'node:http'
 import { test } from 'node:test'
-import { clientOf, trustOf } from './client-address.ts'
+import { clientOf, networkOf, trustOf } from './client-address.ts'
 
 const from = (peer: string, forwarded: string | undefined, proxies: readonly string[]): string => {
   const request = {
@@ -45,4 +45,17 @@ test('without a usable header the proxy itself is the client', () => {
 test('what is neither address nor network is refused by name', () => {
   for (const bad of ['', 'proxy.example.com', '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/8/8', '::/129', '10.0.0/8'])
     assert.throws(() => trustOf([bad]), { message: `'${bad}' is not an IP address or network.` })
+})
+
+test('the addresses of one IPv6 network are counted as one, those of IPv4 each by itself', () => {
+  const network = '2001:db8:1:2::/64'
+  for (const address of ['2001:db8:1:2::5', '2001:0DB8:1:2:ffff:0:0:1', '2001:db8:1:2::', '2001:db8:1:2:3:4:5.6.7.8'])
+    assert.equal(networkOf(address), network, address)
+  for (const address of ['2001:db8:1:3::5', '2001:db8:1::2', '::1', '::1:2:3:4:5', 'fe80::1%eth0', '::5.6.7.8'])
+    assert.notEqual(networkOf(address), network, address)
+  assert.equal(networkOf('::1'), '0:0:0:0::/64')
+  assert.equal(networkOf('1:2:3::4:5'), '1:2:3:0::/64')
+  assert.equal(networkOf('::2:3:4:5:6:7:8'), '0:2:3:4::/64')
+  for (const address of ['203.0.113.9', '']) assert.equal(networkOf(address), address)
+  assert.equal(networkOf('::ffff:203.0.113.9'), '203.0.113.9')
 })

@@ -59,3 +59,23 @@ export function clientOf(request: IncomingMessage, isTrusted: IsTrusted): Client
   }
   return client
 }
+
+/** Groups of an IPv6 address that name the network of a subscriber. */
+const NETWORK_GROUPS = 4
+/**
+ * Who is counted when an address is: whoever has one IPv6 address has the 2⁶⁴ of its network (RFC 6177), and may come from
+ * another one each time.
+ */
+export function networkOf(address: string): string {
+  const mapped = /^::ffff:(\d[\d.]+)$/i.exec(address)?.[1]
+  if (mapped) return mapped
+  if (isIP(address) !== 6) return address
+  const [before = '', after] = address.replace(/%.*$/, '').split('::')
+  const [head, tail] = [groupsOf(before), groupsOf(after ?? '')]
+  const zeros = Array<string>(Math.max(8 - head.length - tail.length, 0)).fill('0')
+  const groups = [...head, ...zeros, ...tail].slice(0, NETWORK_GROUPS)
+  return `${groups.map(group => Number.parseInt(group, 16).toString(16)).join(':')}::/64`
+}
+/** An IPv4 address at the end stands for two. */
+const groupsOf = (text: string): string[] =>
+  text === '' ? [] : text.split(':').flatMap(group => (group.includes('.') ? [group, group] : [group]))

@@ -11,6 +11,7 @@ import { organizationId, parse } from '@parsec/shared/codec/fields'
 import { encode } from '@parsec/shared/codec/msgpack'
 import { Unavailable } from '@parsec/shared/errors'
 import type { AccessLog } from '@parsec/shared/http/access-log'
+import { networkOf } from '@parsec/shared/http/client-address'
 import { RateLimit } from '@parsec/shared/http/rate-limit'
 import { limits } from '@parsec/shared/limits'
 import type { Log } from '@parsec/shared/log'
@@ -149,7 +150,7 @@ export class HttpRpc {
     if (!isMsgpack(request.headers)) return reply.code(415).send()
     const context: Context = { kind: 'anonymous', ...caller, organization_id }
     return this.#run(call, context, async cmd => {
-      const submitter = `${request.ip} ${organization_id}`
+      const submitter = `${networkOf(request.ip)} ${organization_id}`
       if (cmd === 'pki_enrollment_submit' && !this.#enrollments.take(submitter, performance.now())) return 429
       if (organization) return undefined
       if (cmd !== 'organization_bootstrap') return 404

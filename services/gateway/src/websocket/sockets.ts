@@ -7,6 +7,7 @@ import { Bag } from '@parsec/shared/bag'
 import type { GatewayConfig } from '@parsec/shared/config'
 import { limitKeys } from '@parsec/shared/cuts'
 import { CLOSE_FRAME_MS, TCP_KEEPALIVE_MS } from '@parsec/shared/deadlines'
+import { networkOf } from '@parsec/shared/http/client-address'
 import { refuseSocket } from '@parsec/shared/http/refusal'
 import { type HttpServer, serverHeader } from '@parsec/shared/http/server'
 import { limits } from '@parsec/shared/limits'
@@ -66,7 +67,8 @@ export class Sockets {
     if (request.url!.split('?', 1)[0] !== '/ws') return refuseSocket(socket, 404, this.#serverHeader)
     const from = this.#http.clientOf(request)
     const { address } = from
-    const halfOpen = this.#halfOpen.get(address) ?? 0
+    const network = networkOf(address)
+    const halfOpen = this.#halfOpen.get(network) ?? 0
     const reason = this.isDraining
       ? 'server stops'
       : this.#http.sockets.areTooMany
@@ -84,7 +86,7 @@ export class Sockets {
     this.#server.handleUpgrade(request, socket, head, client => {
       const raw = socket as Socket
       if (raw instanceof Socket) raw.setKeepAlive(true, TCP_KEEPALIVE_MS)
-      this.#halfOpen.set(address, halfOpen + 1)
+      this.#halfOpen.set(network, halfOpen + 1)
       const connection = new Connection(
         this.#surroundings,
         client,
@@ -110,9 +112,10 @@ export class Sockets {
     const { address } = connection
     if (address === undefined) return
     connection.address = undefined
-    const left = (this.#halfOpen.get(address) ?? 1) - 1
-    if (left > 0) this.#halfOpen.set(address, left)
-    else this.#halfOpen.delete(address)
+    const network = networkOf(address)
+    const left = (this.#halfOpen.get(network) ?? 1) - 1
+    if (left > 0) this.#halfOpen.set(network, left)
+    else this.#halfOpen.delete(network)
   }
   #remove(connection: Connection): void {
     this.#settleAddress(connection)
