@@ -21,9 +21,16 @@ for (const maxPayload of PAYLOADS)
         under += payload.length
         assert.ok(under <= WINDOW_BYTES, `${under} bytes at once`)
         const taken = assembly.add(headers, payload)
-        if (i === pieces.length - 1) assert.equal((taken as Buffer).length, bytes)
+        if (i === pieces.length - 1) assert.deepEqual([(taken as Buffer).length, isPause], [bytes, false])
         else assert.equal(taken, isPause ? 'more' : undefined)
         if (isPause) under = 0
       }
     }
   })
+
+test('a reply of which a piece was lost on the way is none', () => {
+  const [first, , third] = [...piecesOf(Buffer.alloc(16 * MIB), MIB)]
+  const assembly = new Assembly()
+  assembly.add(first!.headers, first!.payload)
+  assert.throws(() => assembly.add(third!.headers, third!.payload), /missing/)
+})

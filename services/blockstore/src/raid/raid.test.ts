@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { test } from 'node:test'
+import { mock, test } from 'node:test'
 import { Uuid } from '@parsec/shared/codec/values'
 import type { Log, LogKeys } from '@parsec/shared/log'
 import { StoreNode } from '../stores/node.ts'
@@ -221,7 +221,12 @@ test('RAID5: a length in the chunks that is not the block’s is repaired where 
     const block = Buffer.from('Hodi ho !')
     await store.create(ORGANIZATION, BLOCK, block, never())
     for (const chunk of nodes[damaged]!.objects.values()) chunk[damaged === 0 ? 2 : 0]! ^= 0x40
-    assert.deepEqual(await store.read(ORGANIZATION, BLOCK, factsOf(block), never()), block)
+    mock.timers.enable({ apis: ['setTimeout'] })
+    const read = store.read(ORGANIZATION, BLOCK, factsOf(block), never())
+    await new Promise(setImmediate)
+    mock.timers.reset()
+    assert.equal(nodes[5]!.reads, 1, 'the checksum is asked as soon as it is needed')
+    assert.deepEqual(await read, block)
     nodes[5]!.down = true
     await assert.rejects(store.read(ORGANIZATION, BLOCK, factsOf(block), never()), StoreError)
   }
@@ -229,6 +234,16 @@ test('RAID5: a length in the chunks that is not the block’s is repaired where 
   await store.create(ORGANIZATION, BLOCK, Buffer.alloc(7), never())
   for (const node of nodes) node.objects.set(objectKey(ORGANIZATION, BLOCK), Buffer.alloc(6))
   await assert.rejects(store.read(ORGANIZATION, BLOCK, factsOf(Buffer.alloc(7)), never()), StoreError)
+})
+
+test('RAID5 rebuilds from chunks wherever they lie in memory: stores return parts of larger buffers', async () => {
+  const { store, nodes } = raid('RAID5', 4)
+  const block = bytesOf({ pattern: 1001 })
+  await store.create(ORGANIZATION, BLOCK, block, never())
+  for (const [offset, { objects }] of nodes.entries())
+    for (const [key, chunk] of objects) objects.set(key, Buffer.concat([Buffer.alloc(offset), chunk]).subarray(offset))
+  nodes[0]!.objects.clear()
+  assert.deepEqual(await store.read(ORGANIZATION, BLOCK, factsOf(block), never()), block)
 })
 
 test('a copy of another length is no block: RAID1 answers from another node, a single store fails (05-data §10.2)', async () => {

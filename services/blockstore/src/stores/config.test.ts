@@ -28,6 +28,13 @@ test('every recorded value gives its configuration or its error (06-server §4)'
   }
 })
 
+test('no index but its own names a node of a RAID (06-server §4)', () => {
+  for (const index of ['-1', '2', '1_1'])
+    assert.throws(() => parseStores(['RAID1:0:MOCKED', `RAID1:${index}:MOCKED`]), {
+      message: 'Missing node index `1` in RAID config',
+    })
+})
+
 test('a directory for files: one part, never two nodes in one place', () => {
   assert.deepEqual(parseStores(['file:/srv/blocks']), { type: 'FILE', directory: '/srv/blocks' })
   assert.deepEqual(parseStores(['FILE:C\\:/blocks']), { type: 'FILE', directory: 'C:/blocks' })

@@ -18,7 +18,7 @@ const log: Log = { debug() {}, info() {}, warning() {}, error() {}, critical() {
 const REALM = Uuid.random()
 const ORGANIZATION = 'Org'
 
-type Told = Omit<Extract<BusEvent, { fields: unknown }>, 'id' | 'organization_id'>
+type Told = Omit<Extract<BusEvent, { fields: unknown }>, 'id' | 'organization_id'> & { id?: string }
 
 const changed = (checkpoint: number, place: number): Told => ({
   recipients: { to: 'realm', realm_id: REALM, except: 'mallory@pc' },
@@ -118,6 +118,18 @@ test('further sessions of a user share what the first has read, until something 
   assert.deepEqual(read, [1, 2, 1, 1])
   await tell(changed(2, 3))
   assert.deepEqual(next.shown(), [], 'who is being sent away')
+  await hub.stop()
+})
+
+test('an event that is told again reaches clients once, also when many others came in between', async () => {
+  const { hub, alice, tell } = await world()
+  const twice = { ...changed(1, 2), id: 'told twice' }
+  const others = Array.from(
+    { length: 40_000 },
+    (): Told => ({ ...role(9, null), recipients: { to: 'users', user_ids: [] } }),
+  )
+  await tell(twice, twice, ...others, twice)
+  assert.deepEqual(alice.shown(), [1])
   await hub.stop()
 })
 

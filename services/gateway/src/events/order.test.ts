@@ -82,6 +82,16 @@ test('the first ones that are heard start a series, a gap between them is waited
   mock.timers.tick(EVENT_GAP_MS)
   assert.deepEqual(missed, [])
 })
+test('a gap is waited for as long as any other, however short a time after one that was filled', () => {
+  const changes = order()
+  add(changes, 1, 3)
+  mock.timers.tick(EVENT_GAP_MS - 1)
+  add(changes, 2, 5)
+  mock.timers.tick(EVENT_GAP_MS - 1)
+  assert.deepEqual([told, missed], [[1, 2, 3], []])
+  mock.timers.tick(1)
+  assert.deepEqual(missed, [5])
+})
 test('realms do not wait for each other', () => {
   const changes = order()
   add(changes, 1, 3)

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Budget } from '@parsec/shared/budget'
 import { admissionOf } from '@parsec/shared/bus/admission'
 import { LocalBus } from '@parsec/shared/bus/local'
 import { serveInternal } from '@parsec/shared/bus/rpc'
+import * as subjects from '@parsec/shared/bus/subjects'
 import { type Encodable, encode } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
 import { Unavailable } from '@parsec/shared/errors'
@@ -58,7 +60,7 @@ async function verdictOn(
   answer: Buffer | { [field: string]: Encodable },
   organization: OrganizationFacts | null = ORGANIZATION,
   device: DeviceFacts | null = DEVICE,
-): Promise<Judgement> {
+): Promise<Judgement & { isHeardOf: boolean }> {
   const bus = new LocalBus()
   const handlers = { session_open: async () => ({ organization, device }), organization_expired: async () => ({}) }
   const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: <C>(call: C) => call } as const
@@ -67,8 +69,10 @@ async function verdictOn(
   const judge = { bus, hub, log, guard: new AdministrationGuard(readTokens('s3cr3t'), log) }
   const bytes = Buffer.isBuffer(answer) ? answer : encode(answer)
   const verdict = await judgeAnswer(judge, caller, challenge, bytes)
+  await nextTurn()
+  const isHeardOf = bus.isHeard(subjects.controlEvents('Org'))
   await hub.stop()
-  return verdict
+  return { ...verdict, isHeardOf }
 }
 const answerOf = (answer: Buffer, client_api_version: [number, number] = [3, 4], type = 'AUTHENTICATED') => ({
   handshake: 'answer',
@@ -119,6 +123,11 @@ test('the first failing check is the one that is told (01-wire#9, #10, #11, #12)
   assert.match(await judged(answer, ORGANIZATION, revoked), /^revoked_device: /)
   assert.match(await judged(answer, ORGANIZATION, { ...revoked, revoked_on: null }), /^frozen_user: /)
   assert.equal(await judged(answer), 'bad_protocol: Invalid answer signature')
+})
+test('nobody listens for an organization that does not exist, whoever asks for it', async () => {
+  const answer = answerOf(signedMap(challenge))
+  assert.equal((await verdictOn(answer, null, null)).isHeardOf, false)
+  assert.equal((await verdictOn(answer)).isHeardOf, true)
 })
 test('the administration token (01-wire §7.4)', async () => {
   const answer = (token: string) => ({ handshake: 'answer', type: 'administration', client_api_version: [1, 3], token })

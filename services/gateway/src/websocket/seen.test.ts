@@ -63,7 +63,17 @@ test('what cannot be told is told later, with its age', async () => {
 test('more devices than may wait are told another time, in requests of a thousand', async () => {
   const world = await heard()
   for (let device = 0; device < 12_000; device++) world.seen.note(device)
+  world.ms = 5000
+  world.seen.note(0)
   await world.seen.tell()
+  assert.deepEqual(
+    world.requests[0]!.slice(0, 2),
+    [
+      { device: 0, secondsAgo: 0 },
+      { device: 1, secondsAgo: 5 },
+    ],
+    'who waits already is told of as seen last',
+  )
   assert.deepEqual(
     world.requests.map(seen => seen.length),
     Array.from({ length: 10 }, () => 1000),

@@ -70,8 +70,8 @@ export class Seen {
     const now = this.#now()
     const seen = some.map(([device, at]): SeenDevice => ({ device, secondsAgo: Math.round((now - at) / 1000) }))
     await callInternal(this.#bus, 'devices_seen', { seen }, { signal: this.#lastChance })
-    for (const [device, at] of some) {
-      if (this.#untold.get(device) === at) this.#untold.delete(device)
+    for (const [device] of some) {
+      this.#untold.delete(device)
       this.#told.add(device)
     }
   }
