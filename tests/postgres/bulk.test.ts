@@ -13,7 +13,9 @@ const SILENCE_MS = 2_000
 const ROWS = 200_000
 
 const database = await createDatabase()
-await database.query('CREATE TABLE taken (data text); CREATE TABLE locked (data text)')
+await database.query(
+  'CREATE TABLE taken (data text); CREATE TABLE locked (data text); CREATE TABLE short (data varchar(1))',
+)
 const proxy = await TcpProxy.start(database.url)
 afterEach(() => proxy.heal())
 after(async () => {
@@ -43,6 +45,17 @@ test('a statement that is not answered ends', async () => {
   proxy.set({ kind: 'silent' })
   await assert.rejects(session.rows('SELECT 1'), isTold)
   await assert.rejects(session.rows('SELECT 1'), isTold, 'and so does what follows')
+})
+
+test('what fails says which database it was, whichever end of a copy sees it', async () => {
+  await using source = await open(database.url)
+  await using session = await BulkSession.open(readDatabaseUrl(database.url, {}), '--db', SILENCE_MS)
+  const failed = (option: string) =>
+    new RegExp(`^--${option}: the database 127\\.0\\.0\\.1:\\d+/\\w+ failed: [^:]+: run this again`)
+  await assert.rejects(source.rows('SELECT 1 / 0'), { message: failed('from') })
+  const late = source.read(`SELECT repeat('x', 100 / (5000 - n)) FROM generate_series(1, 5000) n`)
+  await assert.rejects(pipeline(late, session.write('taken (data)')), { message: failed('from') })
+  await assert.rejects(pipeline(source.read(manyRows), session.write('short (data)')), { message: failed('db') })
 })
 
 test('a session that nobody answers is not opened', async () => {

@@ -23,6 +23,7 @@ const WORKERS = 3
 /** Findings of an organization that are kept: one that is that broken needs no complete list. */
 const MAX_FINDINGS = 10_000
 
+const UNCOPIED = 'their contents are in the database of the source: --copy-blocks writes them to --blockstore'
 const UNREACHABLE = 'its name is not composed (NFC), as clients have sent it since v2.3: nobody could enter it here'
 
 export type ImportOptions = {
@@ -35,7 +36,7 @@ export type ImportOptions = {
   readonly dryRun: boolean
   readonly skipVerification: boolean
   /** What becomes of contents of blocks in the source's database. */
-  readonly blockData: { kind: 'copy' } | { kind: 'leave' } | { kind: 'store'; store: BlockStore }
+  readonly blockData: { kind: 'copy' } | { kind: 'leave' } | { kind: 'store'; store: BlockStore; name: string }
   readonly defaults: Defaults
   readonly report: ImportReport
 }
@@ -153,6 +154,9 @@ class Import {
     }
     if (organization_id !== organization_id.normalize('NFC'))
       add({ kind: 'broken', table: 'organization', row: organization_id, why: UNREACHABLE })
+    const contents = place.measures['block_data']
+    if (contents && this.#options.blockData.kind === 'leave')
+      add({ kind: 'left_out', table: 'block_data', row: `${contents.rows} blocks`, why: UNCOPIED })
     for await (const found of checkRows(reader, scope, place)) add(found)
     for await (const found of checkCertificates(reader, place, ORIGINAL)) add(found)
     return findings
@@ -177,7 +181,8 @@ class Import {
     }
     if (blockData.kind === 'store' && measures['block_data'])
       await copyBlocks({ reader, writer, store: blockData.store }, origin, {
-        source,
+        // What is in another store has to come again.
+        source: `${source} to ${blockData.name}`,
         record: this.#present.records.get(organization_id),
         onBlock: bytes => moved(1, bytes),
       })
@@ -193,6 +198,9 @@ class Import {
     )
     for (const { table, into, query } of tablesAt(level)) {
       if (!isNeeded(table, measures) || (table === 'block_data' && blockData.kind !== 'copy')) continue
+      // An import with --copy-blocks that did not come to its end has left some.
+      if (table === 'block_data')
+        await writer.run('DELETE FROM block_data WHERE organization_id = $1', [organization_id])
       const rows = await stream(reader, query(origin), writer, into, bytes => moved(0, bytes))
       moved(rows, 0)
     }

@@ -17,8 +17,11 @@ type ToolValues = Parameters<typeof logOptions>[0] & { db: string | undefined }
 export type Tool = {
   readonly target: Target
   readonly database: Database
-  /** Opens the store, which must be `ours` when that is said; it is closed at the end. */
-  openStore(store: StoreConfig, whose?: 'ours'): Promise<BlockStore>
+  /**
+   * Opens the store, which is closed at the end. It must be that of the database when it is said to be `ours`; `known`: when
+   * the database knows one.
+   */
+  openStore(store: StoreConfig, whose?: 'ours' | 'known'): Promise<BlockStore>
 }
 
 /** Throws `OperatorError` when the schema is not that of this release. */
@@ -27,6 +30,7 @@ export async function withTool<T>(values: ToolValues, work: (tool: Tool) => Prom
   const { requireMigrated } = await import('@parsec/metadata/storage/migrations')
   const { openStore } = await import('@parsec/blockstore/stores/open')
   const { databaseRegister } = await import('@parsec/blockstore/identity/register')
+  const { registeredNodes } = await import('@parsec/shared/postgres/blockstore-nodes')
   const options: LogOptions = logOptions(values)
   const log = createLog(options)
   const target = readDatabaseUrl(values.db!, process.env)
@@ -45,7 +49,8 @@ export async function withTool<T>(values: ToolValues, work: (tool: Tool) => Prom
       target,
       database,
       async openStore(store, whose) {
-        const register = whose === 'ours' ? databaseRegister(database) : null
+        const isOurs = whose === 'ours' || (whose === 'known' && (await registeredNodes(database)).length > 0)
+        const register = isOurs ? databaseRegister(database) : null
         const deps = { config: { store, database: config }, log, metrics: noMetrics, network, database, register }
         const found = await openStore(deps)
         opened.push(found)

@@ -1,4 +1,5 @@
 /** `parsec backend import`: takes over organizations of an original server, or one from an archive (spec 07). */
+import { keySpacesOf } from '@parsec/blockstore/stores/registry'
 import { readDatabaseUrl } from '@parsec/shared/postgres/url'
 import { EXIT_FAILURE, EXIT_OK, type Output, UsageError } from '../../command-line/output.ts'
 import { ParsecCommand } from '../../command-line/parsec-command.ts'
@@ -49,7 +50,7 @@ export class Import extends ParsecCommand<typeof importOptions> {
     try {
       if (values.verify) {
         const { verifyOrganizations } = await import('../../takeover/verify.ts')
-        const store = values.blockstore ? await tool.openStore(values.blockstore) : null
+        const store = values.blockstore ? await tool.openStore(values.blockstore, 'known') : null
         await verifyOrganizations({ ...common, store })
       } else {
         const { importOrganizations } = await import('../../takeover/import.ts')
@@ -80,7 +81,7 @@ export class Import extends ParsecCommand<typeof importOptions> {
       path: values.from!,
       db: tool.target,
       silenceMs: values.maxSilenceSeconds * 1000,
-      store: values.blockstore ? await tool.openStore(values.blockstore) : null,
+      store: values.blockstore ? await tool.openStore(values.blockstore, 'known') : null,
       dryRun: values.dryRun,
     })
     const total = Object.values(rows).reduce((sum, n) => sum + n, 0)
@@ -97,7 +98,8 @@ async function blockDataOf(
   { blockstore, copyBlocks, dryRun }: ImportValues,
   tool: Tool,
 ): Promise<ImportOptions['blockData']> {
-  if (!blockstore || (!copyBlocks && 'type' in blockstore && blockstore.type === 'POSTGRESQL')) return { kind: 'copy' }
-  if (!copyBlocks || dryRun) return { kind: 'leave' }
-  return { kind: 'store', store: await tool.openStore(blockstore) }
+  if (!blockstore || (!copyBlocks && blockstore.type === 'POSTGRESQL')) return { kind: 'copy' }
+  if (!copyBlocks) return { kind: 'leave' }
+  if (dryRun) return { kind: 'copy' }
+  return { kind: 'store', store: await tool.openStore(blockstore, 'known'), name: keySpacesOf(blockstore) }
 }

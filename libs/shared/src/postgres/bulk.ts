@@ -33,23 +33,41 @@ const types = {
 
 export class BulkSession {
   readonly #client: pg.Client
+  /** Names the database. */
+  readonly #subject: string
   readonly #silence: Silence
   #failure: Error | undefined
 
-  private constructor(client: pg.Client, socket: Socket, silenceMs: number, asError: () => Error) {
+  private constructor(
+    client: pg.Client,
+    socket: Socket,
+    { subject, silenceMs }: { subject: string; silenceMs: number },
+  ) {
     this.#client = client
+    this.#subject = subject
     client.on('error', error => {
-      this.#failure ??= error
+      this.#failure ??= this.#named(error)
     })
     this.#silence = new Silence(socket, silenceMs, () => {
-      this.#failure ??= asError()
+      this.#failure ??= new OperatorError(
+        `${subject} has been silent for ${silenceMs / 1000} seconds: run this again when it answers, or give it more time with --max-silence-seconds`,
+      )
       socket.destroy(this.#failure)
     })
   }
 
+  /** A failure of the database or of the way to it says which one that is: a copy has two, and either ends both streams. */
+  #named(error: Error): Error {
+    // The same object: its stream has told it already.
+    if (!/^--\w+: /.test(error.message))
+      error.message = `${this.#subject} failed: ${reasonOf(error)}: run this again when that is mended`
+    return error
+  }
+
   /**
-   * Throws an `OperatorError` that begins with `option`, which names the database. When the server is silent for longer than
-   * `silenceMs` while something is waited for, that rejects with one, too, and the session is at its end.
+   * Throws an `OperatorError` that begins with `option`, which names the database, as every later failure does. When the
+   * server is silent for longer than `silenceMs` while something is waited for, that rejects with one, too, and the session
+   * is at its end.
    */
   static async open(target: Target, option: string, silenceMs: number): Promise<BulkSession> {
     const failures: unknown[] = []
@@ -80,16 +98,13 @@ export class BulkSession {
       types,
       ...(target.options !== undefined && { options: target.options }),
     } as pg.ClientConfig)
-    const asError = () =>
-      new OperatorError(
-        `${option}: the database ${placeOf(target)} has been silent for ${silenceMs / 1000} seconds: run this again when it answers, or give it more time with --max-silence-seconds`,
-      )
-    const session = new BulkSession(client, socket, silenceMs, asError)
+    const subject = `${option}: the database ${placeOf(target)}`
+    const session = new BulkSession(client, socket, { subject, silenceMs })
     try {
       await client.connect()
-      await session.run(SETTINGS)
+      await session.#ask(SETTINGS)
       for (const [name, value] of Object.entries(target.settings))
-        await session.run('SELECT set_config($1, $2, FALSE)', [name, value])
+        await session.#ask('SELECT set_config($1, $2, FALSE)', [name, value])
       return session
     } catch (error) {
       await session.close()
@@ -110,7 +125,7 @@ export class BulkSession {
    */
   async *pages<Row extends object>(query: string, size: number): AsyncGenerator<Row[]> {
     const fetch = `FETCH ${size} FROM page`
-    const results = await this.#query(`CLOSE ALL; DECLARE page NO SCROLL CURSOR FOR ${query}; ${fetch}`)
+    const results = await this.#query(`CLOSE ALL; DECLARE page NO SCROLL CURSOR FOR ${query}; ${fetch}`, [])
     for (let rows: Row[] = [results].flat().at(-1)!.rows; ; rows = await this.rows<Row>(fetch)) {
       if (rows.length > 0) yield rows
       if (rows.length < size) return
@@ -119,6 +134,7 @@ export class BulkSession {
   /** The rows of a query in PostgreSQL's binary form. */
   read(query: string): RowStream {
     const rows = this.#client.query(copyTo(`COPY (${query}) TO STDOUT (FORMAT binary)`))
+    rows.on('error', error => this.#named(error))
     // Whoever reads them holds them back when there are enough.
     this.#silence.isAwaited = () => !rows.closed && rows.readableLength < rows.readableHighWaterMark
     return rows
@@ -126,11 +142,17 @@ export class BulkSession {
   /** Takes rows in that form; `into`: a table and its columns. It has them when it has finished. */
   write(into: string): RowSink {
     const sink = this.#client.query(copyFrom(`COPY ${into} FROM STDIN (FORMAT binary)`))
+    sink.on('error', error => this.#named(error))
     this.#silence.isAwaited = () => !sink.closed && (sink.writableLength > 0 || sink.writableEnded || sink.destroyed)
     return sink
   }
 
-  async #query(text: string, values: unknown[] = []): Promise<pg.QueryResult> {
+  #query(text: string, values: unknown[]): Promise<pg.QueryResult> {
+    return this.#ask(text, values).catch(error => {
+      throw this.#named(error)
+    })
+  }
+  async #ask(text: string, values: unknown[] = []): Promise<pg.QueryResult> {
     if (this.#failure) throw this.#failure
     this.#silence.isAwaited = ALWAYS
     try {

@@ -24,6 +24,10 @@ export function kindOf({ type }: { type: string }, kinds: readonly Kind[] = STOR
   return kind
 }
 
+/** Equal for stores that have the same objects, whatever their credentials. */
+export const keySpacesOf = (store: StoreConfig): string =>
+  JSON.stringify([store.type, ...nodesOf(store).map(node => [node.type, kindOf(node).keySpace(node)])])
+
 /** What must be in no report. */
 export const secretsOfStore = (store: StoreConfig, kinds?: readonly Kind[]): string[] =>
   nodesOf(store).flatMap(node => kindOf(node, kinds).secrets(node))
