@@ -1,12 +1,12 @@
 /** A sequestered organization: a service that keeps copies, one that is asked by HTTP, and an export that its key opens. */
 import assert from 'node:assert/strict'
 import { constants, createHash, generateKeyPairSync, type KeyObject, publicEncrypt, randomBytes } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, type ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { deflateSync } from 'node:zlib'
 import { Child } from '../harness/child.ts'
@@ -147,6 +147,15 @@ describe('a sequestered organization', { concurrency: true }, () => {
     const stranger = await extract('nothing', rsa().privateKey)
     assert.equal(stranger.code, 1)
     await assert.rejects(readdir(join(folder, 'nothing')))
+
+    // Nobody else of the machine may read them.
+    for (const [path, mode] of [
+      ['files', 0o700],
+      ['files/Docs', 0o700],
+      ['files/Docs/note.txt', 0o600],
+      [input, 0o600],
+    ] as const)
+      assert.equal((await stat(resolve(folder, path))).mode & 0o777, mode, path)
 
     // What would lead out of the folder is not written.
     await put(realm_id, 2, {

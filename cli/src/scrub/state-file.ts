@@ -46,7 +46,8 @@ export class StateFile<State> {
   async write(state: State): Promise<void> {
     if (this.#path === undefined) return
     const contents: Contents<State> = { version: VERSION, work: this.#work, state }
-    await writeFile(`${this.#path}.new`, `${JSON.stringify(contents)}\n`, { mode: 0o600, flush: true })
+    await rm(`${this.#path}.new`, { force: true })
+    await writeFile(`${this.#path}.new`, `${JSON.stringify(contents)}\n`, { mode: 0o600, flag: 'wx', flush: true })
     await rename(`${this.#path}.new`, this.#path)
   }
   async remove(): Promise<void> {

@@ -2,7 +2,7 @@
  * The file of a realm's export, an SQLite database (spec 05 §14.5). What one transaction adds is there for good, so an
  * export that was interrupted is continued where it stopped.
  */
-import { existsSync, statSync } from 'node:fs'
+import { closeSync, existsSync, openSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { Uuid } from '@parsec/shared/codec/values'
@@ -78,6 +78,8 @@ export class ExportFile {
   ): ExportFile {
     let database: DatabaseSync | undefined
     try {
+      // Who else may read a new one, SQLite leaves to the process.
+      if (!options.readOnly) closeSync(openSync(path, 'a', 0o600))
       database = new DatabaseSync(path, options)
       return new ExportFile(database, check(database))
     } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * Rebuilds the files of an exported realm, offline. Nothing in the export is trusted beyond its root key: a manifest must
+ * Rebuilds the files of an exported realm, offline; only who does it may read them. Nothing in the export is trusted beyond its root key: a manifest must
  * be signed by a device that leads back to it, and a block must be the one that the manifest of its file describes.
  */
 import { createHash, type KeyObject } from 'node:crypto'
@@ -51,7 +51,7 @@ export function extractRealm({ file, serviceKey, output, until, tell }: Extracti
       const manifest = manifestOf({ file, serviceKey, until, devices }, id)
       if (isFile(manifest)) writeFile(file, manifest, path)
       else {
-        mkdirSync(path, { recursive: true })
+        mkdirSync(path, { recursive: true, mode: 0o700 })
         for (const [name, child] of manifest.children) {
           if (isSafeName(name)) extract(child, join(path, name))
           else {
@@ -86,7 +86,7 @@ function manifestOf({ file, serviceKey, until, devices }: Source, id: Uuid): Man
 }
 
 function writeFile(source: ExportFile, manifest: FileManifest, path: string): void {
-  const target = openSync(path, 'w')
+  const target = openSync(path, 'w', 0o600)
   try {
     ftruncateSync(target, manifest.size)
     for (const block of manifest.blocks) {

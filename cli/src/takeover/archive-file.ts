@@ -46,7 +46,9 @@ export class ArchiveWriter {
       await exists.close()
       throw new OperatorError(`--output: ${path} exists already`)
     }
-    const writer = new ArchiveWriter(path, await open(`${path}.part`, 'w', 0o600))
+    // What is left of an interrupted one may be somebody else's to read.
+    await rm(`${path}.part`, { force: true })
+    const writer = new ArchiveWriter(path, await open(`${path}.part`, 'wx', 0o600))
     await writer.#write(MAGIC)
     return writer
   }

@@ -57,7 +57,7 @@ export class ImportReport {
   findings(organization_id: string, findings: readonly Finding[]): void {
     for (const finding of findings) this.#findings[finding.kind]++
     if (findings.length === 0) return
-    appendFileSync(this.#file, findings.map(finding => `${JSON.stringify(finding)}\n`).join(''))
+    appendFileSync(this.#file, findings.map(finding => `${JSON.stringify(finding)}\n`).join(''), { mode: 0o600 })
     if (this.#json) for (const finding of findings) this.#line(finding)
     else {
       for (const { kind, table, row, why } of findings.slice(0, SHOWN))

@@ -155,7 +155,7 @@ export class LogDestination {
 }
 
 const openAppending = (path: string): number =>
-  openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK, 0o666)
+  openSync(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK, 0o640)
 
 /** Says something on standard output, unless nobody takes it: then it is lost. */
 export function sayIfHeard(text: string): void {

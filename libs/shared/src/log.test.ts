@@ -1,7 +1,7 @@
 /** Log lines, in both formats, as operators and their tools read them (06-server §9.1). */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -202,6 +202,12 @@ describe('the file', () => {
       await log.close()
     }
     assert.match(readFileSync(file, 'utf8'), /^earlier\n.* one\n.* two\n$/)
+  })
+
+  test('a new one is for its owner and a group to read: it names people', async () => {
+    const file = fresh()
+    await createLog({ level: 'INFO', format: 'CONSOLE', file }).close()
+    assert.equal(statSync(file).mode & 0o137, 0)
   })
 
   test('can be rotated: after reopen, lines go to a new file and none is lost', async () => {

@@ -72,7 +72,15 @@ test('events go only to clients that know them (01-wire#53)', () => {
 test('a user agent tells the release', () => {
   assert.deepEqual(releaseOf('parsec/v2.11.1'), [2, 11])
   assert.deepEqual(releaseOf('parsec/2.7.0+dev'), [2, 7])
-  for (const agent of [undefined, '', 'curl/8.0', 'Mozilla/5.0 parsec/v2.11.1', 'parsec/', 'parsec/v2']) {
+  for (const agent of [
+    undefined,
+    '',
+    'curl/8.0',
+    'Mozilla/5.0 parsec/v2.11.1',
+    'parsec/',
+    'parsec/v2',
+    `parsec/2.${'9'.repeat(20)}`,
+  ]) {
     assert.equal(releaseOf(agent), undefined, String(agent))
   }
 })

@@ -43,7 +43,7 @@ export function knowsEvent(client: ApiVersion, event: string): boolean {
 
 /** `[major, minor]` of the release that a `parsec/<version>` user agent names (sent since v2.7), or undefined. */
 export function releaseOf(userAgent: string | undefined): readonly [number, number] | undefined {
-  const match = /^parsec\/v?(\d+)\.(\d+)/.exec(userAgent ?? '')
+  const match = /^parsec\/v?(\d{1,9})\.(\d{1,9})(?!\d)/.exec(userAgent ?? '')
   return match ? [Number(match[1]), Number(match[2])] : undefined
 }
 
