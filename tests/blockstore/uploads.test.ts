@@ -113,6 +113,7 @@ test('of two uploads of a block at once, on different replicas too, the second w
       assert.ok(uploads[statuses.indexOf('ok')]!.equals(block), 'chunks of several uploads')
     }
     await createsNothingOverACommit(cluster, s3, connections[0]!, realm_id)
+    await createsOverAReservationFromTheFuture(cluster, connections[0]!, realm_id)
   } finally {
     for (const client of clients) await client.end()
     await cluster.stop()
@@ -163,6 +164,22 @@ async function createsNothingOverACommit(
   } finally {
     await first.end()
   }
+}
+
+/** The clock of the database was ahead when the upload reserved the block that nobody will end any more. */
+async function createsOverAReservationFromTheFuture(
+  { database }: Cluster,
+  connection: Connection,
+  realm_id: WireUuid,
+): Promise<void> {
+  const block_id = new WireUuid(Uuid.random().hyphenated)
+  await database!.query(
+    `INSERT INTO block_upload (organization, block_id, upload, expires_on)
+     SELECT organization, $1, gen_random_uuid(), now() + interval '1 hour' FROM realm WHERE realm_id = $2`,
+    [block_id.toString(), realm_id.toString()],
+  )
+  const block = randomBytes(BLOCK_BYTES)
+  assert.equal((await connection.cmd('block_create', { block_id, realm_id, block })).status, 'ok')
 }
 
 /** Whether somebody waits for a lock on a reservation. */

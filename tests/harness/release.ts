@@ -1,4 +1,4 @@
-/** Another release: the sources of a commit of this repository in a folder of their own, with our packages. */
+/** Another release: the sources of a commit of this repository in a folder of their own, with the packages that it asks for. */
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readlink, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -27,17 +27,26 @@ export async function previousCommit(): Promise<string> {
 export async function checkOut(commit: string): Promise<Release> {
   const folder = await mkdtemp(join(tmpdir(), 'parsec-release-'))
   await run('sh', ['-c', 'git -C "$1" archive "$2" | tar -x -C "$3"', 'sh', REPOSITORY, commit, folder])
-  const packages = join(folder, 'node_modules')
+  if (await asksForOurs(commit)) await linkPackages(join(folder, 'node_modules'))
+  else await run('npm', ['ci', '--omit=dev', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: folder })
+  const program = ['--conditions=development', join(folder, 'cli/bin/parsec.js')]
+  return { commit, program, remove: () => rm(folder, { recursive: true, force: true }) }
+}
+
+const asksForOurs = (commit: string): Promise<boolean> =>
+  git('diff', '--quiet', commit, '--', 'package-lock.json').then(
+    () => true,
+    () => false,
+  )
+
+async function linkPackages(packages: string): Promise<void> {
   await mkdir(packages)
   for (const name of await readdir(join(REPOSITORY, 'node_modules'))) {
     const ours = join(REPOSITORY, 'node_modules', name)
     if (name !== '@parsec') await symlink(ours, join(packages, name))
     else await linkWorkspaces(ours, join(packages, name))
   }
-  const program = ['--conditions=development', join(folder, 'cli/bin/parsec.js')]
-  return { commit, program, remove: () => rm(folder, { recursive: true, force: true }) }
 }
-
 /** Relative links lead to the workspaces beside them. */
 async function linkWorkspaces(from: string, to: string): Promise<void> {
   await mkdir(to)

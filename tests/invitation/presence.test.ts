@@ -43,6 +43,24 @@ test('the claimer of a gateway that was killed counts as gone once its lease has
   await doomed.start()
 })
 
+test('… also where the clock of the database was ahead when it was renewed last', async () => {
+  const { id, alice } = await client.org()
+  const [greeter, listener] = [await client.connect(alice), await client.connect(alice)]
+  await listener.ok('events_subscribe')
+  const token = await invite(greeter)
+  const doomed = cluster.process('gateway-3')
+  await clientOf(cluster, doomed.url).open({ invited: { organization_id: id, invitation_type: 'DEVICE', token } })
+  assert.deepEqual([await nextStatus(listener, token), await nextStatus(listener, token)], ['IDLE', 'READY'])
+  await doomed.end('SIGKILL')
+  await cluster.database!.query(`UPDATE invitation_claimer SET expires_on = expires_on + interval '1 hour'`)
+  assert.deepEqual(
+    (await greeter.ok('invite_list')).invitations.map((i: { status: string }) => i.status),
+    ['IDLE'],
+  )
+  assert.equal(await nextStatus(listener, token), 'IDLE')
+  await doomed.start()
+})
+
 test('a claimer who waits over HTTP does not hold up a gateway that stops (04-invite §3.3)', async () => {
   const { id, alice } = await client.org()
   const greeter = await client.connect(alice)

@@ -107,6 +107,18 @@ test('an event that a lost connection took along is told again, though the next 
   await proxy.close()
 })
 
+test('an event that was written when the clock of the database was ahead is told at once', async () => {
+  const bus = await connect()
+  const heard = await listener(bus)
+  await own.database.transaction(tx => Outbox.insert(tx, [event('from the future')]))
+  await own.postgres.query(`UPDATE outbox SET created_on = created_on + interval '1 hour'`)
+  const outbox = new Outbox(own.database, bus, log)
+  outbox.start()
+  await until('told by a sweep', () => heard.includes('from the future'))
+  await outbox.drain()
+  await bus.drain()
+})
+
 test('a replica that ends without its bus says that events wait only when some do', async () => {
   const proxy = await TcpProxy.start(own.nats.url)
   const bus = await connect(proxy.url)

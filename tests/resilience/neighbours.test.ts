@@ -100,6 +100,42 @@ test('processes on one database without a common bus are told apart from replica
   await second.drain()
 })
 
+test('whoever died when the clock of the database was ahead is no neighbour', async () => {
+  errors.length = 0
+  await own.one.test.query(
+    `INSERT INTO process (_id, started_on, seen_on)
+     VALUES (gen_random_uuid(), now() - interval '1 day', now() + interval '30 minutes'), (gen_random_uuid(), now(), now() + interval '2 hours')`,
+  )
+  const bus = await connect()
+  const one = await Neighbours.meet(own.one.database, bus, log, PACE)
+  await pause(3 * PACE.leaseMs)
+  assert.equal(one.trouble, undefined)
+  await one.leave()
+  await bus.drain()
+  // What nobody can tell from a neighbour for long is forgotten.
+  assert.equal((await own.one.test.query('DELETE FROM process RETURNING _id')).length, 1)
+  assert.deepEqual(errors, [])
+})
+
+test('a clock that is not the one of the database is told, until it is right', async () => {
+  const warnings: unknown[] = []
+  const noting: Log = { ...log, warning: (event, keys) => void warnings.push([event, keys?.['reason']]) }
+  const bus = new LocalBus()
+  for (const [offMs, told] of [
+    [3_600_000, /^3(?:599|600) s ahead of/],
+    [-60_000, /^(?:59|60) s behind/],
+  ] as const) {
+    let off: number = offMs
+    const now = () => Date.now() + off
+    const one = await Neighbours.meet(own.one.database, bus, noting, { ...PACE, now })
+    assert.match(one.clock!, told)
+    assert.deepEqual(warnings.splice(0)[0], ['Clock is wrong', one.clock])
+    off = 0
+    await until('the clock is right', () => one.clock === undefined)
+    await one.leave()
+  }
+})
+
 test('replicas do not complain when the bus was away for longer than they believe each other', async t => {
   errors.length = 0
   const proxy = await TcpProxy.start(own.nats.url)

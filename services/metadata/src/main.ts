@@ -109,6 +109,7 @@ export async function startMetadata(deps: MetadataDeps): Promise<Service> {
         bus: bus.connected ? 'connected' : 'lost',
         database: database.state,
         ...(neighbours.trouble && { deployment: neighbours.trouble }),
+        ...(neighbours.clock && { clock: neighbours.clock }),
       },
     }),
     drain: async deadlineMs => {

@@ -11,6 +11,7 @@ import { readRefusal } from '../realm/gates.ts'
 import { createRefusal } from './gathered-blocks.ts'
 
 export const blockRequests: InternalHandlers<Extract<InternalName, `block_${string}`>> = {
+  /** A reservation that lasts longer than any is of a clock that has been turned back, or of another database server's. */
   block_check: async (ctx, { context, block_id, realm_id, upload }) => {
     const check = async () => {
       const checked = await ctx.blocks.check(ctx, { context, realm_id, block_id })
@@ -24,7 +25,8 @@ export const blockRequests: InternalHandlers<Extract<InternalName, `block_${stri
       INSERT INTO block_upload (organization, block_id, upload, expires_on)
       VALUES (${context.organization}, ${block_id}, ${upload}, now() + make_interval(secs => ${UPLOAD_LEASE_MS / 1000}))
       ON CONFLICT (organization, block_id) DO UPDATE SET upload = EXCLUDED.upload, expires_on = EXCLUDED.expires_on
-      WHERE block_upload.upload = EXCLUDED.upload OR block_upload.expires_on < now()`)
+      WHERE block_upload.upload = EXCLUDED.upload
+        OR block_upload.expires_on NOT BETWEEN now() AND now() + make_interval(secs => ${(10 * UPLOAD_LEASE_MS) / 1000})`)
     // Again: who had it before may have committed the block while this waited for it.
     return reserved === 1 ? check() : { status: 'busy' }
   },

@@ -10,6 +10,7 @@ import type { Ctx, Handlers } from '../context.ts'
 import { type Tx, transaction } from '../storage/transaction.ts'
 import { refuseRevokedAuthor } from '../user/people.ts'
 import { deleteInvitation, lockInvitation } from './invitation.ts'
+import { IS_PRESENT } from './presence.ts'
 
 /** Answered by gateways. */
 type Exchange = Extract<keyof typeof table, `invite_${1 | 2 | 3 | 4}${string}`>
@@ -74,7 +75,7 @@ export const invite: Handlers<Exclude<keyof typeof table, Exchange>> = {
       SELECT invitation.type, invitation.token, invitation.created_on, invitation.claimer_email,
         claimer.user_id AS claimer_user_id,
         CASE WHEN EXISTS (
-          SELECT FROM invitation_claimer WHERE invitation = invitation._id AND expires_on > clock_timestamp()
+          SELECT FROM invitation_claimer WHERE invitation = invitation._id AND ${IS_PRESENT}
         ) THEN 'READY' ELSE 'IDLE' END AS status
       FROM (
         SELECT * FROM invitation

@@ -5,7 +5,7 @@
 import type { Uuid } from '@parsec/shared/codec/values'
 import { PRESENCE_LEASE_SECONDS, PRESENCE_SWEEP_EVERY_MS, PRESENCE_SWEEP_MS } from '@parsec/shared/deadlines'
 import type { Database } from '@parsec/shared/postgres/database'
-import { type Queryable, sql } from '@parsec/shared/postgres/sql'
+import { Fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import type { Deps, InternalHandlers } from '../context.ts'
 import { Periodic } from '../storage/periodic.ts'
@@ -13,6 +13,11 @@ import { type Tx, transaction } from '../storage/transaction.ts'
 import { lockInvitation, tellGreeters } from './invitation.ts'
 
 const SWEEP_BATCH = 100
+
+/** A lease that lasts longer than any is of a clock that has been turned back, or of another database server's. */
+export const IS_PRESENT = new Fragment(
+  `invitation_claimer.expires_on BETWEEN statement_timestamp() AND statement_timestamp() + interval '${2 * PRESENCE_LEASE_SECONDS} seconds'`,
+)
 
 export const presenceRequests: InternalHandlers<'claimer_present' | 'claimer_gone'> = {
   claimer_present: async (ctx, { organization_id, organization, token, conn_id }) => {
@@ -63,7 +68,7 @@ async function tellLeft(
 ): Promise<void> {
   await tellGreeters(tx, { invitation, token }, 'IDLE')
   const left = await tx.one(sql`
-    SELECT FROM invitation_claimer WHERE invitation = ${invitation} AND expires_on > clock_timestamp() LIMIT 1`)
+    SELECT FROM invitation_claimer WHERE invitation = ${invitation} AND ${IS_PRESENT} LIMIT 1`)
   if (left && !is_deleted) await tellGreeters(tx, { invitation, token }, 'READY')
 }
 
@@ -82,7 +87,7 @@ async function endAllLapsed(deps: Deps): Promise<void> {
     SELECT DISTINCT organization.organization_id, organization._id AS organization, invitation.token
     FROM invitation_claimer JOIN invitation ON invitation._id = invitation_claimer.invitation
     JOIN organization ON organization._id = invitation.organization
-    WHERE invitation_claimer.expires_on <= clock_timestamp() LIMIT ${SWEEP_BATCH}`)
+    WHERE NOT (${IS_PRESENT}) LIMIT ${SWEEP_BATCH}`)
   for (const { organization_id, organization, token } of lapsed)
     await transaction(deps, organization_id, tx => endLapsed(tx, organization, token))
 }
@@ -91,7 +96,7 @@ async function endLapsed(tx: Tx, organization: number, token: Uuid): Promise<{ s
   const found = await findPresence(tx, organization, token)
   if (!found) return { status: 'not_found' }
   const ended = await tx.run(sql`
-    DELETE FROM invitation_claimer WHERE invitation = ${found.invitation} AND expires_on <= clock_timestamp()`)
+    DELETE FROM invitation_claimer WHERE invitation = ${found.invitation} AND NOT (${IS_PRESENT})`)
   if (ended > 0) await tellLeft(tx, { ...found, token })
   return { status: 'ok' }
 }

@@ -9,6 +9,7 @@ import * as subjects from '@parsec/shared/bus/subjects'
 import { decode, encode } from '@parsec/shared/codec/msgpack'
 import { Uuid } from '@parsec/shared/codec/values'
 import {
+  CHECK_CLOCK_MS,
   NEIGHBOURS_ANSWER_MS,
   NEIGHBOURS_EVERY_MS,
   NEIGHBOURS_LEASE_MS,
@@ -24,8 +25,8 @@ import { Periodic } from './periodic.ts'
 /** What a process says of itself. `asks`: the others are to say it too. */
 type Presence = { process: string; database_id: string; asks: boolean }
 
-/** How often the lease is renewed, and how long it lasts. */
-export type Pace = { everyMs: number; leaseMs: number }
+/** How often the lease is renewed, and how long it lasts; the clock of this process. */
+export type Pace = { everyMs: number; leaseMs: number; now?: () => number }
 const PACE: Pace = { everyMs: NEIGHBOURS_EVERY_MS, leaseMs: NEIGHBOURS_LEASE_MS }
 
 export class Neighbours {
@@ -46,8 +47,18 @@ export class Neighbours {
   readonly #lease: Periodic
   /** For `/readyz`; undefined when all is well. */
   trouble: string | undefined
+  /** Likewise: how far the clock of this process is from the database's. */
+  clock: string | undefined
+  readonly #now: () => number
 
-  private constructor(database: Database, bus: Bus, log: Log, database_id: string, { everyMs, leaseMs }: Pace) {
+  private constructor(
+    database: Database,
+    bus: Bus,
+    log: Log,
+    database_id: string,
+    { everyMs, leaseMs, now = Date.now }: Pace,
+  ) {
+    this.#now = now
     this.#database = database
     this.#bus = bus
     this.#log = log
@@ -121,8 +132,8 @@ export class Neighbours {
     const long = this.#leaseMs / 1000
     const others = await db.all<{ _id: Uuid }>(sql`
       SELECT _id FROM process WHERE _id <> ${this.#process}
-        AND seen_on > clock_timestamp() - make_interval(secs => ${long})
-        AND started_on < clock_timestamp() - make_interval(secs => ${long})`)
+        AND abs(extract(epoch FROM clock_timestamp() - seen_on)) < ${long}
+        AND abs(extract(epoch FROM clock_timestamp() - started_on)) > ${long}`)
     const now = performance.now()
     const recently = (at: number) => now - at < this.#leaseMs
     for (const [process, at] of this.#heard) if (!recently(at)) this.#heard.delete(process)
@@ -134,10 +145,27 @@ export class Neighbours {
     else this.trouble = undefined
   }
   async #takeLease(db: Transactional): Promise<void> {
-    await db.run(sql`
+    const before = this.#now()
+    const { clock } = (await db.one<{ clock: number }>(sql`
       INSERT INTO process (_id, seen_on) VALUES (${this.#process}, clock_timestamp())
-      ON CONFLICT (_id) DO UPDATE SET seen_on = excluded.seen_on`)
-    await db.run(sql`DELETE FROM process WHERE seen_on < clock_timestamp() - interval '1 hour'`)
+      ON CONFLICT (_id) DO UPDATE SET seen_on = excluded.seen_on
+      RETURNING (extract(epoch FROM seen_on) * 1000)::bigint AS clock`))!
+    this.#compareClocks(before, clock, this.#now())
+    await db.run(sql`DELETE FROM process WHERE abs(extract(epoch FROM clock_timestamp() - seen_on)) > 3600`)
+  }
+  /** Where replicas or clients do not agree on the time, what is signed is refused as too early or too late. */
+  #compareClocks(before: number, database: number, after: number): void {
+    const off = Math.max(database - after, before - database)
+    if (off <= CHECK_CLOCK_MS) {
+      this.clock = undefined
+      return
+    }
+    this.clock = `${Math.round(off / 1000)} s ${database > after ? 'behind' : 'ahead of'} the database's`
+    this.#log.warning('Clock is wrong', {
+      reason: this.clock,
+      consequence: 'clients whose clock is right are refused, or those of other replicas',
+      hint: 'let both machines keep time (chrony, systemd-timesyncd)',
+    })
   }
   #complain(trouble: string): void {
     this.trouble = trouble

@@ -21,7 +21,7 @@ import {
 import { OperatorError, Unavailable } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import type { Database } from '@parsec/shared/postgres/database'
-import { fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
+import { Fragment, fragment, type Queryable, sql } from '@parsec/shared/postgres/sql'
 import type { BusEvent, ClientEvent, ControlEvent, Recipients } from '@parsec/shared/protocol/events'
 import type { OrganizationID } from '@parsec/shared/protocol/types'
 import { Periodic } from './periodic.ts'
@@ -62,6 +62,9 @@ export const COUNTER = 'outbox__id_seq'
 const SWEEP_BATCH = 500
 /** Key of the advisory lock of whoever sweeps: one replica at a time, so that the order stays. */
 const SWEEP_LOCK = 7_277_300_002
+
+/** Also of a later time: the clock has been turned back, or is that of another server, and nobody waits until it comes. */
+const IS_OLD = new Fragment(`abs(extract(epoch FROM clock_timestamp() - created_on)) > ${OUTBOX_SWEEP_AGE_MS / 1000}`)
 
 type Row = OutboxEvent & { _id: number }
 
@@ -192,7 +195,7 @@ export class Outbox {
     }>(sql`
       SELECT free, newest, CASE WHEN free THEN EXISTS (
         SELECT FROM outbox
-        WHERE _id > ${this.#floor.id} AND created_on < clock_timestamp() - make_interval(secs => ${OUTBOX_SWEEP_AGE_MS / 1000})
+        WHERE _id > ${this.#floor.id} AND ${IS_OLD}
       ) ELSE FALSE END AS has_old
       FROM (SELECT pg_try_advisory_xact_lock(${SWEEP_LOCK}) AS free, last_value AS newest FROM outbox__id_seq OFFSET 0) turn`))!
     if (free && !has_old) this.#floor.swept(newest)
@@ -206,7 +209,7 @@ export class Outbox {
       if (!free) return 0
       const rows = await tx.all<Row>(sql`
         SELECT _id, subject, event FROM outbox
-        WHERE _id > ${this.#floor.id} AND created_on < clock_timestamp() - make_interval(secs => ${OUTBOX_SWEEP_AGE_MS / 1000})
+        WHERE _id > ${this.#floor.id} AND ${IS_OLD}
         ORDER BY _id LIMIT ${SWEEP_BATCH} FOR UPDATE SKIP LOCKED`)
       if (rows.length < SWEEP_BATCH) this.#floor.swept(newest)
       if (rows.length === 0) return 0
