@@ -116,6 +116,26 @@ test('a crowd that comes at once is let in, however long its first ones take to 
   }
 })
 
+test('a lane that was slow and is quick again lets in who fits into its time as it is now', async () => {
+  let now = performance.now()
+  const clock = mock.method(performance, 'now', () => now)
+  try {
+    const work = new Work({ width: 1, share: 1, queue: 100 })
+    const names = Array.from({ length: 40 }, (_, i) => `a${i}`)
+    const all = names.map(name => work.ask(name, new Budget(1_000_000)))
+    for (const [i, name] of names.slice(0, 30).entries()) {
+      now += i < 10 ? 2000 : 10
+      await work.end(name)
+    }
+    all.push(work.ask('b0', new Budget(500)))
+    assert.equal(work.admission.figures().light.refused, 0)
+    await work.end('a30', 'a31', 'b0', ...names.slice(32))
+    await Promise.all(all)
+  } finally {
+    clock.mock.restore()
+  }
+})
+
 test('heavy requests of a thousand devices of one organization wait for their turn', async () => {
   const admission = admissionOf(1)
   const served = Array.from({ length: 1000 }, () =>

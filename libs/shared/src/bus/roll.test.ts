@@ -1,8 +1,9 @@
 /** Replicas that say that they are there, and somebody who asks them all. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mock, test } from 'node:test'
 import { encode } from '../codec/msgpack.ts'
 import { DateTime } from '../codec/values.ts'
+import { ROLL_LEASE_MS } from '../deadlines.ts'
 import { Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { ReplicaCard } from '../protocol/replica.ts'
@@ -70,6 +71,25 @@ test('no more replicas are known than may be, and nobody speaks for another serv
   await turn()
   assert.equal(roll.present().length, 1000)
   await roll.close()
+})
+
+test('a replica that was killed, and says nothing any more, is known no longer than its lease', async () => {
+  let now = performance.now()
+  const clock = mock.method(performance, 'now', () => now)
+  try {
+    const bus = new LocalBus()
+    const roll = await Roll.open(bus, log)
+    const replica = await Replica.present(bus, log, 'gateway', { state })
+    await turn()
+    now += ROLL_LEASE_MS
+    assert.deepEqual(idsOf(roll.present()), [replica.card.replica])
+    now++
+    assert.deepEqual(roll.present(), [])
+    await replica.leave()
+    await roll.close()
+  } finally {
+    clock.mock.restore()
+  }
 })
 
 /** Lost at first. */

@@ -1,8 +1,10 @@
 /** What services of other releases may say, and what of it is refused. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { Budget } from '../budget.ts'
 import { decodeMap, type Encodable, encode } from '../codec/msgpack.ts'
 import { Uuid } from '../codec/values.ts'
+import { ANSWER_MARGIN_MS } from '../deadlines.ts'
 import { Unavailable } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { admissionOf } from './admission.ts'
@@ -16,12 +18,14 @@ const bus = new LocalBus()
 after(() => bus.drain())
 const serving = { bus, log: silent, admission: admissionOf(1), scope: <C>(call: C) => call }
 const asked: unknown[] = []
+const budgets: number[] = []
 const found = { organization: null, spontaneous: false }
 await serveInternal(
   { ...serving, service: 'metadata' },
   {
-    async organization_find(_ctx, request) {
+    async organization_find({ budget }, request) {
       asked.push(request)
+      budgets.push(budget.msLeft)
       return found
     },
   },
@@ -47,6 +51,13 @@ test('an internal request may have more than this release knows', async () => {
     found,
   )
   assert.deepEqual(await ask([1, 5_000, { organization_id: 'Org', more: 1 }, 'more']), found)
+})
+
+test('a service has less time than whoever waits for it, so that its answer can still come', async () => {
+  const budget = new Budget(2_000)
+  await callInternal(bus, 'organization_find', { organization_id: 'Org', create: false }, { budget })
+  assert.ok(budgets.at(-1)! <= 2_000 - ANSWER_MARGIN_MS, `${budgets.at(-1)} ms`)
+  budget.end()
 })
 
 test('another form is refused, as one of a release that is too far away', async () => {

@@ -77,6 +77,15 @@ test('what is heard while realms are read is told afterwards (01-wire §10.3)', 
   organization.catchUp(session)
   assert.deepEqual(told, ['realm.vlobs_updated'])
 })
+test('a device that writes while its realms are read is not told of it afterwards (01-wire §10.5)', () => {
+  const organization = new Organization('Org')
+  const { session, told } = member(organization, 'alice@dev1')
+  organization.startCatchingUp(session)
+  session.user.remember(REALM, true, new DateTime(1))
+  organization.deliver(changed('alice@dev1'))
+  organization.catchUp(session)
+  assert.deepEqual(told, [])
+})
 test('a client is told only kinds of event that it knows (01-wire#53)', () => {
   const organization = new Organization('Org')
   const [old, young] = [member(organization, 'alice@dev1', [2, 5]), member(organization, 'alice@dev2', [2, 6])]

@@ -119,8 +119,12 @@ test('an outage fails the batch: what was committed is not known, so nothing is 
   const { add, next } = stage()
   const answers = Promise.allSettled([add('a'), add('b')])
   const { settle } = await next()
-  settle(new Unavailable('database: gone'))
-  for (const answer of await answers) assert.ok((answer as PromiseRejectedResult).reason instanceof Unavailable)
+  const reason = new Unavailable('database: gone')
+  settle(reason)
+  await turn()
+  add('c')
+  assert.deepEqual((await next()).items, ['c'])
+  assert.deepEqual(await answers, Array(2).fill({ status: 'rejected', reason }))
 })
 
 test('who is cancelled leaves at once, waiting or under way, and the others go on', async () => {
@@ -207,6 +211,19 @@ test('a batch that is late keeps nobody else waiting; one more that is, does', a
     fourth.settle(echo(fourth.items))
     assert.deepEqual(await Promise.all(patient), ['B', 'C'])
     third.settle(echo(third.items))
+    await turn()
+    // Both lanes are back: the next ones wait for each other again.
+    add('d')
+    const fifth = await next()
+    add('e')
+    let hasBegun = false
+    const sixth = next().finally(() => {
+      hasBegun = true
+    })
+    await turn()
+    assert.equal(hasBegun, false)
+    fifth.settle(echo(fifth.items))
+    assert.deepEqual((await sixth).items, ['e'])
   } finally {
     mock.timers.reset()
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mock, test } from 'node:test'
 import { Unavailable } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import { Periodic } from './periodic.ts'
@@ -31,3 +31,24 @@ for (const isStopped of [true, false])
     await periodic.stop()
     assert.deepEqual([...new Set(lines)], isStopped ? [] : ['Service unavailable'])
   })
+
+test('no run begins while another goes on, however long that takes; the next ones do', async () => {
+  mock.timers.enable({ apis: ['setInterval'] })
+  try {
+    const ends: (() => void)[] = []
+    const periodic = new Periodic({
+      ...{ name: 'test', everyMs: 10, deadlineMs: 60_000, log: recording().log },
+      work: () => new Promise(resolve => ends.push(resolve)),
+    })
+    periodic.start()
+    mock.timers.tick(50)
+    assert.equal(ends.length, 1)
+    ends[0]!()
+    await new Promise(setImmediate)
+    mock.timers.tick(10)
+    assert.equal(ends.length, 2)
+    await periodic.stop()
+  } finally {
+    mock.timers.reset()
+  }
+})
