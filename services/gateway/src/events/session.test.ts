@@ -77,6 +77,14 @@ test('what is heard while realms are read is told afterwards (01-wire §10.3)', 
   organization.catchUp(session)
   assert.deepEqual(told, ['realm.vlobs_updated'])
 })
+test('who turns out not to be in a realm is told nothing of it afterwards (01-wire §10.5)', () => {
+  const organization = new Organization('Org')
+  const { session, told } = member(organization, 'alice@dev1')
+  organization.startCatchingUp(session)
+  organization.deliver(changed('bob@dev1'))
+  organization.catchUp(session)
+  assert.deepEqual(told, [])
+})
 test('a device that writes while its realms are read is not told of it afterwards (01-wire §10.5)', () => {
   const organization = new Organization('Org')
   const { session, told } = member(organization, 'alice@dev1')
