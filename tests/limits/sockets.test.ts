@@ -28,8 +28,16 @@ async function serve(certificate: { key: string; cert: string } | undefined) {
     },
     log,
   )
+  http.app.get('/turn', async () => {
+    turns.atOnce.push(++turns.running)
+    await pause(1)
+    turns.running--
+    return ''
+  })
   return { http, port: (await http.listen()).port }
 }
+/** How many requests for `/turn` are worked on, and were when each began. */
+const turns = { running: 0, atOnce: [] as number[] }
 const [tls, plain] = [await serve(await makeCertificate(folder, 'half')), await serve(undefined)]
 /** It takes a while to end. */
 const half = connect({ host: '127.0.0.1', port: tls.port, allowHalfOpen: true }).on('error', () => {})
@@ -116,6 +124,13 @@ test('what has come of a body counts among the bytes in flight, however small it
   await until(() => plain.http.inFlight.total === 20_000)
   for (const { socket } of peers) socket.end('x'.repeat(1000))
   await until(() => peers.every(({ heard }) => heard.startsWith('HTTP/1.1 404')) && plain.http.inFlight.total === 0)
+})
+
+test('what one connection sends ahead is answered one after the other: it is one client, however much it asks', async () => {
+  const peer = new Peer('GET /turn HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(20), plain.port)
+  await until(() => peer.heard.split('HTTP/1.1 200').length === 21)
+  assert.deepEqual(turns.atOnce, Array(20).fill(1))
+  peer.socket.destroy()
 })
 
 test('a request names one host (RFC 9112 §3.2)', async () => {

@@ -12,9 +12,9 @@ import type { Log } from '../log.ts'
 /** Each socket of the port knows where it stands. */
 const OPEN = Symbol('open')
 type OpenSocket = Socket & { [OPEN]?: Place }
-/** … and how many requests of it are not answered. */
-const UNANSWERED = Symbol('unanswered')
-type ServedSocket = Socket & { [UNANSWERED]?: number }
+/** … and which of its requests wait for the answer to the one before; undefined while none is worked on. */
+const LINE = Symbol('line')
+type ServedSocket = Socket & { [LINE]?: (() => void)[] | undefined }
 class Place implements InBag {
   place = -1
   readonly socket: Socket
@@ -67,21 +67,26 @@ export class OpenSockets {
     return this.#open.size > this.#most
   }
   /**
-   * A request on it begins, and `rest` is due; false when more wait for the answer to the first than may. A packet of the
-   * network brings up to two thousand, which all begin before anybody else is served.
+   * Calls `begin` when the requests before it are answered, after which `rest` is due. False: more wait than may. A packet
+   * of the network may bring two thousand; others are served between any two.
    */
-  serve(socket: ServedSocket): boolean {
-    const unanswered = socket[UNANSWERED] ?? 0
-    if (unanswered >= limits.waiting_requests.value) return false
-    socket[UNANSWERED] = unanswered + 1
-    this.#resting.delete(socket)
+  serve(socket: ServedSocket, begin: () => void): boolean {
+    const line = socket[LINE]
+    if (!line) {
+      socket[LINE] = []
+      this.#resting.delete(socket)
+      begin()
+    } else if (line.push(begin) >= limits.waiting_requests.value) return false
     return true
   }
-  /** A request of it is answered. */
+  /** A request of it is answered, or its client has gone. */
   rest(socket: ServedSocket): void {
-    const unanswered = (socket[UNANSWERED] ?? 1) - 1
-    socket[UNANSWERED] = unanswered
-    if (unanswered === 0 && !socket.destroyed) this.#resting.add(socket)
+    const next = socket[LINE]?.shift()
+    if (next && !socket.destroyed) setImmediate(next)
+    else {
+      socket[LINE] = undefined
+      if (!socket.destroyed) this.#resting.add(socket)
+    }
   }
   destroyAll(): void {
     for (const { socket } of this.#open.all()) socket.destroy()

@@ -168,15 +168,21 @@ function nodeServer(
   const { tls, debug } = config
   const name = serverHeader(debug)
   const onRequest = (request: http.IncomingMessage, response: http.ServerResponse) => {
-    const startedAt = performance.now()
     const { socket } = request
     // Cut off: what came with the same packet is still told.
     if (socket.destroyed) return
-    if (!sockets().serve(socket)) return cutOff(socket, log)
+    const begin = () => {
+      if (!socket.destroyed) onTurn(request, response)
+    }
+    if (!sockets().serve(socket, begin)) cutOff(socket, log)
+  }
+  const onTurn = (request: http.IncomingMessage, response: http.ServerResponse) => {
+    const startedAt = performance.now()
     response.setHeader('server', name)
     // The socket forgets its peer when it closes.
     const client = clientOf(request, isTrusted)
     tellFramework(request, client)
+    const { socket } = request
     response.once('close', () => {
       sockets().rest(socket)
       access.write(request, client, request.httpVersion, response, startedAt)
