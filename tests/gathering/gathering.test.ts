@@ -150,6 +150,62 @@ test('creates of one id at once: one ok, the others already_exists', async () =>
   assert.deepEqual(statuses, [...Array(CONNECTIONS - 1).fill('already_exists'), 'ok'])
 })
 
+test('an id that somebody else takes while a create is under way is already_exists, and nothing is written', async () => {
+  const elsewhere = await client.realm(owner, alice)
+  const vlob_id = new Uuid()
+  const written = { encryption_revision: 1, vlob_id, timestamp: Time.now(), blob: randomBytes(10) }
+  await meanwhile(
+    [
+      `INSERT INTO vlob (organization, vlob_id, realm, version, timestamp, changed)
+       SELECT organization, $1, _id, 1, now(), 1 FROM realm WHERE realm_id = $2`,
+      [`${vlob_id}`, `${realm_id}`],
+    ],
+    () => owner.cmd('vlob_create', { ...written, realm_id: elsewhere }),
+    async created => assert.equal((await created).status, 'already_exists'),
+  )
+  const { current_checkpoint } = await owner.ok('vlob_poll_changes', { realm_id: elsewhere, last_checkpoint: 0 })
+  assert.equal(current_checkpoint, 0)
+  await database.query('DELETE FROM vlob WHERE vlob_id = $1', [`${vlob_id}`])
+})
+
+test('who may not write any more when a block is stored has not created it (05-data §10)', async () => {
+  const bob = await client.user(owner, alice, 'bob')
+  const connection = await client.connect(bob)
+  assert.equal((await client.share(owner, alice, realm_id, 'bob', 'CONTRIBUTOR')).status, 'ok')
+  const block_id = new Uuid()
+  await meanwhile(
+    ['LOCK TABLE block_data IN SHARE MODE', []],
+    async () => createBlock(connection, realm_id, block_id),
+    async created => assert.equal((await created).status, 'not_allowed'),
+    async () => assert.equal((await client.share(owner, alice, realm_id, 'bob', 'READER')).status, 'ok'),
+  )
+  assert.equal((await owner.cmd('block_read', { block_id })).status, 'not_found')
+})
+
+/** Somebody else has done something and not committed it when a command begins, which meets it, and commits then. */
+async function meanwhile(
+  [text, values]: [string, string[]],
+  command: () => Promise<Reply>,
+  end: (reply: Promise<Reply>) => Promise<void>,
+  first = async () => {},
+): Promise<void> {
+  const holder = new pg.Client({ connectionString: database.url })
+  await holder.connect()
+  try {
+    await holder.query('BEGIN')
+    await holder.query(text, values)
+    const reply = command()
+    reply.catch(() => {})
+    const isMet = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    while ((await database.query(isMet)).length === 0);
+    await first()
+    await holder.query('COMMIT')
+    await end(reply)
+  } finally {
+    await holder.end()
+  }
+}
+
 const createBlock = (connection: Connection, realm_id: Uuid, block_id = new Uuid(), bytes = 100): Promise<Reply> =>
   connection.cmd('block_create', { block_id, realm_id, block: randomBytes(bytes) })
 
@@ -201,6 +257,61 @@ test('blocks that are created at once are each there once, and counted once', as
       sizes.reduce((sum, size) => sum + size, i === 0 ? 1000 : 0),
     )
   }
+})
+
+test('organizations that have realms, vlobs and blocks of the same ids share batches and nothing else', async () => {
+  const { alice: other } = await client.org()
+  const realm = await client.realm(owner, alice)
+  await client.realm(await client.connect(other), other, realm)
+  const ids = Array.from({ length: CONNECTIONS / 2 }, () => new Uuid())
+  const connections = await Promise.all([alice, other].flatMap(device => ids.map(() => client.connect(device))))
+  /** One command of each connection, all at once; both organizations say the same, but for the content. */
+  const atOnce = (
+    cmd: string,
+    fields: (id: Uuid, content: Buffer) => { [field: string]: unknown },
+    among: readonly Connection[] = connections,
+  ) =>
+    Promise.all(
+      among.map(connection => {
+        const i = connections.indexOf(connection)
+        return connection.cmd(cmd, fields(ids[i % ids.length]!, Buffer.from(`${cmd.split('_')[0]} of ${i}`)))
+      }),
+    )
+  const statuses = (replies: Reply[]) => [...new Set(replies.map(({ status }) => status))]
+  const contents = (replies: Reply[]) => replies.map(({ blob, block }) => `${(blob ?? block) as Buffer}`)
+  const expected = (kind: string) => connections.map((_, i) => `${kind} of ${i}`)
+  const written = (vlob_id: Uuid, blob: Buffer) => ({ encryption_revision: 1, vlob_id, timestamp: Time.now(), blob })
+  const readAt = (encryption_revision: number) =>
+    atOnce('vlob_read', vlob_id => ({ encryption_revision, vlob_id, version: null, timestamp: null }))
+
+  const vlobs = await atOnce('vlob_create', (id, blob) => ({ ...written(id, Buffer.of(1, ...blob)), realm_id: realm }))
+  assert.deepEqual(statuses(vlobs), ['ok'])
+  assert.deepEqual(statuses(await atOnce('vlob_update', (id, blob) => ({ ...written(id, blob), version: 2 }))), ['ok'])
+  assert.deepEqual(contents(await readAt(1)), expected('vlob'))
+  const create = (among?: readonly Connection[]) =>
+    atOnce('block_create', (block_id, block) => ({ block_id, realm_id: realm, block }), among)
+  for (const one of [connections.slice(ids.length), connections.slice(0, ids.length)])
+    assert.deepEqual(statuses(await create(one)), ['ok'])
+  assert.deepEqual(statuses(await create()), ['already_exists'])
+  assert.deepEqual(contents(await atOnce('block_read', block_id => ({ block_id }))), expected('block'))
+
+  // Of two revisions only the one that is asked for is read.
+  const anew = { realm_id: realm, encryption_revision: 2 }
+  const per_participant_message = { alice: randomBytes(10) }
+  const keepers = [connections[0]!, connections.at(-1)!]
+  for (const connection of keepers) {
+    const started = { ...anew, timestamp: Time.now(), per_participant_message }
+    await connection.ok('realm_start_reencryption_maintenance', started)
+    const { batch } = await connection.ok('vlob_maintenance_get_reencryption_batch', { ...anew, size: 100 })
+    const copies = (batch as { blob: Buffer }[]).map(item => ({ ...item, blob: Buffer.of(...item.blob, 0x21) }))
+    await connection.ok('vlob_maintenance_save_reencryption_batch', { ...anew, batch: copies })
+  }
+  assert.deepEqual(contents(await readAt(1)), expected('vlob'))
+  for (const connection of keepers) await connection.ok('realm_finish_reencryption_maintenance', anew)
+  assert.deepEqual(
+    contents(await readAt(2)),
+    expected('vlob').map(content => `${content}!`),
+  )
 })
 
 test('a command that the database fails, fails alone', async () => {
@@ -289,7 +400,8 @@ test('a server that is killed under load loses no version that it acknowledged, 
     SELECT realm._id FROM realm JOIN realm_change ON realm_change.realm = realm._id GROUP BY realm._id
     HAVING count(*) <> realm.checkpoint OR max(index) <> realm.checkpoint
     UNION ALL
-    SELECT vlob._id FROM vlob JOIN vlob_atom atom ON atom.vlob = vlob._id GROUP BY vlob._id
+    SELECT vlob._id FROM vlob JOIN vlob_atom atom ON atom.vlob = vlob._id
+    GROUP BY vlob._id, atom.encryption_revision
     HAVING count(*) <> vlob.version OR max(atom.version) <> vlob.version`)
   assert.deepEqual(broken, [])
 })
