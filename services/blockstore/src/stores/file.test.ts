@@ -7,6 +7,7 @@ import { after, before, test } from 'node:test'
 import { Uuid } from '@parsec/shared/codec/values'
 import { OperatorError } from '@parsec/shared/errors'
 import { FileStore } from './file.ts'
+import { StoreNode } from './node.ts'
 import { StoreError } from './store.ts'
 
 const BLOCK = Uuid.parse('3b917792-35ac-409f-9af1-fe6de8d2b905')!
@@ -64,4 +65,29 @@ test('a directory that is not there is away: it may be a mount that is missing (
   await assert.rejects(() => new FileStore(join(folder, 'nowhere')).open(), StoreError)
   await writeFile(join(folder, 'a-file'), '')
   await assert.rejects(() => new FileStore(join(folder, 'a-file')).open(), OperatorError)
+})
+
+test('the objects of an organization go, so many at a time; those of the names before and behind it stay', async () => {
+  const place = await mkdtemp(join(folder, 'removal-'))
+  const node = new StoreNode('node', new FileStore(place))
+  await node.open()
+  const { signal } = new AbortController()
+  const data = Buffer.from('x')
+  const facts = { size: data.length, missedNodes: [] }
+  const others = ['Acm', 'Acme-', 'Acme0', 'Acmf'].map(id => [id, Uuid.random()] as const)
+  for (const [id, block_id] of others) await node.create(id, block_id, data, signal)
+  const own = Array.from({ length: 5 }, () => Uuid.random())
+  for (const block_id of own) await node.create('Acme', block_id, data, signal)
+  const ends: boolean[] = []
+  for (let n = 0; n < 3; n++) ends.push(await node.removeAll('Acme', 2, signal))
+  assert.deepEqual(ends, [false, false, true])
+  for (const block_id of own) await assert.rejects(node.read('Acme', block_id, facts, signal), { missing: true })
+  for (const [id, block_id] of others) assert.deepEqual(await node.read(id, block_id, facts, signal), data)
+})
+
+test('a node is asked who it is before its objects count as gone: another disk has none of them', async () => {
+  const node = new StoreNode('node', new FileStore(await mkdtemp(join(folder, 'another-'))))
+  await node.open()
+  node.checkWith(() => Promise.reject(new StoreError('another node')), true)
+  await assert.rejects(node.removeAll('Acme', 2, new AbortController().signal), /another node/)
 })

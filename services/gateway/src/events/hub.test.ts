@@ -36,13 +36,15 @@ const role = (place: number, role: 'READER' | null): Told => ({
 async function world() {
   const bus = new LocalBus()
   const service = { bus, service: 'metadata', log, admission: admissionOf(1), scope: <C>(call: C) => call } as const
+  /** Of the realm. */
+  const newest = { place: 1 }
   /** Whose realms were read. */
   const read: number[] = []
   await serveInternal(service, {
     realm_memberships: async (_ctx, { user }) => {
       read.push(user)
       return {
-        realms: user === 1 ? [{ realm_id: REALM, certified_on: new DateTime(1), place: 1 }] : [],
+        realms: user === 1 ? [{ realm_id: REALM, certified_on: new DateTime(1), place: newest.place }] : [],
         message_count: 0,
       }
     },
@@ -58,7 +60,8 @@ async function world() {
     const peer = { offer, end, sendAway: end }
     const session = organization.join(user_id, `${user_id}@pc`, [3, 4], peer)
     await hub.subscribe(organization, session, { organization: 1, user })
-    return { told, ends, shown: () => told.map(event => ('checkpoint' in event ? event.checkpoint : event.event)) }
+    const shown = () => told.map(event => ('checkpoint' in event ? event.checkpoint : event.event))
+    return { told, ends, shown, leave: () => hub.exit(organization, session) }
   }
   const [alice, bob] = [await member(1, 'alice'), await member(2, 'bob')]
   const tell = async (...events: Told[]) => {
@@ -77,7 +80,7 @@ async function world() {
     await nextTurn()
     await nextTurn()
   }
-  return { hub, alice, bob, tell, order, counted, member, read }
+  return { hub, alice, bob, tell, order, counted, member, read, newest }
 }
 
 test('changes that overtake the role which was granted before them wait for it (01-wire §10.5)', async () => {
@@ -118,6 +121,17 @@ test('further sessions of a user share what the first has read, until something 
   assert.deepEqual(read, [1, 2, 1, 1])
   await tell(changed(2, 3))
   assert.deepEqual(next.shown(), [], 'who is being sent away')
+  await hub.stop()
+})
+
+test('who subscribes after a time when nobody did is not kept waiting for what happened then', async () => {
+  const { hub, alice, bob, tell, member, newest } = await world()
+  await tell(changed(1, 2))
+  for (const { leave } of [alice, bob]) leave()
+  newest.place = 7
+  const again = await member(1, 'alice')
+  await tell(changed(5, 8))
+  assert.deepEqual(again.shown(), [5])
   await hub.stop()
 })
 

@@ -21,7 +21,14 @@ test('the content type is msgpack, exactly, or a form (02-organization-http#45)'
 })
 test('the author is a device id in base64 (02-organization-http#46)', () => {
   assert.equal(authorOf({ author: base64('alice@dev1') }), 'alice@dev1')
-  for (const author of ['', 'alice@dev1', base64('alice'), `${base64('alice@dev1')}=`, base64('alice@dev1@x'), '//4='])
+  for (const author of [
+    '',
+    'alice@dev1',
+    base64('alice'),
+    `${base64('alice@dev1')}=`,
+    base64('alice@dev1@x'),
+    '//4=',
+  ].concat(Buffer.from('al\xefce@dev1', 'latin1').toString('base64')))
     assert.equal(authorOf({ author }), undefined, author)
   assert.equal(authorOf({}), undefined)
 })

@@ -31,18 +31,12 @@ export const isMsgpack = ({ 'content-type': type }: IncomingHttpHeaders): boolea
 
 export const acceptsEventStream = ({ accept }: IncomingHttpHeaders): boolean => accept === 'text/event-stream'
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
 /** The device that `Author` names; undefined when the header is absent or malformed. */
 export function authorOf({ author }: IncomingHttpHeaders): DeviceID | undefined {
   const bytes = base64(author)
-  if (!bytes) return undefined
-  try {
-    const id = parse(deviceId(), utf8.decode(bytes))
-    return id.ok ? id.value : undefined
-  } catch {
-    return undefined
-  }
+  // What is no UTF-8 is replaced, by a character that no id has.
+  const id = parse(deviceId(), bytes?.toString())
+  return id.ok ? id.value : undefined
 }
 
 /** The signature of the body; undefined when method or signature are absent or malformed. */
