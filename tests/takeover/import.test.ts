@@ -139,6 +139,35 @@ for (const option of ['from', 'db'] as const)
     assert.equal((await databases.db.query('SELECT FROM organization')).length, 1)
   })
 
+test('tables without an index by organization are read for many organizations at once, not by each', async () => {
+  const source = await open(restore('1.15.2'))
+  const chosen = Object.keys(keysOf('1.15.2').organizations).slice(0, 40)
+  // Of another organization: so many rows that nobody would read them for a few.
+  await source.query(`
+    INSERT INTO realm_user_role (realm, user_, role, certificate, certified_by, certified_on)
+    SELECT realm, user_, role, certificate, certified_by, certified_on
+    FROM (SELECT * FROM realm_user_role ORDER BY _id DESC LIMIT 1) last, generate_series(1, 50000);
+    INSERT INTO message (organization, recipient, timestamp, index, sender, body)
+    SELECT organization, recipient, timestamp, index + n, sender, body
+    FROM (SELECT * FROM message ORDER BY _id DESC LIMIT 1) last, generate_series(1, 50000) n`)
+  await source.query('VACUUM ANALYZE realm_user_role, message')
+  const scans = async () => {
+    await writesOf(source)
+    return source.query<{ table: string; scans: number }>(
+      `SELECT relname AS table, seq_scan::int AS scans FROM pg_stat_user_tables
+       WHERE relname IN ('realm_user_role', 'message') ORDER BY 1`,
+    )
+  }
+  const before = await scans()
+  const options = [`--from=${source.url}`, `--db=${(await open(migrated(empty))).url}`, '--skip-verification']
+  const report = `--report=${join(folder, 'read-once.jsonl')}`
+  const { code, output } = await parsec('import', ...options, report, ...chosen.map(id => `--organization=${id}`))
+  assert.ok([0, 3].includes(code), output)
+  const after = await scans()
+  for (const [i, { table, scans }] of after.entries())
+    assert.ok(scans - before[i]!.scans < chosen.length / 2, `${table}: ${scans - before[i]!.scans} scans`)
+})
+
 test('certificates that do not verify refuse their organization, and say how to take it (07 §4)', async () => {
   const source = sources.get('2.17.0')!
   const bad = await source.query<{ organization_id: string }>(

@@ -8,6 +8,7 @@ import { loadServiceCertificate, publicKeyFromDer } from '@parsec/shared/certifi
 import type { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Found } from './finding.ts'
 import type { Place } from './measure.ts'
+import type { Places } from './places.ts'
 
 const PAGE = 500
 
@@ -19,13 +20,14 @@ export type Names = {
   readonly serviceCertificate: string
   readonly setups: string
 }
-export const ORIGINAL: Names = {
-  roles: 'realm_user_role',
+/** Of the source. */
+export const namesAt = ({ roles }: Pick<Places, 'roles'>): Names => ({
+  roles,
   certifier: 'certified_by',
   authorityKey: 'sequester_authority_verify_key_der',
   serviceCertificate: 'service_certificate',
   setups: 'shamir_recovery_setup',
-}
+})
 export const OWN: Names = {
   roles: 'realm_role',
   certifier: 'certifier',

@@ -144,7 +144,7 @@ const CHECKS: readonly Check[] = [
     table: 'message',
     why: DOUBLED_MESSAGE,
     query:
-      o => `SELECT user_.user_id || ' message ' || message.index AS row FROM message JOIN user_ ON user_._id = message.recipient
+      o => `SELECT user_.user_id || ' message ' || message.index AS row FROM ${o.messages} message JOIN user_ ON user_._id = message.recipient
       WHERE message.organization = ${o.organization} AND user_.organization = ${o.organization} GROUP BY user_.user_id, message.index HAVING count(*) > 1`,
   },
   {
@@ -166,7 +166,7 @@ const CHECKS: readonly Check[] = [
     table: 'realm',
     why: 'it has no role certificate, so nobody can enter it',
     query: o => `SELECT replace(realm_id::text, '-', '') AS row FROM ${realms(o)}
-      WHERE NOT EXISTS (SELECT FROM realm_user_role WHERE realm = realm._id)`,
+      WHERE NOT EXISTS (SELECT FROM ${o.roles} entry WHERE entry.realm = realm._id)`,
   },
   {
     kind: 'kept',
@@ -177,10 +177,14 @@ const CHECKS: readonly Check[] = [
   },
   tooLate('user_', own('user_'), 'greatest(created_on, revoked_on)'),
   tooLate('device', own('device'), 'created_on'),
-  tooLate('realm_role', o => `${realms(o)} JOIN realm_user_role entry ON entry.realm = realm._id`, 'certified_on'),
+  tooLate('realm_role', o => `${realms(o)} JOIN ${o.roles} entry ON entry.realm = realm._id`, 'certified_on'),
   tooLate('vlob_atom', justAtoms, 'created_on'),
   tooLate('block', own('block'), 'created_on'),
-  tooLate('message', own('message'), 'timestamp'),
+  tooLate(
+    'message',
+    o => `(SELECT * FROM ${o.messages} message WHERE organization = ${o.organization}) own`,
+    'timestamp',
+  ),
   tooLate('invitation', own('invitation'), 'greatest(created_on, deleted_on)'),
   {
     kind: 'broken',

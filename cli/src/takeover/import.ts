@@ -7,11 +7,12 @@ import { OperatorError } from '@parsec/shared/errors'
 import { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Target } from '@parsec/shared/postgres/target'
 import { copyBlocks } from './blocks.ts'
-import { checkCertificates, ORIGINAL } from './chains.ts'
+import { checkCertificates, namesAt } from './chains.ts'
 import { checkRows, isDoubledMessage } from './checks.ts'
 import type { Finding, Found } from './finding.ts'
 import { differences, type Measures, measureSource, measureTarget, NONE, sumOf } from './measure.ts'
-import { copyPeople, type Defaults } from './people.ts'
+import { copyPeople, type Defaults, type Sessions } from './people.ts'
+import { PlaceFinder } from './places.ts'
 import type { ImportReport } from './report.ts'
 import { type Scope, scopeOf } from './scope.ts'
 import { chooseFrom, Source, type SourceOrganization } from './source.ts'
@@ -88,6 +89,7 @@ class Import {
   /** A failure ends all of it. */
   async #work(chosen: readonly SourceOrganization[]): Promise<void> {
     const queue = chosen.values()
+    const places = new PlaceFinder((text, values) => this.#source.rows(text, values), chosen)
     const stopping = { failed: false }
     const { db, silenceMs } = this.#options
     const worker = async () => {
@@ -96,7 +98,7 @@ class Import {
       try {
         for (const organization of queue) {
           if (stopping.failed) return
-          await this.#one(reader, writer, organization)
+          await this.#one({ reader, writer, places }, organization)
         }
       } catch (error) {
         stopping.failed = true
@@ -108,7 +110,10 @@ class Import {
     if (failure) throw failure.reason
   }
 
-  async #one(reader: BulkSession, writer: BulkSession, { key, organization_id }: SourceOrganization): Promise<void> {
+  async #one(
+    { reader, writer, places }: Sessions & { places: PlaceFinder },
+    { key, organization_id }: SourceOrganization,
+  ): Promise<void> {
     const { report, dryRun, skipVerification } = this.#options
     const record = this.#present.records.get(organization_id)
     const size = sumOf(Object.values(this.#of(key)))
@@ -116,7 +121,7 @@ class Import {
       report.moved(size.rows, size.bytes)
       return report.settle(organization_id, 'skipped')
     }
-    const scope = await scopeOf(reader, key)
+    const scope = await scopeOf(reader, key, await places.of(key))
     const findings = await this.#check(reader, scope, organization_id)
     report.findings(organization_id, findings)
     const broken = findings.filter(({ kind }) => kind === 'broken' || (kind === 'certificate' && !skipVerification))
@@ -158,7 +163,7 @@ class Import {
     if (contents && this.#options.blockData.kind === 'leave')
       add({ kind: 'left_out', table: 'block_data', row: `${contents.rows} blocks`, why: UNCOPIED })
     for await (const found of checkRows(reader, scope, place)) add(found)
-    for await (const found of checkCertificates(reader, place, ORIGINAL)) add(found)
+    for await (const found of checkCertificates(reader, place, namesAt(scope))) add(found)
     return findings
   }
 

@@ -69,7 +69,7 @@ const copyHumans = (sessions: Sessions, { organization, base }: Origin): Promise
   )
 
 type User = { user_id: string; profile: string | null; user_certificate: Buffer; [column: string]: unknown }
-const copyUsers = (sessions: Sessions, { level, organization, base }: Origin): Promise<number> =>
+const copyUsers = (sessions: Sessions, { level, organization, messages, base }: Origin): Promise<number> =>
   copyRows<User>(
     sessions,
     `SELECT (_id + ${base})::bigint AS _id, user_id::text, profile::text, (human + ${base})::bigint AS human,
@@ -78,7 +78,7 @@ const copyUsers = (sessions: Sessions, { level, organization, base }: Origin): P
        ${level >= 15 ? 'frozen' : 'FALSE AS frozen'},
        coalesce(inbox.newest, 0)::bigint AS message_count
      FROM user_ LEFT JOIN (
-       SELECT recipient, greatest(max(index), count(*)) AS newest FROM message WHERE organization = ${organization} GROUP BY 1
+       SELECT recipient, greatest(max(index), count(*)) AS newest FROM ${messages} message WHERE organization = ${organization} GROUP BY 1
      ) inbox ON inbox.recipient = user_._id
      WHERE organization = ${organization}`,
     {

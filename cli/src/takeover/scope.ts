@@ -4,18 +4,19 @@
  * (`source.ts`) every join is by hash or by merge. A database that was restored just now has no statistics.
  */
 import type { BulkSession } from '@parsec/shared/postgres/bulk'
+import type { Places } from './places.ts'
 
-export type Scope = {
+export type Scope = Places & {
   readonly organization: number
   /** Arrays of keys, as SQL. */
   readonly realms: string
   readonly revisions: string
 }
 
-export async function scopeOf(reader: BulkSession, organization: number): Promise<Scope> {
+export async function scopeOf(reader: BulkSession, organization: number, places: Places): Promise<Scope> {
   const realms = await keysIn(reader, `SELECT _id FROM realm WHERE organization = ${organization}`)
   const revisions = await keysIn(reader, `SELECT _id FROM vlob_encryption_revision WHERE realm = ANY(${realms})`)
-  return { organization, realms, revisions }
+  return { ...places, organization, realms, revisions }
 }
 async function keysIn(reader: BulkSession, query: string): Promise<string> {
   const rows = await reader.rows<{ _id: number }>(query)

@@ -62,7 +62,7 @@ export const TABLES: readonly TableCopy[] = [
       LEFT JOIN device starter ON starter._id = realm.maintenance_started_by AND starter.organization = ${o.organization}
       LEFT JOIN (SELECT realm, max(index) AS index FROM ${changes(o)} GROUP BY realm) newest ON newest.realm = realm._id
       LEFT JOIN (
-        SELECT realm, min(${meant('certified_on')}) AS certified_on FROM realm_user_role WHERE realm = ANY(${o.realms}) GROUP BY realm
+        SELECT realm, min(${meant('certified_on')}) AS certified_on FROM ${o.roles} entry WHERE realm = ANY(${o.realms}) GROUP BY realm
       ) first ON first.realm = realm._id
       ${
         o.level >= 14
@@ -80,7 +80,7 @@ export const TABLES: readonly TableCopy[] = [
     query: o => `
       WITH holds AS (
         SELECT DISTINCT ON (realm, user_) entry.realm, entry.user_, entry.role, ${meant('entry.certified_on')} AS certified_on
-        FROM realm JOIN realm_user_role entry ON entry.realm = realm._id WHERE ${inOrganization(o)}
+        FROM realm JOIN ${o.roles} entry ON entry.realm = realm._id WHERE ${inOrganization(o)}
         ORDER BY realm, user_, ${meant('entry.certified_on')} DESC, entry._id DESC
       ), did AS (${o.level >= 9 ? recordedChanges(o) : derivedChanges(o)})
       SELECT ${key('realm', o)}, ${key('user_', o)}, role::text, certified_on, last_role_change, last_vlob_update,
@@ -93,7 +93,7 @@ export const TABLES: readonly TableCopy[] = [
     query: o => `
       SELECT ${key('entry._id', o)}, ${key('entry.realm', o)}, ${key('entry.user_', o)}, entry.role::text,
         entry.certificate, ${key('entry.certified_by', o)}, ${meant('entry.certified_on')}
-      FROM realm JOIN realm_user_role entry ON entry.realm = realm._id WHERE ${inOrganization(o)}`,
+      FROM realm JOIN ${o.roles} entry ON entry.realm = realm._id WHERE ${inOrganization(o)}`,
   },
   {
     table: 'realm_archiving',
@@ -149,7 +149,7 @@ export const TABLES: readonly TableCopy[] = [
     into: 'message (recipient, index, sender, timestamp, body)',
     query: o => `
       SELECT ${key('message.recipient', o)}, ${messageIndex(o)}, sender.device_id::text, ${meant('message.timestamp')}, message.body
-      FROM message JOIN device sender ON sender._id = message.sender AND sender.organization = message.organization
+      FROM ${o.messages} message JOIN device sender ON sender._id = message.sender AND sender.organization = message.organization
       WHERE message.organization = ${o.organization}`,
   },
   {
@@ -246,7 +246,7 @@ const derivedChanges = (o: Origin): string => `
     NULL::timestamptz AS last_archiving_change
   FROM (
     SELECT entry.realm, device.user_, entry.certified_on AS last_role_change, NULL::timestamptz AS last_vlob_update
-    FROM realm JOIN realm_user_role entry ON entry.realm = realm._id
+    FROM realm JOIN ${o.roles} entry ON entry.realm = realm._id
     JOIN device ON device._id = entry.certified_by AND device.organization = ${o.organization}
     WHERE ${inOrganization(o)}
     UNION ALL

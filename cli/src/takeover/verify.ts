@@ -8,9 +8,10 @@ import { Uuid } from '@parsec/shared/codec/values'
 import { BLOCK_COPY_MS } from '@parsec/shared/deadlines'
 import { BulkSession } from '@parsec/shared/postgres/bulk'
 import type { Target } from '@parsec/shared/postgres/target'
-import { certificateDigests, checkCertificates, type Names, ORIGINAL, OWN } from './chains.ts'
+import { certificateDigests, checkCertificates, type Names, namesAt, OWN } from './chains.ts'
 import { checkRows } from './checks.ts'
 import { differences, type Measures, measureSource, measureTarget, type Place, sumOf } from './measure.ts'
+import { PlaceFinder } from './places.ts'
 import type { ImportReport } from './report.ts'
 import { atoms, changes, meant, type Scope, scopeOf } from './scope.ts'
 import { chooseFrom, Source } from './source.ts'
@@ -41,10 +42,11 @@ export async function verifyOrganizations(options: VerifyOptions): Promise<void>
   const of = (organization: number): Measures => measures.get(organization) ?? {}
   report.begin(source, chosen.length, sumOf(chosen.map(({ key }) => sumOf(Object.values(of(key))))))
   await using reader = await source.reader()
+  const places = new PlaceFinder((text, values) => source.rows(text, values), chosen)
   await session.run('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY')
   for (const { key, organization_id } of chosen) {
     const place = { level: source.level, organization: key, measures: of(key) }
-    const flaws = await verifyOne({ reader, session }, place, { organization_id, store })
+    const flaws = await verifyOne({ reader, session, places }, place, { organization_id, store })
     const { rows, bytes } = sumOf(Object.values(place.measures))
     report.took(place.measures)
     report.moved(rows, bytes)
@@ -57,7 +59,7 @@ export async function verifyOrganizations(options: VerifyOptions): Promise<void>
 type Both = { readonly reader: BulkSession; readonly session: BulkSession }
 
 async function verifyOne(
-  { reader, session }: Both,
+  { reader, session, places }: Both & { places: PlaceFinder },
   before: Place,
   { organization_id, store }: { organization_id: string; store: BlockStore | null },
 ): Promise<string[]> {
@@ -66,7 +68,7 @@ async function verifyOne(
     [organization_id],
   )
   if (!found) return ['is not in --db']
-  const scope = await scopeOf(reader, before.organization)
+  const scope = await scopeOf(reader, before.organization, await places.of(before.organization))
   const leftOut = new Map<string, number>()
   for await (const { kind, table } of checkRows(reader, scope, before))
     if (kind === 'left_out') leftOut.set(table, (leftOut.get(table) ?? 0) + 1)
@@ -75,21 +77,25 @@ async function verifyOne(
   const both = { reader, session }
   return [
     ...differences(before.measures, taken, leftOut, { withBlockData: (taken['block_data']?.rows ?? 0) > 0 }),
-    ...(await compareCertificates(both, before, after)),
+    ...(await compareCertificates(both, { before, after }, namesAt(scope))),
     ...(await compareWriters(both, scope, found.key, leftOut)),
     ...(store ? await sampleBlocks(session, store, { organization_id, organization: found.key }) : []),
   ]
 }
 
 /** The same certificates of and by the same people; and here they lead back to the root key, unless they never did. */
-async function compareCertificates({ reader, session }: Both, before: Place, after: Place): Promise<string[]> {
-  const theirs = await certificateDigests(reader, before, ORIGINAL)
+async function compareCertificates(
+  { reader, session }: Both,
+  { before, after }: { before: Place; after: Place },
+  original: Names,
+): Promise<string[]> {
+  const theirs = await certificateDigests(reader, before, original)
   const ours = await certificateDigests(session, after, OWN)
   const differing = [...theirs].filter(([table, digest]) => ours.get(table) !== digest)
   const flaws = differing.map(([table]) => `certificates of ${table} differ, or who signed them`)
   const bad = await badCertificates(session, after, OWN)
   if (bad.size === 0) return flaws
-  const known = await badCertificates(reader, before, ORIGINAL)
+  const known = await badCertificates(reader, before, original)
   const unknown = [...bad].filter(line => !known.has(line))
   if (unknown.length > 0)
     flaws.push(`${unknown.length} certificates do not verify here: ${unknown.slice(0, TOLD).join(', ')}`)
@@ -135,9 +141,9 @@ const COMPARED: readonly Compared[] = [
   },
   {
     table: 'realm_role',
-    source: ({ organization: o }) => `
+    source: ({ organization: o, roles }) => `
       SELECT ${line('realm.realm_id', 'user_.user_id', 'entry.role', instant('entry.certified_on'))}
-      FROM realm JOIN realm_user_role entry ON entry.realm = realm._id JOIN user_ ON user_._id = entry.user_
+      FROM realm JOIN ${roles} entry ON entry.realm = realm._id JOIN user_ ON user_._id = entry.user_
       WHERE realm.organization = ${o}`,
     target: o => `
       SELECT ${line('realm.realm_id', 'user_.user_id', 'entry.role', instant('entry.certified_on'))}
@@ -171,9 +177,9 @@ const COMPARED: readonly Compared[] = [
   },
   {
     table: 'message',
-    source: ({ organization: o }) => `
+    source: ({ organization: o, messages }) => `
       SELECT ${line('user_.user_id', 'device.device_id', instant('message.timestamp'), 'md5(message.body)')}
-      FROM message JOIN user_ ON user_._id = message.recipient JOIN device ON device._id = message.sender
+      FROM ${messages} message JOIN user_ ON user_._id = message.recipient JOIN device ON device._id = message.sender
       WHERE message.organization = ${o} AND user_.organization = ${o}`,
     target: o => `
       SELECT ${line('user_.user_id', 'message.sender', instant('message.timestamp'), 'md5(message.body)')}
