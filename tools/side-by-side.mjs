@@ -27,7 +27,8 @@ const COSTS = {
   'tests/blockstore/raid.test.ts': [27, WAITS],
   'tests/resilience/postgres-failover.test.ts': [25, WAITS],
   'tests/blockstore/scrub.test.ts': [25, USUAL],
-  'tests/takeover/import.test.ts': [22, USUAL],
+  'tests/takeover/import.test.ts': [25, USUAL],
+  'tests/takeover/life.test.ts': [25, USUAL],
   'tests/blockstore/concurrent.test.ts': [22, ALONE],
 }
 const SHORT = [10, USUAL]
