@@ -243,6 +243,15 @@ test('SIGTERM drains all workers, and none stays', async () => {
   )
 })
 
+test('SIGTERM before the second worker serves is no trouble', async () => {
+  const starting = await Cluster.start({ topology: 'workers' })
+  const process = starting.process('server')
+  await process.end('SIGTERM')
+  await starting.stop()
+  assert.equal(process.exitCode, 0, process.output)
+  assert.doesNotMatch(process.output, /Worker did not stop in order/)
+})
+
 test('without the process that watches them, workers end by themselves', async () => {
   await server.start()
   note(server.output)

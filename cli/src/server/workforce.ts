@@ -137,11 +137,11 @@ export class Workforce {
       return worker ? [worker] : []
     })
     // Whoever serves nobody yet has nothing to drain.
-    for (const worker of workers) if (!worker.isReady) worker.kill('the server stops')
+    for (const worker of workers) if (!worker.isReady) worker.kill(NOT_NEEDED)
     this.#bus?.publish(subjects.workersStop, Buffer.alloc(0))
     const late = setTimeout(() => this.kill('it did not stop in time'), drainMs + WORKER_END_MS)
     for (const outcome of await Promise.allSettled(workers.map(worker => worker.ended)))
-      if (outcome.status === 'fulfilled' && outcome.value !== STOPPED)
+      if (outcome.status === 'fulfilled' && outcome.value !== STOPPED && outcome.value !== NOT_NEEDED)
         this.#log.warning('Worker did not stop in order', { reason: outcome.value })
     clearTimeout(late)
     await this.#bus?.drain()
@@ -192,6 +192,8 @@ export class Workforce {
 
 /** What becomes of a worker that stopped as it should. */
 const STOPPED = 'exit code 0'
+/** … and of one that had not begun to serve. */
+const NOT_NEEDED = 'the server stops'
 
 /**
  * The port that the workers will share: they would not notice another server that shares it, too, and each would have
