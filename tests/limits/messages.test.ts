@@ -69,6 +69,26 @@ test('an anonymous or invited client may send 1 MiB, and then 1009 (01-wire §6)
   }
 })
 
+test('a client that is not known may say so many values, and one that is some more: each costs time', async () => {
+  const { id, alice } = await client.org()
+  const most = limits.unauthenticated_values.value
+  /** A map with a list in it, of so many values together. */
+  const valued = (count: number, cmd: string) => pack({ cmd, ping: 'x', list: Array(count - 7).fill(null) })
+  const answer = async (count: number) => {
+    const help = (await (await Connection.socket(cluster.url)).answer(valued(count, 'x'))).help
+    return /too many values/.test(String(help))
+  }
+  assert.deepEqual([await answer(most), await answer(most + 1)], [false, true])
+  const anonymous = await client.open({ anonymous: { organization_id: id }, api: [1, 3] } as never)
+  const statusOf = async (connection: Connection, count: number) =>
+    unpack((await connection.raw(valued(count, 'ping'))) as Buffer).status
+  assert.equal(await statusOf(anonymous, most), 'ok')
+  assert.equal(await statusOf(anonymous, most + 1), 'invalid_msg_format')
+  const known = await client.connect(alice)
+  assert.equal(await statusOf(known, limits.message_values.value), 'ok')
+  assert.equal(await statusOf(known, limits.message_values.value + 1), 'invalid_msg_format')
+})
+
 test('an authenticated client may send 16 MiB, and then 1009 (01-wire §14, 40)', async () => {
   const { alice } = await client.org()
   const connection = await client.connect(alice)

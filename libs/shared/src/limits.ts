@@ -58,6 +58,13 @@ export const limits = {
     beyond: '`invalid_msg_format`; in a handshake `bad_protocol`',
     test: [MSGPACK, 'what clients say has a limited number of values'],
   },
+  unauthenticated_values: {
+    value: 1000,
+    unit: 'items',
+    what: 'such values in a message of a client that is not authenticated, and in the answer to the challenge of a handshake',
+    beyond: '`invalid_msg_format`; in a handshake `bad_protocol`',
+    test: [MESSAGES, 'a client that is not known may say so many values'],
+  },
   name: {
     value: 32,
     unit: 'bytes',

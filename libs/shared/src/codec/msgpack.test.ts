@@ -312,6 +312,22 @@ describe('decoding', () => {
     assert.equal((decode(list(2_000_000)) as Value[]).length, 2_000_000)
   })
 
+  test('maps of a client are maps, however many there are and whatever their keys', () => {
+    const maps = Array.from({ length: 5000 }, (_, i) => ({ [`key-${i}`]: i, ['__proto__']: 'x' }))
+    const bytes = encode(maps)
+    for (const limits of [CLIENT_MESSAGE, {}]) {
+      const decoded = decode(bytes, limits) as { [key: string]: Value }[]
+      for (const [i, map] of decoded.entries()) {
+        assert.ok(isMap(map))
+        assert.deepEqual(Object.entries(map), [
+          [`key-${i}`, i],
+          ['__proto__', 'x'],
+        ])
+      }
+      assert.deepEqual(encode(decoded), bytes)
+    }
+  })
+
   test('a bin of exactly 1 MiB passes, one byte more does not, unless asked for (01-wire#23)', () => {
     const bin = (length: number) => {
       const bytes = Buffer.alloc(5 + length)

@@ -8,7 +8,14 @@ import { type EncodedContext, Envelope } from '@parsec/shared/bus/envelope'
 import { ask, serviceShare } from '@parsec/shared/bus/rpc'
 import * as subjects from '@parsec/shared/bus/subjects'
 import type { Cancellation } from '@parsec/shared/cancellation'
-import { CLIENT_MESSAGE, decodeMap, encode, shortTextAt, type Value } from '@parsec/shared/codec/msgpack'
+import {
+  CLIENT_MESSAGE,
+  decodeMap,
+  encode,
+  STRANGER_MESSAGE,
+  shortTextAt,
+  type Value,
+} from '@parsec/shared/codec/msgpack'
 import { type Asked, type CommandSpec, deadlineOf } from '@parsec/shared/protocol/command'
 import type { Context } from '@parsec/shared/protocol/context'
 import { findCommand } from '@parsec/shared/protocol/registry'
@@ -27,7 +34,7 @@ const UNKNOWN_COMMAND = { spec: undefined, status: 'unknown_command' } as const
 export function readMessage(bytes: Buffer, kind: ClientKind, major: number): Reading {
   let message: { [field: string]: Value }
   try {
-    message = decodeMap(bytes, CLIENT_MESSAGE)
+    message = decodeMap(bytes, kind === 'authenticated' ? CLIENT_MESSAGE : STRANGER_MESSAGE)
   } catch {
     return INVALID_MSG_FORMAT
   }

@@ -5,7 +5,7 @@ import { callInternal } from '@parsec/shared/bus/rpc'
 import type { Cancellation } from '@parsec/shared/cancellation'
 import { openSigned } from '@parsec/shared/certificates/crypto'
 import { parse } from '@parsec/shared/codec/fields'
-import { CLIENT_MESSAGE, decodeMap, type Encodable, type Value } from '@parsec/shared/codec/msgpack'
+import { decodeMap, type Encodable, STRANGER_MESSAGE, type Value } from '@parsec/shared/codec/msgpack'
 import { DateTime } from '@parsec/shared/codec/values'
 import type { AdministrationGuard } from '@parsec/shared/http/administration-guard'
 import type { Log, LogKeys } from '@parsec/shared/log'
@@ -91,7 +91,7 @@ async function judged(
 ): Promise<Verdict> {
   let answer: { [field: string]: Value }
   try {
-    answer = decodeMap(bytes, CLIENT_MESSAGE)
+    answer = decodeMap(bytes, STRANGER_MESSAGE)
   } catch (error) {
     return refuse('bad_protocol', `Invalid msgpack data: ${(error as Error).message}`)
   }
@@ -230,7 +230,7 @@ function flawOf(signed: Buffer, verify_key: Buffer, challenge: Buffer, api_versi
   if (!message) return 'Invalid answer signature'
   if (!answersWithMap(api_version)) return message.equals(challenge) ? undefined : 'Invalid returned challenge'
   try {
-    const answer = parse(signedAnswerSchema, decodeMap(message))
+    const answer = parse(signedAnswerSchema, decodeMap(message, STRANGER_MESSAGE))
     if (!answer.ok) return errorsText(answer.errors)
     return answer.value.answer.equals(challenge) ? undefined : 'Invalid returned challenge'
   } catch (error) {
