@@ -303,10 +303,8 @@ function tellFramework({ headers, socket }: http.IncomingMessage, { address }: C
 }
 
 /** RFC 9112 §3.2: of two hosts a proxy may have taken the other one for what was asked for. */
-function hasOneHost({ httpVersion, rawHeaders }: http.IncomingMessage): boolean {
-  let hosts = 0
-  for (let i = 0; i < rawHeaders.length; i += 2)
-    if (rawHeaders[i]!.length === 4 && /^host$/i.test(rawHeaders[i]!)) hosts++
+function hasOneHost({ httpVersion, headersDistinct }: http.IncomingMessage): boolean {
+  const hosts = headersDistinct['host']?.length ?? 0
   return hosts === 1 || (hosts === 0 && httpVersion !== '1.1')
 }
 
