@@ -1,6 +1,7 @@
 /**
- * Rebuilds the files of an exported realm, offline; only who does it may read them. Nothing in the export is trusted beyond its root key: a manifest must
- * be signed by a device that leads back to it, and a block must be the one that the manifest of its file describes.
+ * Rebuilds the files of an exported realm, offline; only who does it may read them. Nothing in the export is trusted beyond
+ * its root key: a manifest must be signed by a device that leads back to it, and a block must be the one that the manifest
+ * of its file describes.
  */
 import { createHash, type KeyObject } from 'node:crypto'
 import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs'

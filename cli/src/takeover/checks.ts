@@ -37,9 +37,9 @@ const tooLate = (table: string, from: (scope: Scope) => string, instant: string)
   query: o => `SELECT count(*) || ' rows' AS row FROM ${from(o)} WHERE ${isTooLate(instant)} HAVING count(*) > 0`,
 })
 const own =
-  (table: string) =>
-  ({ organization }: Scope): string =>
-    `(SELECT * FROM ${table} WHERE organization = ${organization}) own`
+  (table: string, rows: (o: Scope) => string = () => table) =>
+  (o: Scope): string =>
+    `(SELECT * FROM ${rows(o)} ${table} WHERE organization = ${o.organization}) own`
 
 /** Each query gives what to call the row, in a column `row`. */
 const CHECKS: readonly Check[] = [
@@ -182,7 +182,7 @@ const CHECKS: readonly Check[] = [
   tooLate('block', own('block'), 'created_on'),
   tooLate(
     'message',
-    o => `(SELECT * FROM ${o.messages} message WHERE organization = ${o.organization}) own`,
+    own('message', o => o.messages),
     'timestamp',
   ),
   tooLate('invitation', own('invitation'), 'greatest(created_on, deleted_on)'),
