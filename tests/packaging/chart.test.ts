@@ -18,6 +18,7 @@ import { ConfigMap, type IContainer, type IPodSpec, Pod, Secret, Service } from 
 import {
   CHART,
   generatedFiles,
+  OWN,
   ofKind,
   type Resource,
   readYaml,
@@ -140,10 +141,10 @@ test('each service is given only its own secrets', async () => {
     return [metadata!.name, names.map(({ name }) => name).join(' ')]
   })
   assert.deepEqual(Object.fromEntries(given), {
-    'drive-admin': 'PARSEC_ADMINISTRATION_TOKEN NATS_PASSWORD',
-    'drive-blockstore': 'PARSEC_BLOCKSTORE NATS_PASSWORD',
-    'drive-gateway': 'PARSEC_ADMINISTRATION_TOKEN NATS_PASSWORD',
-    'drive-metadata': 'PARSEC_DB PARSEC_EMAIL_HOST_PASSWORD NATS_PASSWORD',
+    'drive-admin': 'PARSEC_ADMINISTRATION_TOKEN PARSEC_OTEL_ENDPOINT NATS_PASSWORD',
+    'drive-blockstore': 'PARSEC_BLOCKSTORE PARSEC_OTEL_ENDPOINT NATS_PASSWORD',
+    'drive-gateway': 'PARSEC_ADMINISTRATION_TOKEN PARSEC_OTEL_ENDPOINT NATS_PASSWORD',
+    'drive-metadata': 'PARSEC_DB PARSEC_EMAIL_HOST_PASSWORD PARSEC_OTEL_ENDPOINT NATS_PASSWORD',
     'drive-nats':
       'SECRET_NATS_ADMIN_PASSWORD SECRET_NATS_BLOCKSTORE_PASSWORD SECRET_NATS_GATEWAY_PASSWORD SECRET_NATS_METADATA_PASSWORD SECRET_NATS_CLUSTER_PASSWORD',
   })
@@ -187,6 +188,30 @@ test('in a namespace where nothing is allowed every pod has what it needs', asyn
   const hooks = policies.filter(({ metadata }) => metadata!.annotations?.['helm.sh/hook'])
   assert.deepEqual(hooks.map(component).sort(), ['migrate', 'test'])
   for (const { metadata } of hooks) assert.equal(metadata!.annotations!['helm.sh/hook-weight'], '-1', 'before its pod')
+})
+
+test('every variable of a server has its place in the values, or the chart sets it', () => {
+  const schema = readYaml('k8s/parsec/values.schema.json') as Schema
+  const paths = leaves(schema, schema)
+  for (const { name, isSecret } of variablesOf('run').filter(variable => !OWN.includes(variable.name)))
+    assert.ok(paths.includes(isSecret ? `secrets.values.${name}` : `config.${name}`), name)
+})
+
+test('traces: their collector is a secret of every service, and one rule lets all of them go there', async () => {
+  const resources = await render('full-values.yaml', {
+    'secrets.values.PARSEC_OTEL_ENDPOINT': 'https://parsec:collector-secret@collector.example.com:4318',
+    'networkPolicy.egress': [{ ports: [{ port: 4318 }] }],
+  })
+  await assertValid(resources)
+  const policies = ofKind(resources, NetworkPolicy)
+  for (const name of ['gateway', 'metadata', 'blockstore', 'admin']) {
+    const found = ofKind(resources, Deployment).find(({ metadata }) => metadata!.name === `drive-${name}`)!
+    const { PARSEC_OTEL_ENDPOINT } = environment(found.spec!.template.spec!.containers[0]!, resources)
+    assert.equal(PARSEC_OTEL_ENDPOINT, 'https://parsec:collector-secret@collector.example.com:4318')
+    const { spec } = policies.find(({ metadata }) => metadata!.name === `drive-${name}`)!
+    assert.ok(spec!.egress!.some(({ ports = [] }) => ports.some(({ port }) => port === 4318)))
+    assert.equal(name === 'metadata', JSON.stringify(spec!.egress).includes('5432'), 'its own rules stay')
+  }
 })
 
 test('pods of one revision are apart from each other by host, and by zone where nodes have one', async () => {
@@ -384,6 +409,22 @@ describe('refused', { concurrency: 2 }, () => {
     test(why, async () => {
       await assert.rejects(render(`${file}-values.yaml`, settings), ({ stderr }) => complaint.test(stderr))
     })
+})
+
+test('a section that is left empty is refused by its name, and what is empty by default may be left so', async () => {
+  const needed = ['backup.volume', 'httpRoute.parentRefs', 'httpRoute.hostnames']
+  const sections = sectionsOf(readYaml('k8s/parsec/values.yaml') as object)
+  const nothing = (wanted: typeof sections) => Object.fromEntries(wanted.map(({ path }) => [path.join('.'), null]))
+  await render('full-values.yaml', nothing(sections.filter(s => s.isEmpty && !needed.includes(s.path.join('.')))))
+  const refused: readonly (readonly [depth: number, RegExp])[] = [
+    [1, /missing properties 'image'.*'gateway'.*'ingress'/],
+    [2, /at '\/defaults': missing properties 'resources', 'probes'/],
+    [3, /at '\/defaults\/probes': missing properties/],
+  ]
+  for (const [depth, complaint] of refused) {
+    const wanted = sections.filter(({ path, isEmpty }) => !isEmpty && path.length === depth)
+    await assert.rejects(render('full-values.yaml', nothing(wanted)), ({ stderr }) => complaint.test(stderr))
+  }
 })
 
 test('the notes of a release name what is not safe', async () => {
@@ -598,6 +639,15 @@ function assertHardened(pod: IPodSpec): void {
   assert.deepEqual(securityContext!.capabilities!.drop, ['ALL'])
   assert.ok(resources!.limits!.memory)
   assert.ok(resources!.requests!.cpu)
+}
+
+/** The maps and lists of values, and whether there is nothing in them. */
+function sectionsOf(values: object, path: readonly string[] = []): { path: readonly string[]; isEmpty: boolean }[] {
+  return Object.entries(values).flatMap(([name, value]: [string, unknown]) => {
+    if (typeof value !== 'object' || value === null) return []
+    const section = { path: [...path, name], isEmpty: Object.keys(value).length === 0 }
+    return [section, ...(Array.isArray(value) ? [] : sectionsOf(value, section.path))]
+  })
 }
 
 type Schema = {

@@ -14,7 +14,7 @@ const SCHEMA = 'k8s/parsec/values.schema.json'
 /** As Kubernetes reads YAML: `off` is a boolean there. */
 const YAML = { version: '1.1' } as const
 /** Variables that the chart sets by itself. */
-const OWN = ['PARSEC_SERVICES', 'PARSEC_PORT', 'PARSEC_MONITOR_PORT', 'PARSEC_DRAIN_SECONDS']
+export const OWN = ['PARSEC_SERVICES', 'PARSEC_PORT', 'PARSEC_MONITOR_PORT', 'PARSEC_DRAIN_SECONDS']
 
 export type Metadata = {
   name: string

@@ -1,7 +1,7 @@
 {{/* What the schema cannot say: values that only together do not work. */}}
 {{- define "parsec.checks" -}}
 {{- $values := .Values -}}
-{{- $kinds := list $values.nats.enabled (ne $values.nats.url "") $values.nats.urlFromSecret -}}
+{{- $kinds := list $values.nats.enabled (not (empty $values.nats.url)) (not (empty $values.nats.urlFromSecret)) -}}
 {{- if gt (len (without $kinds false)) 1 -}}
 {{- fail "nats.enabled, nats.url and nats.urlFromSecret exclude each other" -}}
 {{- end -}}
@@ -40,7 +40,7 @@
 {{- if $values.nats.urlFromSecret }}{{ $needed = append $needed "PARSEC_NATS_URL" }}{{ end -}}
 {{- if and $values.nats.enabled (gt (int $values.nats.replicas) 1) }}{{ $needed = append $needed "NATS_CLUSTER_PASSWORD" }}{{ end -}}
 {{- range $needed -}}
-{{- if not (or (index $values.secrets.values .) (index $values.secrets.from .)) -}}
+{{- if not (or (index $values.secrets.values .) (index ($values.secrets.from | default dict) .)) -}}
 {{- fail (printf "secrets.values.%s is needed, or secrets.existingSecret, or secrets.from" .) -}}
 {{- end -}}
 {{- end -}}

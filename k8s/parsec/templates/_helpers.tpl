@@ -28,7 +28,7 @@ app.kubernetes.io/component: {{ .component }}
   "app.kubernetes.io/version" .root.Chart.AppVersion
   "app.kubernetes.io/managed-by" .root.Release.Service
   "helm.sh/chart" (printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace "+" "_")) -}}
-{{- $more := mustMerge (deepCopy (.labels | default dict)) .root.Values.commonLabels -}}
+{{- $more := mustMerge (deepCopy (.labels | default dict)) (.root.Values.commonLabels | default dict) -}}
 {{- toYaml (mustMergeOverwrite $more $own (include "parsec.selector" . | fromYaml)) -}}
 {{- end }}
 
@@ -37,7 +37,7 @@ app.kubernetes.io/component: {{ .component }}
 name: {{ .name | default (include "parsec.componentName" .) }}
 labels:
   {{- include "parsec.labels" . | nindent 2 }}
-{{- with mustMerge (deepCopy (.annotations | default dict)) .root.Values.commonAnnotations }}
+{{- with mustMerge (deepCopy (.annotations | default dict)) (.root.Values.commonAnnotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -65,7 +65,7 @@ The variable of a secret: `key` of the Secret of the release (or of `secret`), u
 `name` is the variable, if it is another than the key.
 */}}
 {{- define "parsec.secretEnv" -}}
-{{- $from := index .root.Values.secrets.from .key | default dict -}}
+{{- $from := index (.root.Values.secrets.from | default dict) .key | default dict -}}
 {{- if $from.file -}}
 - name: {{ .key }}_FILE
   value: {{ $from.file | quote }}

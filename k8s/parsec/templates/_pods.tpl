@@ -16,7 +16,7 @@ What the pods of services, NATS, Jobs and the test have in common. They take (di
 {{- define "parsec.podMetadata" -}}
 labels:
   {{- include "parsec.labels" (dict "root" .root "component" .component "labels" .pod.podLabels) | nindent 2 }}
-{{- with mustMerge (deepCopy .pod.podAnnotations) (.annotations | default dict) }}
+{{- with mustMerge (deepCopy (.pod.podAnnotations | default dict)) (.annotations | default dict) }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -40,7 +40,7 @@ priorityClassName: {{ . }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- $tolerations := .pod.tolerations }}
+{{- $tolerations := .pod.tolerations | default list }}
 {{- if not (kindIs "invalid" .pod.lostNodeSeconds) }}
 {{- range list "not-ready" "unreachable" }}
 {{- $lost := dict "key" (print "node.kubernetes.io/" .) "operator" "Exists" "effect" "NoExecute" }}
@@ -81,7 +81,7 @@ topologySpreadConstraints:
 {{- end }}
 
 {{- define "parsec.affinity" -}}
-{{- $affinity := deepCopy .pod.affinity -}}
+{{- $affinity := deepCopy (.pod.affinity | default dict) -}}
 {{- if and .spread .pod.spreadByZone (not $affinity.podAntiAffinity) -}}
 {{- $selector := include "parsec.selector" . | fromYaml -}}
 {{- $zone := dict "topologyKey" "topology.kubernetes.io/zone" "labelSelector" (dict "matchLabels" $selector) -}}

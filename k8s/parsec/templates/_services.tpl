@@ -7,14 +7,14 @@ THE table of services: what differs between them. `secrets` are keys of the Secr
 server:
   http: true
   secrets: [PARSEC_ADMINISTRATION_TOKEN, PARSEC_DB, PARSEC_BLOCKSTORE]
-  optionalSecrets: [PARSEC_EMAIL_HOST_PASSWORD]
+  optionalSecrets: [PARSEC_EMAIL_HOST_PASSWORD, PARSEC_OTEL_ENDPOINT]
   publish: [parsec.>]
   subscribe: [parsec.>]
 {{- else -}}
 gateway:
   http: true
   secrets: [PARSEC_ADMINISTRATION_TOKEN]
-  optionalSecrets: []
+  optionalSecrets: [PARSEC_OTEL_ENDPOINT]
   publish:
     - parsec.roll.gateway
     - parsec.cmd.metadata.*
@@ -54,7 +54,7 @@ gateway:
 metadata:
   http: false
   secrets: [PARSEC_DB]
-  optionalSecrets: [PARSEC_EMAIL_HOST_PASSWORD]
+  optionalSecrets: [PARSEC_EMAIL_HOST_PASSWORD, PARSEC_OTEL_ENDPOINT]
   publish:
     - parsec.roll.metadata
     - parsec.event.*.*
@@ -72,7 +72,7 @@ metadata:
 blockstore:
   http: false
   secrets: [PARSEC_BLOCKSTORE]
-  optionalSecrets: []
+  optionalSecrets: [PARSEC_OTEL_ENDPOINT]
   publish:
     - parsec.roll.blockstore
     - parsec.internal.metadata.block_check
@@ -101,7 +101,7 @@ blockstore:
 admin:
   http: true
   secrets: [PARSEC_ADMINISTRATION_TOKEN]
-  optionalSecrets: []
+  optionalSecrets: [PARSEC_OTEL_ENDPOINT]
   publish:
     - parsec.roll.admin
     - parsec.roll.call
@@ -171,7 +171,7 @@ admin:
 {{- define "parsec.services" -}}
 {{- $services := dict -}}
 {{- range $name, $row := include "parsec.table" . | fromYaml -}}
-{{- $values := mustMergeOverwrite (deepCopy $.Values.defaults) (deepCopy (index $.Values $name)) -}}
+{{- $values := mustMergeOverwrite (deepCopy $.Values.defaults) (deepCopy (index $.Values $name | default dict)) -}}
 {{- $_ := set $services $name (mustMergeOverwrite $values $row) -}}
 {{- end -}}
 {{- toYaml $services -}}
