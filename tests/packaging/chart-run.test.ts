@@ -146,6 +146,17 @@ test('one process for all', async () => {
   await assertEndsWell(server.child)
 })
 
+test('TLS in the pods, for clients that reach them without an Ingress', async () => {
+  const { cert, key } = await makeCertificate(made.shell.folder, 'pods')
+  const tls = { 'config.PARSEC_SSL_CERTFILE': cert, 'config.PARSEC_SSL_KEYFILE': key }
+  const resources = await render('oneprocess-values.yaml', { ...settings(), ...tls })
+  await migrate(resources)
+  const server = await startServer(resources, 'server', {})
+  await assertProbes(server)
+  await assertHelmTest(resources, { 'parsec-server:6777': `127.0.0.1:${server.ports.http}` })
+  await assertEndsWell(server.child)
+})
+
 const settings = () => ({
   'secrets.values.PARSEC_DB': made.database.url,
   'secrets.values.PARSEC_BLOCKSTORE': `s3:http\\://127.0.0.1\\:${made.storePort}:region:bucket:key:secret`,
