@@ -67,6 +67,10 @@ for (const file of valueFiles()) {
     test('containers are given what they may and nothing else', () => {
       for (const pod of pods(resources)) assertHardened(pod)
     })
+    test('why a container ended is a field of its pod', () => {
+      for (const { containers } of pods(resources))
+        assert.equal(containers[0]!.terminationMessagePolicy, 'FallbackToLogsOnError')
+    })
     test('a pod is given more time than its server needs to end', () => {
       for (const { spec } of ofKind(resources, Deployment)) {
         const pod = spec!.template.spec!

@@ -93,6 +93,8 @@ topologySpreadConstraints:
 
 {{/* Resources, rights and files of a container of the server. */}}
 {{- define "parsec.containerFields" -}}
+# `kubectl describe pod` shows why it ended.
+terminationMessagePolicy: FallbackToLogsOnError
 resources:
   {{- toYaml .pod.resources | nindent 2 }}
 securityContext:
