@@ -7,10 +7,11 @@
  *                nodes), `stop-node N`, `start-node N`
  *   K8S_NODES    addresses of two nodes, `10.0.0.1,10.0.0.2`
  *   K8S_IMAGE    the server's image, which the nodes have, `registry.example.com/parsec-server:0.1.0`; K8S_IMAGE_OLD: an
- *                earlier one, for the rollback
- *   K8S_DB       PARSEC_DB; K8S_BLOCKSTORE: PARSEC_BLOCKSTORE, as pods reach them; K8S_CA: file of their authority, if any
+ *                earlier one, which is installed first, and for the rollback
+ *   K8S_DB       PARSEC_DB, a new database for the upgrade to have migrations; K8S_BLOCKSTORE: PARSEC_BLOCKSTORE, as pods
+ *                reach them; K8S_CA: file of their authority, if any
  *   K8S_DB_STOP, K8S_DB_START   commands that take the database away and bring it back
- *   K8S_ONLY     names of steps, separated by commas
+ *   K8S_ONLY     names of steps, separated by semicolons
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -27,7 +28,9 @@ const { K8S_LAB, K8S_NODES, K8S_IMAGE, K8S_IMAGE_OLD, K8S_DB, K8S_BLOCKSTORE, K8
 for (const [name, value] of Object.entries({ K8S_LAB, K8S_NODES, K8S_IMAGE, K8S_DB, K8S_BLOCKSTORE }))
   if (!value) throw new Error(`${name} is needed: see the head of tools/k8s-lab.mjs`)
 const nodes = K8S_NODES.split(',')
-const [repository, tag] = K8S_IMAGE.split(/:(?=[^/]*$)/)
+const splitImage = image => image?.split(/:(?=[^/]*$)/) ?? []
+const [repository, tag] = splitImage(K8S_IMAGE)
+const [, earlierTag] = splitImage(K8S_IMAGE_OLD)
 
 function run(command, argv, { input = '', mayFail = false, env = {} } = {}) {
   const { status, stdout, stderr } = spawnSync(command, argv, {
@@ -42,10 +45,21 @@ function run(command, argv, { input = '', mayFail = false, env = {} } = {}) {
 const lab = (...argv) => run(K8S_LAB, argv)
 const kubectl = (...argv) => run(K8S_LAB, ['kubectl', '--namespace', NAMESPACE, ...argv])
 const apply = object => run(K8S_LAB, ['kubectl', 'apply', '-f', '-'], { input: JSON.stringify(object) })
-const deployments = ['gateway', 'metadata', 'blockstore', 'admin'].map(name => `deployment/parsec-${name}`)
+const SERVICES = ['gateway', 'metadata', 'blockstore', 'admin']
+const deployments = SERVICES.map(name => `deployment/parsec-${name}`)
 
 const token = randomBytes(32).toString('hex')
 const password = () => randomBytes(16).toString('hex')
+const natsPasswords = () =>
+  Object.fromEntries([...SERVICES, 'cluster'].map(name => [`NATS_${name.toUpperCase()}_PASSWORD`, password()]))
+const secrets = {
+  PARSEC_DB: K8S_DB,
+  PARSEC_BLOCKSTORE: K8S_BLOCKSTORE,
+  PARSEC_ADMINISTRATION_TOKEN: token,
+  ...natsPasswords(),
+}
+const secret = stringData =>
+  apply({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'parsec', namespace: NAMESPACE }, stringData })
 const values = {
   'image.repository': repository,
   'image.tag': tag,
@@ -72,15 +86,7 @@ function prepare() {
     kind: 'Namespace',
     metadata: { name: NAMESPACE, labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } },
   })
-  const data = {
-    PARSEC_DB: K8S_DB,
-    PARSEC_BLOCKSTORE: K8S_BLOCKSTORE,
-    PARSEC_ADMINISTRATION_TOKEN: token,
-    ...Object.fromEntries(
-      ['GATEWAY', 'METADATA', 'BLOCKSTORE', 'ADMIN', 'CLUSTER'].map(name => [`NATS_${name}_PASSWORD`, password()]),
-    ),
-  }
-  apply({ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'parsec', namespace: NAMESPACE }, stringData: data })
+  secret(secrets)
   if (K8S_CA) {
     const own = { name: 'ca', namespace: NAMESPACE }
     apply({ apiVersion: 'v1', kind: 'ConfigMap', metadata: own, data: { 'ca.pem': readFileSync(K8S_CA, 'utf8') } })
@@ -133,6 +139,26 @@ class Load {
 const rolledOut = () => {
   for (const name of [...deployments, 'deployment/parsec-nats']) kubectl('rollout', 'status', name, '--timeout=300s')
 }
+/** The oldest first. */
+const podsOf = component => {
+  const argv = ['-l', `app.kubernetes.io/component=${component}`, '--sort-by=.metadata.creationTimestamp', '-o', 'name']
+  return kubectl('get', 'pods', ...argv)
+    .stdout.trim()
+    .split('\n')
+}
+const kill = pod => kubectl('delete', pod, '--grace-period=0', '--force')
+/** As docs/kubernetes.md has it. */
+const restartServices = () => {
+  kubectl('rollout', 'restart', ...deployments)
+  rolledOut()
+}
+const until = async (condition, seconds = 120) => {
+  for (let i = 0; i < seconds; i++) {
+    if (condition()) return
+    await pause(1_000)
+  }
+  throw new Error('not within time')
+}
 const denyAll = {
   apiVersion: 'networking.k8s.io/v1',
   kind: 'NetworkPolicy',
@@ -141,15 +167,16 @@ const denyAll = {
 }
 const command = name => process.env[name] && (() => run('sh', ['-c', process.env[name]]))
 
+const FROM_EARLIER = 'from an earlier image, with migrations'
 /** Each under load; the load is at the first node, so nothing of it goes with the second one. */
 const STEPS = {
+  [FROM_EARLIER]: earlierTag && (() => helm('upgrade')),
   'upgrade (all pods anew)': () => helm('upgrade', { commonLabels: { round: 'two' } }),
   rollback: () => run(K8S_LAB, ['helm', 'rollback', 'parsec', '--namespace', NAMESPACE, '--wait', '--force-conflicts']),
   'an earlier image and back, twice':
-    K8S_IMAGE_OLD &&
+    earlierTag &&
     (() => {
-      const [, old] = K8S_IMAGE_OLD.split(/:(?=[^/]*$)/)
-      helm('upgrade', { 'image.tag': old }, '--force-conflicts')
+      helm('upgrade', { 'image.tag': earlierTag }, '--force-conflicts')
       helm('upgrade', {}, '--force-conflicts')
       run(K8S_LAB, ['helm', 'rollback', 'parsec', '--namespace', NAMESPACE, '--wait', '--force-conflicts'])
       helm('upgrade', {}, '--force-conflicts')
@@ -181,10 +208,50 @@ const STEPS = {
     rolledOut()
     lab('kubectl', 'uncordon', 'node2')
   },
+  'each service at one pod, three, one, two': async () => {
+    for (const replicas of [1, 3, 1, 2]) {
+      for (const name of deployments) kubectl('scale', name, `--replicas=${replicas}`)
+      rolledOut()
+      await pause(5_000)
+    }
+  },
+  'a pod of each service killed': () => {
+    for (const name of SERVICES) {
+      kill(podsOf(name)[0])
+      rolledOut()
+    }
+  },
   'a NATS server killed': () => {
-    const [pod] = kubectl('get', 'pods', '-l', 'app.kubernetes.io/component=nats', '-o', 'name').stdout.split('\n')
-    kubectl('delete', pod, '--grace-period=0', '--force')
+    kill(podsOf('nats')[0])
     rolledOut()
+  },
+  'NATS servers killed one after the other': () => {
+    for (const pod of podsOf('nats')) {
+      kill(pod)
+      rolledOut()
+    }
+  },
+  'a wrong password of the database': async () => {
+    secret({ ...secrets, PARSEC_DB: K8S_DB.replace(/:[^:@]*@/, ':wrong@') })
+    kubectl('rollout', 'restart', 'deployment/parsec-metadata')
+    await until(() => /CrashLoopBackOff/.test(kubectl('get', 'pods').stdout))
+    const [newest] = podsOf('metadata').reverse()
+    if (!/password authentication failed/.test(kubectl('logs', newest, '--tail=1').stdout))
+      throw new Error('the log does not say that the password is wrong')
+    secret(secrets)
+    kubectl('rollout', 'restart', 'deployment/parsec-metadata')
+    rolledOut()
+  },
+  'another administration token': () => {
+    secret(Object.assign(secrets, { PARSEC_ADMINISTRATION_TOKEN: password() }))
+    restartServices()
+    run(K8S_LAB, ['helm', 'test', 'parsec', '--namespace', NAMESPACE])
+  },
+  'other passwords of NATS': () => {
+    secret(Object.assign(secrets, natsPasswords()))
+    kubectl('rollout', 'restart', 'deployment/parsec-nats')
+    kubectl('rollout', 'status', 'deployment/parsec-nats', '--timeout=300s')
+    restartServices()
   },
   'broker away for 60 s': async () => {
     kubectl('scale', 'deployment/parsec-nats', '--replicas=0')
@@ -210,15 +277,15 @@ const STEPS = {
 }
 
 const rows = []
+const wanted = Object.entries(STEPS).filter(([name, step]) => step && (!K8S_ONLY || K8S_ONLY.split(';').includes(name)))
 prepare()
 const began = performance.now()
-helm('install')
+helm('install', wanted.some(([name]) => name === FROM_EARLIER) ? { 'image.tag': earlierTag } : {})
 rows.push(['install, as the docs say', '–', '–', '–', `${Math.round((performance.now() - began) / 1000)} s`])
 run(K8S_LAB, ['helm', 'test', 'parsec', '--namespace', NAMESPACE])
 rows.push(['helm test', '–', '–', '–', 'passed'])
 const load = new Load()
 await load.start(nodes[0])
-const wanted = Object.entries(STEPS).filter(([name, step]) => step && (!K8S_ONLY || K8S_ONLY.split(',').includes(name)))
 for (const [name, step] of wanted) {
   await load.mark('before')
   let outcome = 'done'
@@ -229,9 +296,10 @@ for (const [name, step] of wanted) {
     outcome = `FAILED: ${error.message.slice(0, 300).replaceAll('\n', ' ')}`
     process.exitCode = 1
   }
-  const { answered, cutOff, refused, longestMs } = await load.mark(name)
+  const { answered, cutOff, refused, reasons, longestMs } = await load.mark(name)
   rows.push([name, answered, cutOff + refused, `${(longestMs / 1000).toFixed(1)} s`, outcome])
   console.log(rows.at(-1).join(' | '))
+  for (const [reason, count] of reasons) console.log(`    ${count} × ${reason}`)
 }
 const { writes, lost } = await load.end()
 console.log(`\n| What | Answered | Cut off or refused | Longest without an answer | Outcome |\n|---|---|---|---|---|`)

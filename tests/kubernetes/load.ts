@@ -14,6 +14,7 @@ const ANSWER_MS = 60_000
 const BETWEEN_MS = 20
 const BLOCK_EVERY = 10
 const BLOCK_BYTES = 20_000
+const MOST_REASONS = 4
 
 /** The services are reached at addresses of their own. */
 class Outside extends Context {
@@ -41,7 +42,14 @@ const realm_id = await client.realm(first, alice)
 await first.close()
 
 /** What clients saw since the last mark. */
-const seen = { answered: 0, cutOff: 0, refused: 0, longestMs: 0, lastAnswer: performance.now() }
+const seen = {
+  answered: 0,
+  cutOff: 0,
+  refused: 0,
+  reasons: new Map<string, number>(),
+  longestMs: 0,
+  lastAnswer: performance.now(),
+}
 const state = { isOver: false }
 
 class Worker {
@@ -83,8 +91,8 @@ class Worker {
     for (;;) {
       try {
         this.#connection ??= await client.connect(this.#device)
-      } catch {
-        seen.refused++
+      } catch (error) {
+        this.#noted('refused', error)
         await pause(RECONNECT_MS)
         continue
       }
@@ -94,12 +102,17 @@ class Worker {
           this.#answered()
           return reply
         }
-      } catch {
-        seen.cutOff++
+      } catch (error) {
+        this.#noted('cutOff', error)
         this.#connection = undefined
       }
       await pause(RECONNECT_MS)
     }
+  }
+  #noted(what: 'refused' | 'cutOff', error: unknown): void {
+    seen[what]++
+    const reason = `${what}: ${error instanceof Error ? error.message : String(error)}`
+    seen.reasons.set(reason, (seen.reasons.get(reason) ?? 0) + 1)
   }
   #answered(): void {
     const now = performance.now()
@@ -124,11 +137,12 @@ class Worker {
 }
 
 function mark(name: string): void {
-  const { lastAnswer, longestMs, ...counts } = seen
+  const { lastAnswer, longestMs, reasons: counted, ...counts } = seen
+  const reasons = [...counted].sort(([, a], [, b]) => b - a).slice(0, MOST_REASONS)
   const silentMs = performance.now() - lastAnswer
   const longest = Math.round(Math.max(longestMs, silentMs))
-  process.stdout.write(`${JSON.stringify({ name, ...counts, longestMs: longest })}\n`)
-  Object.assign(seen, { answered: 0, cutOff: 0, refused: 0, longestMs: 0 })
+  process.stdout.write(`${JSON.stringify({ name, ...counts, reasons, longestMs: longest })}\n`)
+  Object.assign(seen, { answered: 0, cutOff: 0, refused: 0, reasons: new Map(), longestMs: 0 })
 }
 
 const workers = Array.from({ length: WORKERS }, () => new Worker(alice))
