@@ -8,8 +8,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { migrate } from '@parsec/metadata/storage/migrations'
 import { controlEvent, Outbox, type OutboxEvent } from '@parsec/metadata/storage/outbox'
 import type { Bus } from '@parsec/shared/bus/bus'
+import { LocalBus } from '@parsec/shared/bus/local'
 import { NatsBus } from '@parsec/shared/bus/nats'
 import { decode } from '@parsec/shared/codec/msgpack'
+import { Unavailable } from '@parsec/shared/errors'
 import type { Log, LogKeys } from '@parsec/shared/log'
 import type { Database } from '@parsec/shared/postgres/database'
 import { openPostgres } from '@parsec/shared/postgres/open'
@@ -61,15 +63,21 @@ const connect = (url = own.nats.url): Promise<NatsBus> => NatsBus.connect({ url,
 const event = (name: string, payload = Buffer.alloc(0)): OutboxEvent =>
   controlEvent('Org', { control: 'enrollment.claimed', invited: name, encrypted_claim: payload })
 
+const told = (payload: Buffer) => decode(payload) as unknown as Extract<BusEvent, { control: unknown }>
+function nameOf(payload: Buffer): string {
+  const { control } = told(payload)
+  return 'invited' in control ? control.invited : control.control
+}
+
 /** What is heard on the bus, without repetitions, as gateways hear it. */
 async function listener(bus: Bus): Promise<string[]> {
   const heard: string[] = []
   const ids = new Set<string>()
   await bus.subscribe('event.>', payload => {
-    const event = decode(payload) as unknown as Extract<BusEvent, { control: unknown }>
-    if (ids.has(event.id)) return
-    ids.add(event.id)
-    heard.push('invited' in event.control ? event.control.invited : event.control.control)
+    const { id } = told(payload)
+    if (ids.has(id)) return
+    ids.add(id)
+    heard.push(nameOf(payload))
   })
   return heard
 }
@@ -105,6 +113,69 @@ test('an event that a lost connection took along is told again, though the next 
   await other.drain()
   await Promise.all([bus.drain(), ears.drain()])
   await proxy.close()
+})
+
+test('what a lost connection took stays for a sweep, and so does what a divided cluster did; what the next one took goes', async () => {
+  const bus = new LocalBus()
+  let epoch = 0
+  Object.defineProperty(bus, 'epoch', { get: () => epoch })
+  const outbox = new Outbox(own.database, bus, log)
+  await commit(outbox, event('lost'))
+  epoch++
+  await commit(outbox, event('next'))
+  await outbox.drain()
+  const divided = new Outbox(own.database, bus, log)
+  const flush = bus.flush.bind(bus)
+  bus.flush = async () => {
+    await flush()
+    epoch++
+  }
+  await commit(divided, event('divided'))
+  await divided.drain()
+  const left = await own.postgres.query<{ event: Buffer }>('DELETE FROM outbox RETURNING event')
+  assert.deepEqual(left.map(({ event }) => nameOf(event)).sort(), ['divided', 'lost'])
+  await bus.drain()
+})
+
+test('an event that is committed after younger ones were swept is told as well', async () => {
+  const bus = new LocalBus()
+  const heard = await listener(bus)
+  const outbox = new Outbox(own.database, bus, log)
+  const [written, ended] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const late = own.database.transaction(async tx => {
+    await Outbox.insert(tx, [event('late')])
+    written.resolve()
+    await ended.promise
+  })
+  await written.promise
+  await own.database.transaction(tx => Outbox.insert(tx, [event('young')]))
+  outbox.start()
+  await until('the younger one is told', () => heard.includes('young'))
+  ended.resolve()
+  await late
+  await until('the older one is told', () => heard.includes('late'))
+  await outbox.drain()
+  await bus.drain()
+})
+
+test('a bus that is lost in the middle of a sweep takes nothing, and nothing is set aside for it', async () => {
+  const bus = new LocalBus()
+  const heard = await listener(bus)
+  const outbox = new Outbox(own.database, bus, log)
+  const publish = bus.publish.bind(bus)
+  let isLost = true
+  bus.publish = (subject, payload) => {
+    if (!isLost) return publish(subject, payload)
+    isLost = false
+    throw new Unavailable('lost')
+  }
+  await own.database.transaction(tx => Outbox.insert(tx, [event('first'), event('second')]))
+  outbox.start()
+  await until('both are told', () => heard.length === 2)
+  assert.deepEqual(heard, ['first', 'second'])
+  assert.deepEqual(await own.postgres.query('SELECT FROM outbox_failed'), [])
+  await outbox.drain()
+  await bus.drain()
 })
 
 test('an event that was written when the clock of the database was ahead is told at once', async () => {

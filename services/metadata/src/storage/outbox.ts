@@ -176,10 +176,8 @@ export class Outbox {
   }
   /** Resolves when the broker has all that was published in an epoch; rejects when that can never be known. */
   async #confirm(epoch: number): Promise<void> {
-    const lost = () => new Unavailable('the connection that took the events is lost')
-    if (this.#bus.epoch !== epoch) throw lost()
     await this.#bus.flush()
-    if (this.#bus.epoch !== epoch) throw lost()
+    if (this.#bus.epoch !== epoch) throw new Unavailable('the connection that took the events is lost')
   }
 
   async #sweepAll(budget: Budget): Promise<void> {
