@@ -64,11 +64,15 @@ async function until(what: string, holds: () => boolean): Promise<void> {
 
 test('another database on the same subjects is refused at the start, with another prefix it is not', async () => {
   const [first, second, apart] = [await connect(), await connect(), await connect('apart')]
-  const one = await Neighbours.meet(own.one.database, first, log)
+  const one = await Neighbours.meet(own.one.database, first, log, PACE)
   await assert.rejects(
     Neighbours.meet(own.other.database, second, log),
     (error: unknown) => error instanceof OperatorError && /--nats-subject-prefix/.test(error.message),
   )
+  // Who was there before complains while it may be there, and says it once.
+  await until('it is told', () => one.trouble !== undefined)
+  await until('it is over', () => one.trouble === undefined)
+  assert.deepEqual(errors.splice(0), ['Deployment is divided: another database is served on the same subjects of NATS'])
   const other = await Neighbours.meet(own.other.database, apart, log)
   const replica = await Neighbours.meet(own.one.database, second, log)
   for (const neighbours of [one, other, replica]) await neighbours.leave()
@@ -94,6 +98,10 @@ test('processes on one database without a common bus are told apart from replica
   )
   await alone.leave()
   await until('the trouble is over', () => one.trouble === undefined && replica.trouble === undefined)
+  // Whoever goes on with the database and is not heard any more is one, too, though the clock was ahead when it began.
+  await own.one.test.query(`UPDATE process SET started_on = now() + interval '1 day'`)
+  await second.drain()
+  await until('one that has left the bus is missed', () => one.trouble !== undefined)
   await one.leave()
   await replica.leave()
   await bus.drain()
@@ -114,6 +122,19 @@ test('whoever died when the clock of the database was ahead is no neighbour', as
   await bus.drain()
   // What nobody can tell from a neighbour for long is forgotten.
   assert.equal((await own.one.test.query('DELETE FROM process RETURNING _id')).length, 1)
+  assert.deepEqual(errors, [])
+})
+
+test('whoever overlaps for the time of a restart is no trouble', async () => {
+  errors.length = 0
+  const bus = await connect()
+  const one = await Neighbours.meet(own.one.database, bus, log, PACE)
+  await pause(2 * PACE.leaseMs)
+  await own.one.test.query('INSERT INTO process (_id, started_on, seen_on) VALUES (gen_random_uuid(), now(), now())')
+  await pause(PACE.leaseMs)
+  await one.leave()
+  await bus.drain()
+  await own.one.test.query('DELETE FROM process')
   assert.deepEqual(errors, [])
 })
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
+import type { Budget } from '@parsec/shared/budget'
 import { Unavailable } from '@parsec/shared/errors'
 import type { Log } from '@parsec/shared/log'
 import { Periodic } from './periodic.ts'
@@ -16,9 +17,11 @@ for (const isStopped of [true, false])
     const { log, lines } = recording()
     const [begun, again] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
     let runs = 0
+    let given: Budget | undefined
     const periodic = new Periodic({
-      ...{ name: 'test', everyMs: 1, deadlineMs: 60_000, log },
-      work: async () => {
+      ...{ name: 'test', everyMs: 1, deadlineMs: 10_000, log },
+      work: async budget => {
+        given = budget
         runs++
         begun.resolve()
         if (runs > 1) again.resolve()
@@ -30,9 +33,10 @@ for (const isStopped of [true, false])
     await (isStopped ? begun.promise : again.promise)
     await periodic.stop()
     assert.deepEqual([...new Set(lines)], isStopped ? [] : ['Service unavailable'])
+    if (isStopped) assert.equal(given!.reason?.message, 'the server stops')
   })
 
-test('no run begins while another goes on, however long that takes; the next ones do', async () => {
+test('no run begins while another goes on, however long that takes, nor after the end; the next ones do', async () => {
   mock.timers.enable({ apis: ['setInterval'] })
   try {
     const ends: (() => void)[] = []
@@ -48,6 +52,8 @@ test('no run begins while another goes on, however long that takes; the next one
     mock.timers.tick(10)
     assert.equal(ends.length, 2)
     await periodic.stop()
+    mock.timers.tick(50)
+    assert.equal(ends.length, 2)
   } finally {
     mock.timers.reset()
   }
