@@ -34,12 +34,12 @@ class Nodes {
   readonly blocks = new Map<Uuid, Buffer>()
   readonly organization_id = `Org_${randomBytes(4).toString('hex')}`
 
-  private constructor(type: 'FILE' | 'RAID1' | 'RAID5', paths: string[]) {
+  private constructor(type: 'FILE' | 'RAID0' | 'RAID1' | 'RAID5', paths: string[]) {
     this.paths = paths
     const nodes = paths.map(directory => ({ type: 'FILE', directory }) as const)
     this.store = type === 'FILE' ? nodes[0]! : { type, nodes }
   }
-  static async make(type: 'FILE' | 'RAID1' | 'RAID5', count: number): Promise<Nodes> {
+  static async make(type: 'FILE' | 'RAID0' | 'RAID1' | 'RAID5', count: number): Promise<Nodes> {
     await world.database.query('DELETE FROM blockstore_node')
     await world.forget()
     const paths = Array.from({ length: count }, () => join(folder, randomBytes(6).toString('hex')))
@@ -175,6 +175,29 @@ for (const [type, count] of [
       await service.stop()
     })
 
+    test('nothing is adopted in another order, and a node that is away stays what it is', async () => {
+      const array = await (await Nodes.make(type, count)).filled()
+      await array.exchange(0, 1)
+      await assert.rejects(
+        world.scrubHere(array.store, { adopt: true }),
+        /node 0 .* is node 1 of this array: put the nodes/,
+      )
+      await array.exchange(0, 1)
+      await rename(array.paths[1]!, `${array.paths[1]}.away`)
+      await world.scrubHere(array.store, { adopt: true })
+      await rename(`${array.paths[1]}.away`, array.paths[1]!)
+      await array.isServed()
+    })
+
+    test('a database that knows no nodes, of a backup, learns them from the markers', async () => {
+      const array = await (await Nodes.make(type, count)).filled()
+      await world.database.query('DELETE FROM blockstore_node')
+      await array.isServed()
+      const old = await array.replace(1)
+      await assert.rejects(array.start(), /node 1 \(file .*\) has lost its marker/)
+      await rm(old, { recursive: true })
+    })
+
     test('ready as long as blocks can be read, and again when they can be', async () => {
       const array = await (await Nodes.make(type, count)).filled()
       const service = await array.start()
@@ -194,6 +217,14 @@ for (const [type, count] of [
     })
   })
 }
+
+test('RAID0: a node that has none of its own blocks is none of the array, though another one has them', async () => {
+  const array = await (await Nodes.make('RAID0', 2)).filled({ isRegistered: false })
+  await array.exchange(0, 1)
+  await assert.rejects(array.start(), /has none of the newest blocks/)
+  await array.exchange(0, 1)
+  await array.isServed()
+})
 
 describe('a single store', () => {
   test('an empty directory with a full database is refused; it is adopted on demand', async () => {
