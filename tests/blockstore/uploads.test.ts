@@ -26,7 +26,34 @@ const DEADLINE_MS = 30_000
 const SLOW_MS = 1_500
 
 const folder = await mkdtemp(join(tmpdir(), 'parsec-uploads-'))
-after(() => rm(folder, { recursive: true, force: true }))
+const backEnds = await startBackEnds(`uploads-${randomBytes(6).toString('hex')}`)
+const s3 = await FaultProxy.start(backEnds.s3.url)
+after(async () => {
+  await s3.close()
+  await backEnds.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+test('on one store, too, an upload waits for the one before, even if that was given up', async t => {
+  const store = backEnds.s3.store(s3.url)
+  const service = await TestService.start({ store })
+  const hasty = await TestService.start({ store }, { storeDeadlineMs: SLOW_MS })
+  t.after(() => Promise.all([service.stop(), hasty.stop()]))
+  const [together, again] = [Uuid.random(), Uuid.random()]
+  const both = [randomBytes(BLOCK_BYTES), randomBytes(BLOCK_BYTES)] as const
+  s3.next('PUT', { kind: 'latency', ms: SLOW_MS / 2 })
+  const statuses = (await Promise.all(both.map(block => service.create(together, block)))).map(({ status }) => status)
+  assert.deepEqual(statuses.toSorted(), ['already_exists', 'ok'])
+  await service.holds(together, both[statuses.indexOf('ok')]!)
+
+  s3.next('PUT', { kind: 'latency', ms: 2 * SLOW_MS })
+  const block = randomBytes(BLOCK_BYTES)
+  assert.equal((await hasty.create(again, randomBytes(BLOCK_BYTES))).status, 'timeout')
+  while ((await hasty.create(again, block)).status !== 'ok');
+  // What was given up would have come by now.
+  await pause(SLOW_MS)
+  await hasty.holds(again, block)
+})
 
 test('a node that missed an upload is not read until a scrub has repaired it, whatever it holds', async t => {
   const world = await ScrubWorld.open()
@@ -64,7 +91,7 @@ test('a node that missed an upload is not read until a scrub has repaired it, wh
   await world.register(service.organization_id, [[undamaged[0], BLOCK_BYTES, []]])
 
   const told = await world.scrubHere(store, { isDegraded: true })
-  assert.deepEqual([told.state.blocks, told.state.counts.corrupt], [3, 3])
+  assert.deepEqual([told.state.blocks, told.state.counts.corrupt, told.state.objects], [3, 3, 0])
   const { end } = await world.scrub(store, '--repair', '--degraded')
   assert.deepEqual([end['blocks'], end['corrupt'], end['repaired'], end['damaged']], [3, 3, 3, 0])
   const again = await world.scrubHere(store, { isDegraded: true, state: newScrub() })
@@ -79,8 +106,6 @@ test('a node that missed an upload is not read until a scrub has repaired it, wh
 })
 
 test('of two uploads of a block at once, on different replicas too, the second waits for the first', async () => {
-  const backEnds = await startBackEnds(`uploads-${randomBytes(6).toString('hex')}`)
-  const s3 = await FaultProxy.start(backEnds.s3.url)
   const directories = ['d', 'e'].map(name => join(folder, name))
   for (const directory of directories) await mkdir(directory)
   const [first, ...others] = optionsOf({
@@ -114,11 +139,11 @@ test('of two uploads of a block at once, on different replicas too, the second w
     }
     await createsNothingOverACommit(cluster, s3, connections[0]!, realm_id)
     await createsOverAReservationFromTheFuture(cluster, connections[0]!, realm_id)
+    await createsNothingThatOthersTookOver(cluster, connections[0]!, realm_id)
+    await givesBackWhatFailed(cluster, s3, connections[0]!, realm_id)
   } finally {
     for (const client of clients) await client.end()
     await cluster.stop()
-    await s3.close()
-    await backEnds.stop()
   }
 })
 
@@ -180,6 +205,43 @@ async function createsOverAReservationFromTheFuture(
   )
   const block = randomBytes(BLOCK_BYTES)
   assert.equal((await connection.cmd('block_create', { block_id, realm_id, block })).status, 'ok')
+}
+
+const rowsOf = ({ database }: Cluster, table: 'block' | 'block_upload', block_id: WireUuid) =>
+  database!.query(`SELECT FROM ${table} WHERE block_id = $1`, [block_id.toString()])
+
+/** Its reservation ran out, and another upload has it when the bytes are stored. */
+async function createsNothingThatOthersTookOver(
+  cluster: Cluster,
+  connection: Connection,
+  realm_id: WireUuid,
+): Promise<void> {
+  const block_id = new WireUuid(Uuid.random().hyphenated)
+  await cluster.database!.query(`
+    CREATE FUNCTION take_over() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.upload := gen_random_uuid(); RETURN NEW; END';
+    CREATE TRIGGER take_over BEFORE INSERT ON block_upload FOR EACH ROW EXECUTE FUNCTION take_over()`)
+  const created = await connection.cmd('block_create', { block_id, realm_id, block: randomBytes(BLOCK_BYTES) })
+  await cluster.database!.query('DROP FUNCTION take_over CASCADE')
+  assert.equal(created.status, 'timeout')
+  assert.deepEqual(await rowsOf(cluster, 'block', block_id), [])
+}
+
+/** Whoever tries again does not wait until the reservation of the first attempt runs out. */
+async function givesBackWhatFailed(
+  cluster: Cluster,
+  s3: FaultProxy,
+  connection: Connection,
+  realm_id: WireUuid,
+): Promise<void> {
+  const block_id = new WireUuid(Uuid.random().hyphenated)
+  s3.fault = () => ({ kind: 'status', status: 403 })
+  const created = await connection.cmd('block_create', { block_id, realm_id, block: randomBytes(BLOCK_BYTES) })
+  s3.fault = () => undefined
+  assert.equal(created.status, 'timeout')
+  for (const end = performance.now() + DEADLINE_MS; ; await pause(POLL_MS)) {
+    if ((await rowsOf(cluster, 'block_upload', block_id)).length === 0) return
+    assert.ok(performance.now() < end, 'the reservation stays')
+  }
 }
 
 /** Whether somebody waits for a lock on a reservation. */
