@@ -23,6 +23,16 @@ before(async () => {
   const { code, output } = await parsec('import', `--from=${source.url}`, `--db=${here.url}`, ...chosen)
   await source.drop()
   assert.equal(code, 0, output)
+  // One block is deleted, and others missed a node of the store that they were in.
+  await here.query(`
+    WITH gone AS (
+      UPDATE block SET deleted_on = now() WHERE _id = (SELECT min(_id) FROM block) RETURNING block_id, realm, size
+    ), counted AS (
+      UPDATE realm_blocks SET size = realm_blocks.size - gone.size, is_untallied = TRUE
+      FROM gone WHERE gone.realm = realm_blocks.realm
+    )
+    DELETE FROM block_data WHERE block_id = (SELECT block_id FROM gone)`)
+  await here.query(`UPDATE block SET missed_nodes = '{0}' WHERE deleted_on IS NULL`)
 })
 after(async () => {
   await Promise.all([here, there, empty].map(database => database.drop()))
@@ -53,6 +63,8 @@ test('exported, deleted, and imported elsewhere, devices see what they saw', asy
   }
   for (const table of ['organization', 'user_', 'realm', 'vlob_atom', 'block', 'block_data', 'import_record'])
     assert.equal((await here.query(`SELECT FROM ${table}`)).length, 0, table)
+
+  assert.deepEqual(await there.query('SELECT FROM block WHERE missed_nodes IS NOT NULL'), [])
 
   await using server = await serve(there)
   const seen = await snapshot(server.url, keys, ORGANIZATIONS)
