@@ -7,7 +7,10 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { BELONGINGS, MADE_ANEW } from '@parsec/metadata/storage/belongings'
+import { NatsBus } from '@parsec/shared/bus/nats'
+import { callInternal } from '@parsec/shared/bus/rpc'
 import pg from 'pg'
+import { recordingLog } from '../blockstore/service.ts'
 import { type Context, clientOf, refused, roleCertificate, Uuid } from '../harness/client.ts'
 import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
 
@@ -91,9 +94,19 @@ for (const topology of ['single', 'cluster'] as const)
     ])
       assert.equal((await call(client, bad)).json['error'], 'bad_data', bad)
     assert.equal((await call(client, `v2/organizations/Unknown?confirm=${code}`)).status, 404)
-    // Somebody has come meanwhile: that is not what was asked about.
-    await client.user(connection, alice, 'mallory')
-    assert.equal((await call(client, confirmed)).status, 400)
+    // Somebody, or a realm, has come meanwhile: that is not what was asked about.
+    for (const come of [() => client.user(connection, alice, 'mallory'), () => client.realm(connection, alice)]) {
+      const { code } = (await call(client, path)).json
+      await come()
+      assert.equal((await call(client, `${path}?confirm=${code}`)).status, 400)
+    }
+    if (cluster.nats) {
+      const bus = await NatsBus.connect({ url: cluster.nats.url, name: 'test', log: recordingLog([]) })
+      const { are_gone } = await callInternal(bus, 'objects_remove', { organization_id: id })
+      assert.equal(are_gone, false, 'objects of an organization that nobody deletes')
+      await bus.drain()
+      assert.equal(await objectsOf(id), 6 + 1)
+    }
     assert.equal(await connection.cmd('ping', { ping: 'x' }).then(({ status }) => status), 'ok')
 
     // Interrupted: one storage of the blocks is away.
@@ -103,6 +116,7 @@ for (const topology of ['single', 'cluster'] as const)
     assert.deepEqual(await deleteAll(client, again), { status: 503, json: { error: 'unavailable' } })
     await connection.untilClosed()
     await refused(client.connect(alice))
+    await refused(client.open({ anonymous: { organization_id: id } }), 'organization_expired')
     assert.equal((await call(client, path)).json['is_begun'], true)
     // No way back in, and its name is not free yet.
     const reopened = await client.admin('PATCH', `/organizations/${id}`, { is_expired: false })
