@@ -49,6 +49,13 @@ test('an organization is created, with the link that bootstraps it, changed and 
   assert.ok(expired.is_expired && expired.expired_on)
   const opened = await api.ok('changeOrganization', { organization_id }, { is_expired: false, expiration_date: null })
   assert.deepEqual([opened.is_expired, opened.expired_on, opened.expiration_date], [false, null, null])
+  // As long as nobody bootstrapped it, it may be created again, as if it had never been.
+  await api.ok('changeOrganization', { organization_id }, { is_expired: true })
+  const again = await api.ok('createOrganization', {}, { organization_id })
+  assert.notEqual(again.bootstrap_token, created.bootstrap_token)
+  const { created_on, ...settings } = again.organization
+  assert.deepEqual({ ...settings, created_on: shown.created_on }, { ...shown, active_users_limit: null })
+  assert.ok(created_on > shown.created_on)
 })
 
 test('no browser and no proxy keeps an answer, or takes it for a page', async () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createLog, type Log } from '../log.ts'
 import { AdministrationGuard } from './administration-guard.ts'
-import { readTokens } from './administration-tokens.ts'
+import { readTokens, sha256 } from './administration-tokens.ts'
 import { MAX_COUNTED, RateLimit } from './rate-limit.ts'
 
 const silent: Log = { debug() {}, info() {}, warning() {}, error() {}, critical() {}, child: () => silent }
@@ -15,6 +15,9 @@ test('only the exact token is allowed', () => {
   assert.deepEqual(guard.check('s3cr3t', 'a', 0), RIGHT)
   for (const token of [undefined, '', 's3cr3', 's3cr3tt', 'S3cr3t', ' s3cr3t'])
     assert.equal(guard.check(token, 'a', 0), 'refused', String(token))
+  // A file may hold the hash of anything; whoever shows no token shows nothing that could have it.
+  const ofNothing = new AdministrationGuard(readTokens(`empty read sha256:${sha256('').toString('hex')}`), silent)
+  assert.equal(ofNothing.check(undefined, 'a', 0), 'refused')
 })
 
 test('old and new tokens are right side by side, until the old one is gone', () => {
@@ -36,6 +39,9 @@ test('an address with too many refused calls is told so until the window is over
   assert.equal(guard.check('wrong', 'b', 1), 'refused')
   assert.deepEqual(guard.check('s3cr3t', 'a', 1), RIGHT)
   assert.equal(guard.check('wrong', 'a', 10_001), 'refused')
+  // Whoever has one IPv6 address has all of its network.
+  for (let n = 0; n < 200; n++) guard.check('wrong', `2001:db8::${n}`, 1)
+  assert.equal(guard.check('wrong', '2001:db8::ffff', 1), 'too_many')
 })
 
 test('wrong tokens are a warning with the address, once a minute; no token at all is none', () => {
