@@ -233,6 +233,8 @@ function contract(name: string, driver: Driver, set: { up(): Promise<void>; down
       await taken.promise
       const order: string[] = []
       const closed = subscription.close().then(() => order.push('closed'))
+      // Longer than it takes to tell the others.
+      for (let n = 0; n < 3; n++) await server.flush()
       await nextTurn()
       order.push('released')
       go.resolve()
@@ -625,7 +627,7 @@ describe('NATS alone', () => {
     const held = asker.request(subject, bytes('hold'), LONG)
     await taken.promise
     const lost = Promise.all([watch(asker, false), watch(server, false)])
-    const failed = assert.rejects(held, Unavailable)
+    const failed = assert.rejects(held, { name: 'Unavailable', message: 'connection to NATS lost' })
     await own.kill()
     await failed
     await lost
