@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import pg from 'pg'
 import { type Connection, type Context, clientOf, Time, Uuid } from '../harness/client.ts'
-import { Cluster } from '../harness/launch.ts'
+import { ADMINISTRATION_TOKEN, Cluster } from '../harness/launch.ts'
 
 type Device = Awaited<ReturnType<Context['org']>>['alice']
 
@@ -149,6 +149,29 @@ describe('figures', () => {
       const row = counted.find(one => one.profile === profile)
       assert.deepEqual([active, revoked], [row?.active ?? 0, row?.revoked ?? 0], profile)
     }
+  })
+
+  test('figures at an instant are of what was there then: not what was deleted, written or revoked at another', async () => {
+    const toldAt = async (at: string) => {
+      const headers = { authorization: `Bearer ${ADMINISTRATION_TOKEN}` }
+      const { json } = await client.fetch(`/administration/stats?format=json&at=${at}`, { headers })
+      const { stats } = json as { stats: { organization_id: string; data_size: number }[] }
+      return stats.find(({ organization_id }) => organization_id === alice.org)!
+    }
+    await statistics()
+    const now = await toldAt('')
+    const own = `organization = (SELECT _id FROM organization WHERE organization_id = '${alice.org}')`
+    const [gone] = await query<{ size: string }>(
+      `UPDATE block SET deleted_on = now() - interval '1 hour' WHERE _id = (SELECT min(_id) FROM block WHERE ${own}) RETURNING size`,
+    )
+    await query(
+      `UPDATE block SET deleted_on = now() + interval '1 hour' WHERE _id = (SELECT max(_id) FROM block WHERE ${own})`,
+    )
+    await query(`UPDATE user_ SET revoked_on = now() + interval '1 hour' WHERE user_id = 'bob' AND ${own}`)
+    const [{ at } = { at: '' }] = await query<{ at: string }>(
+      `SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at`,
+    )
+    assert.deepEqual(await toldAt(at), { ...now, data_size: now.data_size - Number(gone!.size) })
   })
 
   test('a block that comes after a change of a role waits behind it (05-data §15)', async () => {
