@@ -107,6 +107,42 @@ test('a worker that goes fails what it was asked, at once; what it published is 
   await assert.rejects(asker.request('slow', bytes(''), LONG), /nobody serves/)
 })
 
+test('work is given up when the worker that asked has gone, or the hub', async () => {
+  const hub = makeHub()
+  const [askers, servers] = [place(hub), place(hub)]
+  const [asker, server, other] = [
+    await RelayBus.open(askers.stream),
+    await RelayBus.open(servers.stream),
+    await openAt(hub),
+  ]
+  let taken = Promise.withResolvers<void>()
+  const givenUp: string[] = []
+  await server.serve('slow', 'q', (payload, _subject, _parcel, caller) => {
+    caller.onGone = () => givenUp.push(payload.toString())
+    taken.resolve()
+    return new Promise(() => {})
+  })
+  await server.serve('quick', 'q', async payload => payload)
+  const ask = async (bus: RelayBus, name: string) => {
+    taken = Promise.withResolvers()
+    const asked = assert.rejects(bus.request('slow', bytes(name), LONG), Unavailable)
+    await taken.promise
+    return { asked }
+  }
+  const { asked } = await ask(asker, 'asker')
+  askers.stream.end()
+  await asked
+  // What the hub says comes in order.
+  await other.request('quick', bytes(''), LONG)
+  assert.deepEqual(givenUp, ['asker'])
+
+  await ask(other, 'other')
+  const lost = new Promise(resolve => server.onStatus(resolve))
+  servers.hubStream.destroy()
+  await lost
+  assert.deepEqual(givenUp, ['asker', 'other'])
+})
+
 test('a worker that does not answer is given up, and nobody waits for it longer', async () => {
   const hub = makeHub(TICK_MS)
   const bus = await openAt(hub)
