@@ -1,5 +1,6 @@
 /** An organization leaves: as a file, for good, and to another server (spec 07). */
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -88,4 +89,45 @@ test('a file that is cut off or altered is refused, and nothing of it is there',
   const again = await parsec('import', `--from=${archiveOf(FIRST)}`, ...options(there))
   assert.equal(again.code, 1)
   assert.match(again.output, /is in --db already/)
+})
+
+/** Sections without pieces, whole as they are. */
+function archived(...heads: object[]): Buffer {
+  const hash = createHash('sha256')
+  const parts: Buffer[] = []
+  const add = (bytes: Buffer) => {
+    hash.update(bytes)
+    parts.push(bytes)
+  }
+  add(Buffer.from('parsec organization archive 1\n'))
+  for (const head of heads.map(head => Buffer.from(JSON.stringify(head)))) {
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(head.length)
+    for (const bytes of [length, head, Buffer.alloc(4)]) add(bytes)
+    add(hash.copy().digest())
+  }
+  return Buffer.concat(parts)
+}
+
+test('a whole file that this release does not understand, or whose blocks have no place, is refused', async () => {
+  const [{ level } = { level: 0 }] = await empty.query<{ level: number }>(
+    'SELECT max(_id)::int AS level FROM migration',
+  )
+  const begin = { section: 'archive', organization_id: 'Org', level, release: 'x', exported_on: '', blocks: false }
+  const columns = ['_id FROM organization; DROP TABLE device']
+  const refused = [
+    [[{ ...begin, level: level - 1 }], /has schema level \d+, made by release x/],
+    [[begin, { section: 'rows', table: 'organization', columns, types: ['bigint'] }], /is not that of this release/],
+    [[{ ...begin, blocks: true }], /'--blockstore' says where to write them/],
+  ] as const
+  await Promise.all(
+    refused.map(async ([heads, why], i) => {
+      const path = join(folder, `strange-${i}`)
+      await writeFile(path, archived(...heads))
+      const { code, output } = await parsec('import', `--from=${path}`, `--db=${empty.url}`)
+      assert.equal(code, 1)
+      assert.match(output, why)
+    }),
+  )
+  assert.equal((await empty.query('SELECT FROM organization')).length, 0)
 })
