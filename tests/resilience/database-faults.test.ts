@@ -107,6 +107,25 @@ test('when a budget is over its caller is free, the queue is left, and what runs
   await eventually(database)
   await until(async () => (await sleeping()) === 0)
 })
+test('who waits for a connection is served in order, and no more are opened than there is use for', async () => {
+  const database = use({ maxConnections: 2 })
+  for (let i = 0; i < 3; i++) await database.one(NAME)
+  assert.equal(database.statistics.connections, 1)
+  const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const holding = [first, second].map(({ promise }) => database.transaction(() => promise))
+  const served: string[] = []
+  const waiting = ['a', 'b', 'c'].map(name => database.transaction(async () => void served.push(name)))
+  await until(async () => database.statistics.connections + database.statistics.waiting === 5)
+  const before = [...served]
+  first.resolve()
+  await Promise.all(waiting)
+  second.resolve()
+  await Promise.all(holding)
+  assert.deepEqual([before, served], [[], ['a', 'b', 'c']])
+  const { waitedSeconds, ...now } = database.statistics
+  assert.deepEqual(now, { connections: 2, idle: 2, waiting: 0 })
+  assert.ok(waitedSeconds > 0)
+})
 test('a short statement that nobody waits for any more costs no connection', async () => {
   const database = use({ maxConnections: 1 })
   const pid = async () => (await database.one<{ pid: number }>(sql`SELECT pg_backend_pid() AS pid`))!.pid
