@@ -664,9 +664,10 @@ type Schema = {
 }
 /** The paths of all values; throws where an object takes what it does not name. */
 function leaves(schema: Schema, root: Schema, path: readonly string[] = [], isPart = false): string[] {
-  const own = schema.$ref ? root.$defs![schema.$ref.replace('#/$defs/', '')]! : schema
-  if (!own.properties) return [path.join('.')]
-  assert.ok(isPart || own.additionalProperties === false || own.unevaluatedProperties === false, path.join('.'))
-  const parts = (own.allOf ?? []).flatMap(part => leaves(part, root, path, true))
-  return [...parts, ...Object.entries(own.properties).flatMap(([name, part]) => leaves(part, root, [...path, name]))]
+  const { $ref, properties, allOf = [] } = schema
+  if ($ref) return leaves(root.$defs![$ref.replace('#/$defs/', '')]!, root, path, isPart)
+  if (!properties) return [path.join('.')]
+  assert.ok(isPart || schema.additionalProperties === false || schema.unevaluatedProperties === false, path.join('.'))
+  const parts = allOf.flatMap(part => leaves(part, root, path, true))
+  return [...parts, ...Object.entries(properties).flatMap(([name, part]) => leaves(part, root, [...path, name]))]
 }

@@ -7,14 +7,14 @@ THE table of services: what differs between them. `secrets` are keys of the Secr
 server:
   http: true
   secrets: [PARSEC_ADMINISTRATION_TOKEN, PARSEC_DB, PARSEC_BLOCKSTORE]
-  optionalSecrets: [PARSEC_EMAIL_HOST_PASSWORD, PARSEC_OTEL_ENDPOINT]
+  optionalSecrets: [PARSEC_EMAIL_HOST_PASSWORD]
   publish: [parsec.>]
   subscribe: [parsec.>]
 {{- else -}}
 gateway:
   http: true
   secrets: [PARSEC_ADMINISTRATION_TOKEN]
-  optionalSecrets: [PARSEC_OTEL_ENDPOINT]
+  optionalSecrets: []
   publish:
     - parsec.roll.gateway
     - parsec.cmd.metadata.*
@@ -54,7 +54,7 @@ gateway:
 metadata:
   http: false
   secrets: [PARSEC_DB]
-  optionalSecrets: [PARSEC_EMAIL_HOST_PASSWORD, PARSEC_OTEL_ENDPOINT]
+  optionalSecrets: [PARSEC_EMAIL_HOST_PASSWORD]
   publish:
     - parsec.roll.metadata
     - parsec.event.*.*
@@ -72,7 +72,7 @@ metadata:
 blockstore:
   http: false
   secrets: [PARSEC_BLOCKSTORE]
-  optionalSecrets: [PARSEC_OTEL_ENDPOINT]
+  optionalSecrets: []
   publish:
     - parsec.roll.blockstore
     - parsec.internal.metadata.block_check
@@ -101,7 +101,7 @@ blockstore:
 admin:
   http: true
   secrets: [PARSEC_ADMINISTRATION_TOKEN]
-  optionalSecrets: [PARSEC_OTEL_ENDPOINT]
+  optionalSecrets: []
   publish:
     - parsec.roll.admin
     - parsec.roll.call
@@ -202,7 +202,7 @@ NATS_{{ upper . }}_PASSWORD
 {{- range .pod.secrets }}
 {{ include "parsec.secretEnv" (dict "root" $root "key" .) }}
 {{- end }}
-{{- range .pod.optionalSecrets }}
+{{- range append .pod.optionalSecrets "PARSEC_OTEL_ENDPOINT" }}
 {{ include "parsec.secretEnv" (dict "root" $root "key" . "optional" true) }}
 {{- end }}
 {{- if $root.Values.nats.enabled }}
