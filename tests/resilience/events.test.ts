@@ -81,9 +81,10 @@ async function listener(bus: Bus): Promise<string[]> {
   })
   return heard
 }
+/** As by a replica that dies before it publishes. */
+const leave = (...events: OutboxEvent[]) => own.database.transaction(tx => Outbox.insert(tx, events))
 async function commit(outbox: Outbox, ...events: OutboxEvent[]): Promise<void> {
-  const rows = await own.database.transaction(tx => Outbox.insert(tx, events))
-  outbox.publish(events, rows)
+  outbox.publish(events, await leave(...events))
 }
 const waiting = () => own.postgres.query<{ subject: string }>('SELECT subject FROM outbox')
 async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
@@ -148,7 +149,7 @@ test('an event that is committed after younger ones were swept is told as well',
     await ended.promise
   })
   await written.promise
-  await own.database.transaction(tx => Outbox.insert(tx, [event('young')]))
+  await leave(event('young'))
   outbox.start()
   await until('the younger one is told', () => heard.includes('young'))
   ended.resolve()
@@ -169,7 +170,7 @@ test('a bus that is lost in the middle of a sweep takes nothing, and nothing is 
     isLost = false
     throw new Unavailable('lost')
   }
-  await own.database.transaction(tx => Outbox.insert(tx, [event('first'), event('second')]))
+  await leave(event('first'), event('second'))
   outbox.start()
   await until('both are told', () => heard.length === 2)
   assert.deepEqual(heard, ['first', 'second'])
@@ -181,7 +182,7 @@ test('a bus that is lost in the middle of a sweep takes nothing, and nothing is 
 test('an event that was written when the clock of the database was ahead is told at once', async () => {
   const bus = await connect()
   const heard = await listener(bus)
-  await own.database.transaction(tx => Outbox.insert(tx, [event('from the future')]))
+  await leave(event('from the future'))
   await own.postgres.query(`UPDATE outbox SET created_on = created_on + interval '1 hour'`)
   const outbox = new Outbox(own.database, bus, log)
   outbox.start()
@@ -211,12 +212,7 @@ test('sweeps of two replicas tell in the order of the rows', async () => {
   const bus = await connect()
   const heard = await listener(bus)
   const names = Array.from({ length: 1200 }, (_, i) => `swept${i}`)
-  await own.database.transaction(tx =>
-    Outbox.insert(
-      tx,
-      names.map(name => event(name)),
-    ),
-  )
+  await leave(...names.map(name => event(name)))
   const replicas = [await connect(), await connect()].map(bus => ({ bus, outbox: new Outbox(own.database, bus, log) }))
   for (const { outbox } of replicas) outbox.start()
   await until('all are told', () => heard.length >= names.length)
@@ -260,7 +256,7 @@ test('a sweep whose question is never answered does not end the sweeps', async (
   const outbox = new Outbox(behind, bus, log)
   proxy.set({ kind: 'silent', only: 'open' })
   outbox.start()
-  await own.database.transaction(tx => Outbox.insert(tx, [event('patient')]))
+  await leave(event('patient'))
   await until('told', () => heard.includes('patient'))
   await outbox.drain()
   await behind.close()
