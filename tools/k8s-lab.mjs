@@ -235,7 +235,7 @@ const STEPS = {
     secret({ ...secrets, PARSEC_DB: K8S_DB.replace(/:[^:@]*@/, ':wrong@') })
     kubectl('rollout', 'restart', 'deployment/parsec-metadata')
     await until(() => /CrashLoopBackOff/.test(kubectl('get', 'pods').stdout))
-    const [newest] = podsOf('metadata').reverse()
+    const newest = podsOf('metadata').at(-1)
     if (!/password authentication failed/.test(kubectl('logs', newest, '--tail=1').stdout))
       throw new Error('the log does not say that the password is wrong')
     secret(secrets)
