@@ -19,4 +19,9 @@ test('places that somebody has named are looked into, there or not', () => {
     hasAuthorities('linux', { SSL_CERT_FILE: '/gone' }, () => false),
     true,
   )
+  assert.equal(
+    hasAuthorities('linux', { SSL_CERT_DIR: '', SSL_CERT_FILE: '/gone' }, () => false),
+    true,
+    'an empty variable names none',
+  )
 })

@@ -18,5 +18,5 @@ export const hasAuthorities = (
   platform: NodeJS.Platform,
   { SSL_CERT_DIR, SSL_CERT_FILE }: NodeJS.ProcessEnv,
   exists: (path: string) => boolean = existsSync,
-): boolean => platform !== 'linux' || Boolean(SSL_CERT_DIR ?? SSL_CERT_FILE) || PLACES.some(place => exists(place))
+): boolean => platform !== 'linux' || Boolean(SSL_CERT_DIR || SSL_CERT_FILE) || PLACES.some(place => exists(place))
 const PLACES = ['/etc/ssl/certs', '/etc/ssl/cert.pem']
